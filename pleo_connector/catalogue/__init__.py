@@ -1,0 +1,8 @@
+"""Floor 1: what Pleo has, as pure data. Start reading at `stream.py`, then `entries.py`."""
+
+from pleo_connector.catalogue.registry import CATALOGUE, Catalogue
+from pleo_connector.catalogue.stream import Child, Column, CompanyIn, Paging, Stream, SyncMode, Window
+from pleo_connector.catalogue.table import SYSTEM_FIELDS, Table
+from pleo_connector.catalogue.types import Field, LogicalType, Storage
+
+__all__ = ["CATALOGUE", "SYSTEM_FIELDS", "Catalogue", "Child", "Column", "CompanyIn", "Field", "LogicalType", "Paging", "Storage", "Stream", "SyncMode", "Table", "Window"]

@@ -1,0 +1,133 @@
+"""What bookkeepers set up: accounts, tag groups, tags and tax codes."""
+
+from __future__ import annotations
+
+from pleo_connector.catalogue.stream import Child, Column, CompanyIn, Paging, Stream, SyncMode
+from pleo_connector.catalogue.types import LogicalType as T
+
+ACCOUNTS = Stream(
+    name="accounts",
+    record="account",
+    title="Accounts",
+    description="Ledger accounts of the chart of accounts, archived ones included.",
+    operation="searchAccountsV1",
+    method="POST",
+    path="/v1/chart-of-accounts:search",
+    scope="accounts:read",
+    company_in=CompanyIn.BODY,
+    mode=SyncMode.SNAPSHOT,
+    paging=Paging.CURSOR,
+    limit=100,
+    body=(("excludeIfAssignedToCategory", False), ("excludeIfAssignedToContraAccount", False)),
+    columns=(
+        Column("id", T.UUID, "Account key.", required=True),
+        Column("companyId", T.UUID, "Owning company.", required=True),
+        Column("code", T.TEXT, "Ledger account number."),
+        Column("name", T.TEXT, "Account name.", required=True),
+        Column("externalId", T.TEXT, "Key in the accounting system.", required=True),
+        Column("taxCodeExternalId", T.TEXT, "Tax code key in the accounting system; neither the rate nor Pleo's key."),
+        Column("archived", T.BOOLEAN, "Archived at Pleo.", required=True),
+        Column("metadata", T.JSON, "Free-form data stored by integrations."),
+    ),
+)
+
+TAG_GROUPS = Stream(
+    name="tag_groups",
+    record="tag_group",
+    title="Tag groups",
+    description="Collections of tags, such as Project or Cost centre, archived ones included.",
+    operation="getTagGroups",
+    method="GET",
+    path="/v0/tag-groups",
+    scope="tag-groups:read",
+    scope_alternatives=("tag-group:read",),
+    company_in=CompanyIn.QUERY,
+    mode=SyncMode.SNAPSHOT,
+    paging=Paging.WHOLE,
+    query=(("include_archived", "true"), ("include_tags_count", "true")),
+    columns=(
+        Column("id", T.UUID, "Tag group key.", required=True),
+        Column("companyId", T.UUID, "Owning company.", required=True),
+        Column("code", T.TEXT, "Key in the accounting system.", required=True),
+        Column("name", T.TEXT, "Display name.", required=True),
+        Column("archived", T.BOOLEAN, "Archived at Pleo.", required=True),
+        Column("totalTagsCount", T.INTEGER, "How many tags the group holds."),
+        Column("metadata", T.JSON, "String map stored by integrations.", required=True),
+        Column("createdAt", T.TIMESTAMP, "Creation time.", required=True),
+        Column("updatedAt", T.TIMESTAMP, "Last change.", required=True),
+    ),
+)
+
+TAGS = Stream(
+    name="tags",
+    record="tag",
+    title="Tags",
+    description="Tags with the group they belong to, archived ones included.",
+    operation="searchAggregatedTags",
+    method="POST",
+    path="/v0/aggregations/tags",
+    scope="tag-groups:read",
+    scope_alternatives=("tag-group:read",),
+    company_in=CompanyIn.QUERY,
+    mode=SyncMode.SNAPSHOT,
+    paging=Paging.CURSOR,
+    limit=100,
+    body=(("includeArchived", True),),
+    columns=(
+        Column("id", T.UUID, "Tag key.", required=True),
+        Column("companyId", T.UUID, "Owning company.", required=True),
+        Column("group.id", T.UUID, "Owning tag group.", name="tag_group_id", required=True),
+        Column("group.code", T.TEXT, "Code of the owning tag group.", name="tag_group_code", required=True),
+        Column("group.name", T.TEXT, "Name of the owning tag group.", name="tag_group_name", required=True),
+        Column("code", T.TEXT, "Key in the accounting system.", required=True),
+        Column("name", T.TEXT, "Display name."),
+        Column("archived", T.BOOLEAN, "Archived at Pleo.", required=True),
+        Column("createdAt", T.TIMESTAMP, "Creation time.", required=True),
+        Column("updatedAt", T.TIMESTAMP, "Last change.", required=True),
+    ),
+    children=(
+        Child(
+            name="tag_dimension_values",
+            record="dimension_value",
+            source="dimensions",
+            description="Values of a tag in the columns of its group.",
+            columns=(
+                Column("id", T.UUID, "Dimension (column) key.", name="dimension_id", required=True),
+                Column("code", T.TEXT, "Column key in the accounting system.", required=True),
+                Column("name", T.TEXT, "Column name.", required=True),
+                Column("value", T.TEXT, "Cell content.", required=True),
+                Column("visible", T.BOOLEAN, "Shown in the product.", required=True),
+                Column("displayOrder", T.INTEGER, "Column position, from 1.", required=True),
+            ),
+        ),
+    ),
+)
+
+TAX_CODES = Stream(
+    name="tax_codes",
+    record="tax_code",
+    title="Tax codes",
+    description="Tax codes of a company, archived ones included.",
+    operation="getTaxCodes",
+    method="POST",
+    path="/v0/tax-codes:search",
+    scope="tax-codes:read",
+    company_in=CompanyIn.QUERY,
+    mode=SyncMode.SNAPSHOT,
+    paging=Paging.CURSOR,
+    limit=100,
+    columns=(
+        Column("id", T.UUID, "Tax code key.", required=True),
+        Column("companyId", T.UUID, "Owning company.", required=True),
+        Column("code", T.TEXT, "Key in the accounting system."),
+        Column("name", T.TEXT, "Display name.", required=True),
+        Column("rate", T.RATE, "Fraction, so 20 % is 0.20.", required=True),
+        Column("type", T.TEXT, "How the tax applies.", required=True, values=("inclusive", "exclusive", "reverse")),
+        Column("accountingIntegrationSystem", T.TEXT, "Linked accounting system."),
+        Column("ingoingTaxAccount", T.TEXT, "Ingoing account, for reverse VAT."),
+        Column("outgoingTaxAccount", T.TEXT, "Outgoing account, for reverse VAT."),
+        Column("archived", T.BOOLEAN, "Archived at Pleo.", required=True),
+        Column("createdAt", T.TIMESTAMP, "Creation time.", required=True),
+        Column("updatedAt", T.TIMESTAMP, "Last change.", required=True),
+    ),
+)

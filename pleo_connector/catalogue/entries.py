@@ -1,0 +1,121 @@
+"""Accounting entries: every spend, with splits, tags, attendees and receipt links."""
+
+from __future__ import annotations
+
+from pleo_connector.catalogue.stream import Child, Column, CompanyIn, Paging, Stream, SyncMode, Window
+from pleo_connector.catalogue.types import LogicalType as T
+
+_TAG_COLUMNS = (
+    Column("tagGroupId", T.UUID, "Tag group the choice was made in.", required=True),
+    Column("tagId", T.UUID_OR_UNKNOWN, "Chosen tag."),
+)
+
+ACCOUNTING_ENTRIES = Stream(
+    name="accounting_entries",
+    record="accounting_entry",
+    title="Accounting entries",
+    description="Every spend and money movement. Pleo serves neither merchant names nor tax amounts here; those are on export items.",
+    operation="externalSearchAccountingEntriesV1",
+    method="POST",
+    path="/v1/accounting-entries:search",
+    scope="accounting-entries:read",
+    company_in=CompanyIn.QUERY,
+    mode=SyncMode.WINDOWED,
+    paging=Paging.CURSOR,
+    limit=100,
+    sort=(("performedAt", "ASC"), ("id", "ASC")),
+    body=(("includeDeleted", True),),
+    window=Window("performedAtStart", "performedAtEnd", "performed_at"),
+    deleted_flag="deleted_at",
+    columns=(
+        Column("id", T.UUID, "Entry key.", required=True),
+        Column("companyId", T.UUID, "Owning company.", required=True),
+        Column("employeeId", T.UUID, "Spender."),
+        Column("teamId", T.UUID, "Team the entry is booked to; no public endpoint resolves it."),
+        Column("family", T.TEXT, "Kind of entry.", required=True, values=(
+            "BALANCE_AMENDMENT", "BILL_INVOICE", "CARD_PURCHASE", "CASHBACK", "CREDIT_NOTE", "MILEAGE", "OUT_OF_POCKET",
+            "OVERDRAFT", "PER_DIEM", "PLEO_INVOICE", "REIMBURSEMENT", "WALLET", "BILL_INVOICE_PAYMENT")),
+        Column("subFamily", T.TEXT, "Finer kind.", values=(
+            "ATM", "IN_STORE", "ONLINE", "PLEO_INVOICE", "PLEO_INVOICE_REFUND", "REIMBURSEMENT_TO_COMPANY",
+            "REIMBURSEMENT_TO_EMPLOYEE", "REIMBURSEMENT_TO_EMPLOYEE_REFUND", "LOAD", "UNLOAD", "WITHDRAWAL", "FEE",
+            "INTEREST", "BILL_INVOICE_PAYMENT_RETURNED", "BILL_INVOICE_PAYMENT_RECEIVED")),
+        Column("status", T.TEXT, "Payment state.", required=True, values=(
+            "DRAFT", "PENDING", "COMPLETED", "COMPLETED_EXTERNALLY", "CANCELLED", "REJECTED", "ERROR")),
+        Column("reviewStatus", T.TEXT, "Approval state.", required=True, values=(
+            "NOT_OK", "NOT_REQUIRED", "NOT_SET", "OK", "WAITING_FOR_EXPENSE_OWNER", "WAITING_FOR_REVIEWER",
+            "WAITING_FOR_COMPANY_REVIEWER", "WAITING_FOR_TEAM_REVIEWER", "WAITING_FOR_TAG_REVIEWER")),
+        Column("exportStatus", T.TEXT, "Bookkeeping export state.", required=True, values=(
+            "CREATED", "EXPORTED", "EXPORTING", "NOT_CREATED", "NOT_EXPORTED", "QUEUED")),
+        Column("performedAt", T.TIMESTAMP, "When the spend happened.", required=True),
+        Column("settledAt", T.TIMESTAMP, "When funds moved; NULL while unsettled."),
+        Column("bookkeepingDate", T.TIMESTAMP, "Settlement time; purchase time for out-of-pocket entries.", name="bookkeeping_at"),
+        Column("transactionValue", T.MONEY, "Amount in payment currency.", required=True),
+        Column("totalBillValue", T.MONEY, "Booked amount in company currency."),
+        Column("accountId", T.UUID_OR_UNKNOWN, "Ledger account (category)."),
+        Column("accountCode", T.TEXT, "Ledger account code."),
+        Column("taxCodeId", T.UUID, "Tax code."),
+        Column("note", T.TEXT, "The spender's note.", personal=True),
+        Column("supplier.documentNumber", T.TEXT, "Supplier document number."),
+        Column("supplier.documentType", T.TEXT, "Supplier document kind; Pleo publishes no list."),
+        Column("supplier.cif", T.TEXT, "Spanish tax number of the supplier."),
+        Column("supplier.externalAccountNumber", T.TEXT, "Supplier account outside Pleo."),
+        Column("supplier.externalSupplierId", T.TEXT, "Supplier key outside Pleo.", name="supplier_external_id"),
+        Column("foreignExtensionId", T.TEXT, "Internal link to other Pleo services."),
+        Column("createdAt", T.TIMESTAMP, "Creation time.", required=True),
+        Column("updatedAt", T.TIMESTAMP, "Last change.", required=True),
+        Column("deletedAt", T.TIMESTAMP, "Deletion time, when deleted."),
+    ),
+    children=(
+        Child(
+            name="accounting_entry_splits",
+            record="split",
+            source="splitItems",
+            description="Parts of a split entry; an entry that is not split has none. A part's account code outranks its account.",
+            identity="id",
+            columns=(
+                Column("id", T.UUID, "Split row key.", required=True),
+                Column("transactionValue", T.MONEY, "Share in payment currency."),
+                Column("totalBillValue", T.MONEY, "Share in company currency."),
+                Column("accountId", T.UUID_OR_UNKNOWN, "Ledger account (category)."),
+                Column("accountCode", T.TEXT, "Ledger account code; wins over the account."),
+                Column("taxCodeId", T.UUID, "Tax code."),
+                Column("createdAt", T.TIMESTAMP, "Creation time.", required=True),
+                Column("updatedAt", T.TIMESTAMP, "Last change.", required=True),
+            ),
+            children=(
+                Child(
+                    name="accounting_entry_split_tags",
+                    record="split_tag",
+                    source="tags",
+                    description="Tags of one part of a split entry.",
+                    columns=_TAG_COLUMNS,
+                ),
+            ),
+        ),
+        Child(
+            name="accounting_entry_tags",
+            record="entry_tag",
+            source="tags",
+            description="Tags of an entry.",
+            columns=_TAG_COLUMNS,
+        ),
+        Child(
+            name="accounting_entry_attendees",
+            record="attendee",
+            source="attendees",
+            description="People present at the spend.",
+            columns=(
+                Column("id", T.TEXT, "Row key.", required=True),
+                Column("attendableId", T.TEXT, "Key of the person.", required=True, personal=True),
+                Column("attendableType", T.TEXT, "Employee or contact; Pleo publishes no list.", required=True),
+            ),
+        ),
+        Child(
+            name="accounting_entry_receipts",
+            record="receipt_link",
+            source="receiptIds",
+            description="Which receipts are attached to an entry.",
+            columns=(Column("", T.UUID, "Receipt key.", name="receipt_id", required=True),),
+        ),
+    ),
+)

@@ -1,0 +1,186 @@
+"""What a Pleo resource is: one frozen `Stream` that everything else derives from.
+
+Requests, JSON shape, normalisation, tables, Dagster assets, sandbox routes and docs all read
+these declarations. A declaration checks itself: a typo fails at import, with the stream's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pleo_connector.catalogue.table import COMPANY_FIELD, SYSTEM_FIELDS, Table
+from pleo_connector.catalogue.types import Field, LogicalType, Storage, fields_of, snake_case
+
+
+class CompanyIn(StrEnum):
+    """Where a request says which company it reads. Pleo spells it four ways."""
+
+    QUERY = "company_id"
+    QUERY_CAMEL = "companyId"
+    BODY = "body"
+    """`companyId` in the JSON body."""
+    NOWHERE = "nowhere"
+
+
+class Paging(StrEnum):
+    """How a list ends: by `pagination.hasNextPage`, or in one piece."""
+
+    CURSOR = "cursor"
+    WHOLE = "whole"
+
+
+class SyncMode(StrEnum):
+    """Which rows a run must read again (see docs/how-it-syncs.md)."""
+
+    SNAPSHOT = "snapshot"
+    WINDOWED = "windowed"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One declared field. `source` is its dotted path in the record; "" is the element itself."""
+
+    source: str
+    type: LogicalType
+    description: str
+    name: str = ""
+    required: bool = False
+    """Required by Pleo's contract; still nullable in the warehouse."""
+    personal: bool = False
+    """Says something about a person."""
+    values: tuple[str, ...] = ()
+    """Known values of an open set: an unseen one loads, and is reported."""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", snake_case(self.source))
+        if not self.description.endswith("."):
+            raise ValueError(f"column {self.name}: the description must be a sentence ending in a full stop")
+
+    def fields(self) -> tuple[Field, ...]:
+        """The warehouse columns this becomes."""
+        return fields_of(self.name, self.type, self.description, personal=self.personal)
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A list inside a record that becomes a table of its own, replaced with its parent."""
+
+    name: str
+    record: str
+    """The singular word its own children use to point at it: `split` gives `split_position`."""
+    source: str
+    description: str
+    columns: tuple[Column, ...]
+    children: tuple[Child, ...] = ()
+    identity: str | None = None
+    """A column that its own children repeat as `<record>_<identity>`, for joins."""
+
+    def __post_init__(self) -> None:
+        if self.identity is not None and self.identity not in {column.name for column in self.columns}:
+            raise ValueError(f"child {self.name}: identity {self.identity!r} is not one of its columns")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The date filter of a windowed stream."""
+
+    start: str
+    """Body field for the lower bound, for example `performedAtStart`."""
+    end: str
+    column: str
+    """The warehouse column that the filter acts on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One Pleo resource. `operation` is its operationId in the contract."""
+
+    name: str
+    record: str
+    title: str
+    description: str
+    operation: str
+    method: str
+    path: str
+    scope: str
+    company_in: CompanyIn
+    mode: SyncMode
+    paging: Paging
+    columns: tuple[Column, ...]
+    key: str = "id"
+    children: tuple[Child, ...] = ()
+    query: tuple[tuple[str, str], ...] = ()
+    body: tuple[tuple[str, object], ...] = ()
+    limit: int | None = None
+    sort: tuple[tuple[str, str], ...] = ()
+    window: Window | None = None
+    deleted_flag: str | None = None
+    """The timestamp column in which Pleo itself says "deleted"."""
+    scope_alternatives: tuple[str, ...] = ()
+    """Other spellings of the scope that sources show."""
+    ignored: tuple[tuple[str, str], ...] = ()
+    """Contract fields left out on purpose: (dotted path, reason)."""
+
+    def __post_init__(self) -> None:
+        def wrong(what: str) -> ValueError:
+            return ValueError(f"stream {self.name}: {what}")
+
+        names = [column.name for column in self.columns]
+        if self.key not in names:
+            raise wrong(f"key {self.key!r} is not one of its columns")
+        if self.method not in ("GET", "POST"):
+            raise wrong(f"method {self.method!r} is neither GET nor POST")
+        if self.method == "GET" and (self.body or self.company_in is CompanyIn.BODY):
+            raise wrong("a GET carries no body")
+        if not self.path.startswith("/v"):
+            raise wrong(f"path {self.path!r} does not start with a version")
+        if (self.mode is SyncMode.WINDOWED) != (self.window is not None):
+            raise wrong("a windowed stream needs a window, and only that does")
+        if self.window is not None and self.window.column not in names:
+            raise wrong(f"window column {self.window.column!r} is not one of its columns")
+        if (self.paging is Paging.CURSOR) != (self.limit is not None):
+            raise wrong("a cursor-paged stream needs a limit, and only that does")
+        if self.deleted_flag is not None and self.deleted_flag not in names:
+            raise wrong(f"deleted_flag {self.deleted_flag!r} is not one of its columns")
+        for table in self.tables():
+            if not table.description:
+                raise wrong(f"table {table.name} has no description")
+
+    def tables(self) -> tuple[Table, ...]:
+        """The stream's tables, parent first, children before grandchildren."""
+        fields = [field for column in self.columns for field in column.fields()]
+        if self.company_in is not CompanyIn.NOWHERE and "company_id" not in {field.name for field in fields}:
+            fields.append(COMPANY_FIELD)
+        parent = Table(self.name, self.description, (*fields, *SYSTEM_FIELDS), (self.key,), self.name)
+        key = Field(f"{self.record}_{self.key}", Storage.UUID, f"The {self.record.replace('_', ' ')} this belongs to.")
+        return (parent, *self._child_tables(self.children, self.name, (key,), ()))
+
+    def _child_tables(
+        self, children: tuple[Child, ...], parent: str, keys: tuple[Field, ...], carried: tuple[Field, ...]
+    ) -> Iterator[Table]:
+        for child in children:
+            position = Field("position", Storage.BIGINT, "Place in the list as served, from 1.")
+            columns = tuple(field for column in child.columns for field in column.fields())
+            table_keys = (*keys, position)
+            yield Table(
+                child.name,
+                child.description,
+                (*table_keys, *carried, *columns, COMPANY_FIELD, *SYSTEM_FIELDS),
+                tuple(field.name for field in table_keys),
+                self.name,
+                parent=parent,
+                parent_key=(keys[0].name,),
+            )
+            if child.children:
+                down = Field(f"{child.record}_position", Storage.BIGINT, f"Position of the {child.record} it belongs to.")
+                also: tuple[Field, ...] = ()
+                if child.identity is not None:
+                    storage = next(field.storage for field in columns if field.name == child.identity)
+                    also = (Field(f"{child.record}_{child.identity}", storage, f"The {child.record} it belongs to."),)
+                yield from self._child_tables(child.children, child.name, (*keys, down), (*carried, *also))
+
+
+__all__ = ["Child", "Column", "CompanyIn", "LogicalType", "Paging", "Stream", "SyncMode", "Window"]

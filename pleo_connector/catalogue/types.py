@@ -1,0 +1,108 @@
+"""The closed set of types: what a Pleo field means, and how a warehouse stores it.
+
+A `LogicalType` says what a JSON value means. It becomes one or more `Field`s, each with a
+`Storage` kind, and `Storage` is all that a warehouse has to know about types.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+NIL_UUID = "00000000-0000-0000-0000-000000000000"
+"""Pleo sends this in `accountId` and `tagId` when the user chose "do not know"."""
+
+UNDEFINED = "UNDEFINED"
+"""A legal country and currency at Pleo that stands for none."""
+
+MONEY_SCALE = 4
+"""Decimal places of every money column: ISO 4217 knows no currency with more."""
+
+RATE_SCALE = 9
+
+
+class Storage(StrEnum):
+    """How a warehouse keeps a value; each warehouse maps these nine to its own types."""
+
+    TEXT = "text"
+    UUID = "uuid"
+    BOOLEAN = "boolean"
+    BIGINT = "bigint"
+    MONEY = "money"
+    """DECIMAL(38, 4)."""
+    RATE = "rate"
+    """DECIMAL(18, 9)."""
+    TIMESTAMP = "timestamp"
+    """UTC, microseconds."""
+    DATE = "date"
+    JSON = "json"
+
+
+class LogicalType(StrEnum):
+    """What a JSON value means."""
+
+    TEXT = "text"
+    UUID = "uuid"
+    UUID_OR_UNKNOWN = "uuid_or_unknown"
+    """A UUID whose all-zero value means "do not know": NULL and a boolean `<name>_unknown`."""
+    BOOLEAN = "boolean"
+    INTEGER = "integer"
+    MONEY = "money"
+    """`{currency, minors}`: minors count the currency's own smallest unit."""
+    RATE = "rate"
+    """A fraction: 20 % is 0.20."""
+    TIMESTAMP = "timestamp"
+    DATE = "date"
+    JSON = "json"
+    """Free-form data, kept as served."""
+    COUNTRY = "country"
+    """Text; `UNDEFINED` becomes NULL."""
+    CURRENCY = "currency"
+    """Text; `UNDEFINED` becomes NULL."""
+
+
+_STORAGE = {
+    LogicalType.TEXT: Storage.TEXT,
+    LogicalType.UUID: Storage.UUID,
+    LogicalType.UUID_OR_UNKNOWN: Storage.UUID,
+    LogicalType.BOOLEAN: Storage.BOOLEAN,
+    LogicalType.INTEGER: Storage.BIGINT,
+    LogicalType.MONEY: Storage.MONEY,
+    LogicalType.RATE: Storage.RATE,
+    LogicalType.TIMESTAMP: Storage.TIMESTAMP,
+    LogicalType.DATE: Storage.DATE,
+    LogicalType.JSON: Storage.JSON,
+    LogicalType.COUNTRY: Storage.TEXT,
+    LogicalType.CURRENCY: Storage.TEXT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column of a warehouse table."""
+
+    name: str
+    storage: Storage
+    description: str
+    personal: bool = False
+
+
+def fields_of(name: str, kind: LogicalType, description: str, *, personal: bool = False) -> tuple[Field, ...]:
+    """The warehouse columns that one declared column becomes, in order."""
+    main = Field(name, _STORAGE[kind], description, personal)
+    if kind is LogicalType.MONEY:
+        return (
+            Field(name, Storage.MONEY, f"{description} Exact, in units of the currency; NULL when the currency is not an ISO 4217 one."),
+            Field(f"{name}_minors", Storage.BIGINT, f"{description} As served: in the currency's smallest unit."),
+            Field(f"{name}_currency", Storage.TEXT, f"{description} The ISO 4217 code."),
+        )
+    if kind is LogicalType.UUID_OR_UNKNOWN:
+        return (main, Field(f"{name}_unknown", Storage.BOOLEAN, f"True when Pleo's user chose 'do not know' for {name}."))
+    return (main,)
+
+
+def snake_case(source: str) -> str:
+    """`companyId` -> `company_id`, `address.addressLine1` -> `address_address_line1`."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", source.replace(".", "_"))
+    return words.lower()

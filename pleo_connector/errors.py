@@ -1,0 +1,130 @@
+"""Every exception this package raises on purpose.
+
+    PleoError                      the one root: catch this to catch any of ours
+    ├── ConfigurationError         a setting, argument or file is wrong (exit 2)
+    │   └── UnknownCompany         a company that this credential does not cover
+    ├── ReauthRequired             a person must run `pleo-connector connect` (exit 3)
+    ├── CredentialError            stored credentials cannot be used as they are
+    │   ├── TokenStoreCorrupt      the token store is not what we wrote
+    │   ├── WrongKey               the sealing key does not open the stored tokens
+    │   ├── ClientRejected         Pleo refused client id or secret; tokens are kept
+    │   └── RefreshUnavailable     the refresh could not be done now; try again later
+    ├── ApiError                   Pleo answered, and not with what was asked
+    │   ├── Forbidden              403: scope missing, or company outside the grant
+    │   ├── RateLimited            429 for longer than we wait
+    │   ├── PleoUnavailable        5xx, or no answer at all, until retries ran out
+    │   ├── BadAnswer              a body that is not the promised JSON
+    │   └── CursorRefused          Pleo no longer takes a stored cursor
+    ├── WarehouseError             the warehouse refused
+    │   ├── WarehouseLocked        another process holds the file for longer than we wait
+    │   └── WarehouseUnwritable    read-only, full, missing folder, or not a database
+    ├── DriftError                 the records no longer fit the declaration (policy `freeze`)
+    └── SyncFailed                 some streams failed; the others are loaded
+
+A message says what happened, where (stream, company, file, variable), and what to do
+next, in one sentence. No message ever holds a token, secret, key or code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class PleoError(Exception):
+    """Root of all errors of this package; `exit_code` is what the CLI ends with."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigurationError(PleoError):
+    """A setting, argument or file is wrong; the message names it."""
+
+    exit_code = 2
+
+
+class UnknownCompany(ConfigurationError):
+    """A company was asked for that the credential does not cover."""
+
+
+class ReauthRequired(PleoError):
+    """The grant is gone, or its state unknown: a person must consent again."""
+
+    exit_code = 3
+
+
+class CredentialError(PleoError):
+    """Stored credentials cannot be used as they are."""
+
+
+class TokenStoreCorrupt(CredentialError):
+    """The token store is not a file that this package wrote; it was left untouched."""
+
+
+class WrongKey(CredentialError):
+    """No configured key opens the sealed tokens; they were left untouched."""
+
+
+class ClientRejected(CredentialError):
+    """Pleo refused the client itself (id, secret, or method); the tokens are kept."""
+
+    exit_code = 2
+
+
+class RefreshUnavailable(CredentialError):
+    """A refresh could not be done now (network, 429, 5xx, lock); the tokens are kept."""
+
+
+class ApiError(PleoError):
+    """Pleo answered with something other than what was asked for."""
+
+
+class Forbidden(ApiError):
+    """403: the scope is missing, or the company is outside the grant."""
+
+
+class RateLimited(ApiError):
+    """429 for longer than this client waits; `retry_after` is in seconds, or None."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class PleoUnavailable(ApiError):
+    """5xx, or no answer at all, until the retries ran out."""
+
+
+class BadAnswer(ApiError):
+    """The body is not the JSON that Pleo's contract promises."""
+
+
+class CursorRefused(ApiError):
+    """Pleo answered 400 to a stored cursor; the walk must start again."""
+
+
+class WarehouseError(PleoError):
+    """The warehouse refused; the message says which one and why."""
+
+
+class WarehouseLocked(WarehouseError):
+    """Another process holds the warehouse file for longer than we wait."""
+
+
+class WarehouseUnwritable(WarehouseError):
+    """The warehouse cannot be written: read-only, full, missing, or not a database."""
+
+
+class DriftError(PleoError):
+    """Served records no longer fit the declaration, and the policy says stop."""
+
+
+class SyncFailed(PleoError):
+    """Some streams failed; `failures` maps stream name to its error."""
+
+    def __init__(self, failures: Mapping[str, PleoError]) -> None:
+        self.failures = dict(failures)
+        parts = "; ".join(f"{name}: {error}" for name, error in self.failures.items())
+        super().__init__(f"{len(self.failures)} of the streams failed. {parts}")
+        if self.failures:
+            self.exit_code = max(error.exit_code for error in self.failures.values())  # type: ignore[misc]

@@ -1,0 +1,92 @@
+"""What a warehouse must do. A new warehouse is one file with these two classes.
+
+Frames are pandas DataFrames on Arrow-backed dtypes whose columns are exactly
+`table.column_names`. Everything inside one `transaction()` is committed together or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import pandas as pd
+import pyarrow as pa
+
+from pleo_connector.catalogue import Table
+
+
+@dataclass(frozen=True, slots=True)
+class MergeCounts:
+    """What a merge did to the parent table, in rows. `unchanged` rows cost no write."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+    """Rows that this merge turned into tombstones, because Pleo flags them as deleted (part of inserted or updated)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Rows that a complete sweep must have seen: of one company, with `start <= column < end`."""
+
+    company_id: str | None = None
+    column: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+class Transaction(Protocol):
+    """One open transaction; every method may raise WarehouseError."""
+
+    def ensure(self, tables: Sequence[Table]) -> None:
+        """Create schema, tables and comments that are missing, and add missing columns. Never drops."""
+
+    def merge(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame]) -> MergeCounts:
+        """Write new and changed parents (`tables[0]`) and replace their children (the rest).
+
+        A parent is changed when `_row_hash` or the deleted state differs from what is stored.
+        Parent keys in a frame are unique and not NULL.
+        """
+
+    def upsert(self, table: Table, frame: pd.DataFrame) -> None:
+        """Replace rows by key; for state tables."""
+
+    def delete(self, table: Table, **equals: object) -> int:
+        """Delete rows whose columns equal these values; returns how many."""
+
+    def absent(self, table: Table, scope: Scope, sweeps: Sequence[str]) -> tuple[int, int]:
+        """(live rows in scope, those of them whose key is not in `_seen_keys` for these sweeps)."""
+
+    def tombstone(self, tables: Sequence[Table], scope: Scope, sweeps: Sequence[str], at: datetime) -> int:
+        """Mark the absent rows and their children deleted (`sweep_absent`); returns how many parents."""
+
+    def read(self, table: Table, columns: Sequence[str] | None = None, **equals: object) -> pa.Table:
+        """Rows of a table whose columns equal these values."""
+
+    def scalar(self, sql: str) -> object:
+        """The single value of a read-only query; `{schema}` stands for the quoted schema."""
+
+    def count(self, table: Table) -> int:
+        """Rows in the table that are not tombstones (0 if it has no `_deleted_at`: all rows)."""
+
+
+class Warehouse(Protocol):
+    """A place for tables. `kind` is its Dagster kind; `location` names it without secrets."""
+
+    kind: str
+    location: str
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Open, begin, and at the end commit and let go of everything held."""
+
+    def relation(self, table: Table) -> str:
+        """The table's full name, as an analyst writes it."""
+
+
+SEEN_KEYS = "_seen_keys"
+"""Name of the state table (sweep_id TEXT, stream TEXT, key UUID) that `absent` and `tombstone` read."""
