@@ -6,8 +6,7 @@ Frames are pandas DataFrames on Arrow-backed dtypes whose columns are exactly
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,0 +1,89 @@
+"""Floor 2: where the rows go. `open_warehouse(url, schema)` is the door; `protocol.py` says what is behind it.
+
+Built in: `duckdb:///pleo.duckdb` (relative), `duckdb:////data/pleo.duckdb` (absolute), and `md:name` for MotherDuck
+(the same code, not tested here). Another warehouse is an entry point in the group `pleo_connector.warehouses` whose
+name is the URL scheme and whose value is a callable `(url, schema, *, wait) -> Warehouse`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable
+from importlib.metadata import entry_points
+
+from pleo_connector.errors import ConfigurationError
+from pleo_connector.warehouses.duckdb import DuckDBWarehouse
+from pleo_connector.warehouses.protocol import SEEN_KEYS, MergeCounts, Scope, Transaction, Warehouse
+
+GROUP = "pleo_connector.warehouses"
+"""Entry point group of warehouses from other packages."""
+
+FORMS = "duckdb:///pleo.duckdb for a file in the current folder, duckdb:////data/pleo.duckdb for an absolute path"
+
+_NOT_YET = {"postgres": "PostgreSQL", "postgresql": "PostgreSQL", "iceberg": "Iceberg"}
+
+__all__ = ["GROUP", "SEEN_KEYS", "MergeCounts", "Scope", "Transaction", "Warehouse", "open_warehouse"]
+
+
+def open_warehouse(url: str, schema: str, *, wait: float = 60.0) -> Warehouse:
+    """The warehouse of a URL; nothing is opened or created yet. ConfigurationError says what is wrong with the URL.
+
+    `wait` is how many seconds a transaction waits for its turn.
+    """
+    if not schema or "\0" in schema:
+        raise ConfigurationError("PLEO_SCHEMA must name a schema: it is empty or holds a NUL character.")
+    scheme, colon, _ = url.strip().partition(":")
+    builders: dict[str, Callable[..., Warehouse]] = {"duckdb": _duckdb, "md": _motherduck}
+    if colon and scheme in builders:
+        return builders[scheme](url.strip(), schema, wait=wait)
+    for plugin in entry_points(group=GROUP):
+        if colon and plugin.name == scheme:
+            try:
+                build = plugin.load()
+            except Exception as error:
+                raise ConfigurationError(
+                    f"The warehouse plug-in for {scheme}: URLs ({plugin.value}) cannot be imported: {error}."
+                ) from error
+            warehouse: Warehouse = build(url.strip(), schema, wait=wait)
+            return warehouse
+    raise _unknown(url.strip(), scheme if colon else "", [*builders, *(plugin.name for plugin in entry_points(group=GROUP))])
+
+
+def _duckdb(url: str, schema: str, *, wait: float) -> Warehouse:
+    path = url.removeprefix("duckdb:///")
+    if path == url:
+        raise ConfigurationError(
+            f"PLEO_WAREHOUSE must have three slashes before a relative path and four before an absolute one: did you mean {_guess(url)}?"
+        )
+    if not path.strip("/") or path.endswith("/"):
+        raise ConfigurationError(f"PLEO_WAREHOUSE names no file; write {FORMS}.")
+    if ":memory:" in path:
+        raise ConfigurationError(f"PLEO_WAREHOUSE cannot be a database in memory, since it is opened anew for each load; write {FORMS}.")
+    if "?" in path:
+        raise ConfigurationError(f"PLEO_WAREHOUSE takes no options after '?'; write {FORMS}.")
+    return DuckDBWarehouse(path, schema, wait=wait)
+
+
+def _motherduck(url: str, schema: str, *, wait: float) -> Warehouse:
+    return DuckDBWarehouse(url, schema, wait=wait)
+
+
+def _guess(url: str) -> str:
+    """The URL that a person probably meant: a path of two or more parts with a leading slash is absolute."""
+    rest = re.sub(r"^[a-z0-9_+.-]+:", "", url, flags=re.IGNORECASE) if ":" in url else url
+    path = rest.removeprefix("//")
+    return f"duckdb:///{path}" if path.strip("/") else "duckdb:///pleo.duckdb"
+
+
+def _unknown(url: str, scheme: str, known: list[str]) -> ConfigurationError:
+    if name := _NOT_YET.get(scheme.partition("+")[0]):
+        return ConfigurationError(f"PLEO_WAREHOUSE asks for {name}, which this version cannot load into yet; write {FORMS}.")
+    if not scheme or (len(scheme) == 1 and scheme.isalpha()):  # a bare path, or a Windows drive
+        return ConfigurationError(f"PLEO_WAREHOUSE must be a URL: did you mean {_guess(url) if not scheme else 'duckdb:///' + url}?")
+    near = difflib.get_close_matches(scheme.lower(), known, n=1)
+    if near == ["duckdb"] and "@" not in url:
+        return ConfigurationError(f"PLEO_WAREHOUSE starts with {scheme}:, which is no warehouse; did you mean {_guess(url)}?")
+    return ConfigurationError(
+        f"PLEO_WAREHOUSE starts with {scheme}:, which is no warehouse known here ({', '.join(known)}); write {FORMS}, or install the package that brings {scheme}:."
+    )

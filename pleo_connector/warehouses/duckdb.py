@@ -1,0 +1,275 @@
+"""The DuckDB warehouse: one file, opened only for the moment of a load.
+
+DuckDB lets one process write at a time. So a transaction takes its turn, opens the file, does its work and
+closes it: nobody holds the file while pages are fetched. `md:` URLs (MotherDuck) take the same path without the
+turn; that is not tested here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+from time import monotonic, sleep
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from pleo_connector.catalogue import Table
+from pleo_connector.errors import WarehouseError
+from pleo_connector.warehouses.dialect import DUCKDB
+from pleo_connector.warehouses.duckdb_refusals import held_elsewhere, refusal
+from pleo_connector.warehouses.plan import ABSENT, CHANGES, Plan
+from pleo_connector.warehouses.protocol import MergeCounts, Scope, Transaction
+from pleo_connector.warehouses.staging import staged, typed
+from pleo_connector.warehouses.turn import turn
+
+
+class DuckDBWarehouse:
+    """Tables in one schema of a DuckDB file; `wait` is how many seconds a transaction waits for its turn."""
+
+    kind = "duckdb"
+
+    def __init__(self, database: str, schema: str, *, wait: float = 60.0, pause: Callable[[float], None] = sleep) -> None:
+        self._remote = database.startswith("md:")
+        self._path = Path(database).expanduser().absolute()
+        self._database = database if self._remote else str(self._path)
+        self._wait = wait
+        self._pause = pause
+        self._schema = schema
+        self.location = database.partition("?")[0] if self._remote else str(self._path)
+
+    def __repr__(self) -> str:
+        return f"DuckDBWarehouse({self.location!r}, {self._schema!r})"
+
+    def relation(self, table: Table) -> str:
+        """`schema.table`; DuckDB needs `file.schema.table` where the file and the schema share a name."""
+        stem = self.location.removeprefix("md:") if self._remote else self._path.stem
+        names = (self._schema, table.name) if stem.lower() != self._schema.lower() else (stem, self._schema, table.name)
+        return ".".join(DUCKDB.shown(name) for name in names)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Take the turn, open, begin; commit at the end, roll back on any error, and always close."""
+        deadline = monotonic() + self._wait
+        if not self._remote:
+            self._make_folder()
+        with self._turn():
+            connection = self._open(deadline)
+            try:
+                work = DuckDBTransaction(connection, self._schema, self.location)
+                yield work
+                work.run("COMMIT")
+            except BaseException:
+                with suppress(duckdb.Error):
+                    connection.execute("ROLLBACK")
+                raise
+            finally:
+                connection.close()
+
+    def _turn(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._remote else turn(self._path, self._wait)
+
+    def _make_folder(self) -> None:
+        folder = self._path.parent
+        if folder.is_dir():
+            return
+        try:
+            folder.mkdir()
+        except OSError as error:
+            raise refusal(self.location, error) from error
+
+    def _open(self, deadline: float) -> duckdb.DuckDBPyConnection:
+        """Connect; while some other program (a shell, a notebook) holds the file, try again until the deadline."""
+        tries = Retrying(
+            retry=retry_if_exception(held_elsewhere),
+            stop=stop_after_delay(max(0.0, deadline - monotonic())),
+            wait=wait_random_exponential(multiplier=0.05, max=0.5),
+            sleep=self._pause,
+            reraise=True,
+        )
+        try:
+            return tries(self._connect)
+        except (duckdb.Error, OSError) as error:
+            raise refusal(self.location, error, waited=self._wait) from error
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect(self._database)
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET preserve_insertion_order = false")
+            connection.execute("BEGIN TRANSACTION")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+class DuckDBTransaction:
+    """One open transaction on one connection."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, schema: str, location: str) -> None:
+        self._connection = connection
+        self._location = location
+        self._stages = count()
+        catalog = str(self._row("SELECT current_database()")[0])
+        self._plan = Plan(DUCKDB, schema, catalog)
+        self._schema = schema
+
+    def ensure(self, tables: Sequence[Table]) -> None:
+        """Create what is missing and refresh comments; WarehouseError where a stored column has another type."""
+        plan = self._plan
+        stored: dict[str, dict[str | None, tuple[object, object]]] = {}
+        for table_name, column, kind, comment in self.run(DUCKDB.snapshot, [self._schema]):
+            stored.setdefault(str(table_name).lower(), {})[None if column is None else str(column).lower()] = (kind, comment)
+        if not stored:
+            self.run(plan.create_schema())
+        for table in tables:
+            columns = stored.get(table.name.lower())
+            if columns is None:
+                self.run(plan.create_table(table))
+                columns = {None: (None, None)} | {
+                    field.name.lower(): (DUCKDB.catalogue_types[field.storage], None) for field in table.fields
+                }
+            for field in table.fields:
+                kind, comment = columns.get(field.name.lower(), (None, None))
+                if kind is None:
+                    self.run(plan.add_column(table, field))
+                elif kind != DUCKDB.catalogue_types[field.storage]:
+                    raise WarehouseError(
+                        f"Column {field.name} of table {table.name} in {self._location} is {kind}, and the connector needs "
+                        f"{DUCKDB.catalogue_types[field.storage]}; rename or drop that table (the next full sync loads it again), or set PLEO_SCHEMA to another schema."
+                    )
+                if comment != field.description:
+                    self.run(plan.comment_column(table, field))
+            if columns[None][1] != table.description:
+                self.run(plan.comment_table(table))
+
+    def merge(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame]) -> MergeCounts:
+        """Write new and changed parents (`tables[0]`) and replace their children; WarehouseError for rows that cannot be told apart."""
+        missing = [table.name for table in tables if table.name not in frames]
+        if missing:
+            raise WarehouseError(
+                f"Rows for table {tables[0].name} came without those of {', '.join(missing)}; an empty frame says there are none."
+            )
+        plan, (parent, *children) = self._plan, tables
+        with self._staged(tables, frames) as names:
+            rows = self._check(parent, names[0])
+            for child, name in zip(children, names[1:], strict=True):
+                if self._check(child, name) and (lost := self._row(plan.orphans(child, name, parent, names[0]))[0]):
+                    raise WarehouseError(f"{lost} rows of table {child.name} belong to no row of {parent.name} in the same load.")
+            if not rows:
+                return MergeCounts()
+            self.run(plan.drop_temporary(CHANGES))
+            self.run(plan.changes(parent, names[0]))
+            new, changed, deleted = self._row(plan.count_changes())
+            if changed:
+                for table in tables:
+                    self.run(plan.delete_changed(table, parent))
+            if new + changed:
+                only = None if new + changed == rows else parent
+                for table, name in zip(tables, names, strict=True):
+                    self.run(plan.insert(table, name, only))
+            self.run(plan.drop_temporary(CHANGES))
+        return MergeCounts(inserted=new, updated=changed, unchanged=rows - new - changed, deleted=deleted)
+
+    def upsert(self, table: Table, frame: pd.DataFrame) -> None:
+        """Replace rows by key."""
+        with self._staged([table], {table.name: frame}) as (name,):
+            if self._check(table, name):
+                self.run(self._plan.delete_staged(table, name))
+                self.run(self._plan.insert(table, name))
+
+    def delete(self, table: Table, **equals: object) -> int:
+        """Delete rows whose columns equal these values; returns how many. ValueError without any column."""
+        return int(self._row(*self._plan.delete(table, equals))[0])
+
+    def absent(self, table: Table, scope: Scope, sweeps: Sequence[str]) -> tuple[int, int]:
+        """(live rows in scope, those of them that these sweeps did not see)."""
+        live, missing = self._row(*self._plan.count_absent(table, scope, sweeps))
+        return int(live), int(missing)
+
+    def tombstone(self, tables: Sequence[Table], scope: Scope, sweeps: Sequence[str], at: datetime) -> int:
+        """Mark absent parents and their children deleted at `at`; returns how many parents."""
+        if at.tzinfo is None:
+            raise ValueError("a tombstone needs a time with its zone")
+        plan = self._plan
+        self.run(plan.drop_temporary(ABSENT))
+        self.run(*plan.select_absent(tables[0], scope, sweeps))
+        found = int(self._row(plan.count_selected())[0])
+        if found:
+            for table in tables:
+                self.run(*plan.tombstone(table, at))
+        self.run(plan.drop_temporary(ABSENT))
+        return found
+
+    def read(self, table: Table, columns: Sequence[str] | None = None, **equals: object) -> pa.Table:
+        """Rows whose columns equal these values, with the Arrow types of `staging.ARROW`; order is not promised."""
+        return typed(table, self._arrow(*self._plan.select(table, columns or table.column_names, equals)))
+
+    def scalar(self, sql: str) -> object:
+        """The first value of a SELECT, or None; `{schema}` in it stands for the quoted schema."""
+        sql = sql.replace("{schema}", self._plan.schema_name)
+        try:
+            kinds = [statement.type for statement in self._connection.extract_statements(sql)]
+        except duckdb.Error as error:
+            raise refusal(self._location, error) from error
+        if kinds != [duckdb.StatementType.SELECT]:
+            raise ValueError("scalar() runs one SELECT and nothing else")
+        rows = self._arrow(sql)
+        return rows.column(0)[0].as_py() if rows.num_rows else None
+
+    def count(self, table: Table) -> int:
+        """Rows that are not tombstones."""
+        return int(self._row(self._plan.count(table))[0])
+
+    def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        """Run one statement to its end and return its rows; DuckDB's refusals become WarehouseError."""
+        try:
+            return self._connection.execute(sql, list(values)).fetchall()
+        except duckdb.Error as error:
+            raise refusal(self._location, error) from error
+
+    def _row(self, sql: str, values: Sequence[object] = ()) -> tuple[int, ...]:
+        (row,) = self.run(sql, values)
+        return row  # type: ignore[return-value]
+
+    def _arrow(self, sql: str, values: Sequence[object] = ()) -> pa.Table:
+        try:
+            # a relation, not execute(): Arrow from a DB-API result costs a copy
+            rows: pa.Table = self._connection.sql(sql, params=list(values)).to_arrow_table()
+        except duckdb.Error as error:
+            raise refusal(self._location, error) from error
+        return rows
+
+    def _check(self, table: Table, name: str) -> int:
+        """How many rows are staged; WarehouseError if their keys are NULL or occur twice."""
+        rows, nulls, twice = self._row(self._plan.faults(table, name))
+        if nulls:
+            raise WarehouseError(f"{nulls} rows for table {table.name} have no {' and '.join(table.key)}; nothing was written.")
+        if twice:
+            raise WarehouseError(
+                f"{twice} keys ({', '.join(table.key)}) occur more than once in one load of table {table.name}; nothing was written."
+            )
+        return rows
+
+    @contextmanager
+    def _staged(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame]) -> Iterator[list[str]]:
+        """Register the frames without copying them; yields their quoted names in the order of `tables`."""
+        names: list[str] = []
+        try:
+            for table in tables:
+                name = f"_pleo_staged_{next(self._stages)}"
+                self._connection.register(name, staged(table, frames[table.name]))
+                names.append(name)
+            yield [DUCKDB.quote(name) for name in names]
+        except duckdb.Error as error:
+            raise refusal(self._location, error) from error
+        finally:
+            for name in names:
+                with suppress(duckdb.Error):  # after an error the connection is about to be closed anyway
+                    self._connection.unregister(name)

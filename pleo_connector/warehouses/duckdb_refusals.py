@@ -1,0 +1,64 @@
+"""What DuckDB said, as one of our errors: one sentence with what to do."""
+
+from __future__ import annotations
+
+import re
+
+import duckdb
+
+from pleo_connector.errors import WarehouseError, WarehouseLocked, WarehouseUnwritable
+
+_HELD = re.compile(
+    r"Could not set lock on file|Conflicting lock is held|used by another process|different configuration than existing", re.IGNORECASE
+)
+_HOLDER = re.compile(r"lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
+
+_UNWRITABLE = (
+    (
+        r"No such file or directory|cannot find the path",
+        "cannot be made: neither its folder nor the folder above exists; create the folder, or set PLEO_WAREHOUSE to another place.",
+    ),
+    (
+        r"No space left|File too large|quota|out of disk|disk full",
+        "cannot grow: the disk is full or a size limit is reached; nothing of this load was kept: free some space, then run again.",
+    ),
+    (
+        r"Permission denied|Read-only file system|Operation not permitted|read-only mode|Access is denied",
+        "cannot be written: permission denied, or read-only; give this user write access to the file and its folder, or set PLEO_WAREHOUSE to another place.",
+    ),
+    (
+        r"database file with version number|newer version of DuckDB",
+        f"was written by a newer DuckDB than the {duckdb.__version__} installed here; upgrade it (pip install --upgrade duckdb). The file was left as it was.",
+    ),
+    (
+        r"not a valid DuckDB database|Corrupt|Is a directory|Not a directory|checksum",
+        "is not a DuckDB database, or is damaged; it was left as it was: move it away, or set PLEO_WAREHOUSE to another file.",
+    ),
+)
+"""What the message holds, and how our sentence ends."""
+
+
+def held_elsewhere(error: BaseException) -> bool:
+    """True when another program has the file open, so that trying again may help."""
+    return isinstance(error, duckdb.Error) and bool(_HELD.search(str(error)))
+
+
+def refusal(location: str, error: Exception, *, waited: float = 0.0) -> WarehouseError:
+    """Our error for DuckDB's, or for the system's when the folder or file could not be made."""
+    said = " ".join(str(error).split("\n\n")[0].split())
+    where = f"The warehouse {location}"
+    if held_elsewhere(error):
+        found = _HOLDER.search(said)
+        who = f"{found['program']} (pid {found['pid']})" if found else "another program"
+        if "different configuration" in said:
+            who = "this same process, read-only or with other settings"
+        return WarehouseLocked(f"{where} is open in {who}, and still was after {waited:g} s; close it there, then run again.")
+    if (
+        isinstance(error, (duckdb.IOException, duckdb.FatalException, duckdb.SerializationException, OSError))
+        or type(error) is duckdb.Error
+    ):
+        for pattern, sentence in _UNWRITABLE:
+            if re.search(pattern, said, re.IGNORECASE):
+                return WarehouseUnwritable(f"{where} {sentence}")
+        return WarehouseUnwritable(f"{where} cannot be used: {said}")
+    return WarehouseError(f"{where} refused: {said}")

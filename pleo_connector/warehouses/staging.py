@@ -1,0 +1,54 @@
+"""From a pandas frame to the Arrow table that a warehouse stages: the declared types, nothing copied that already fits."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pyarrow as pa
+
+from pleo_connector.catalogue import Storage, Table
+from pleo_connector.catalogue.types import MONEY_SCALE, RATE_SCALE
+from pleo_connector.errors import WarehouseError
+
+ARROW: dict[Storage, pa.DataType] = {
+    Storage.TEXT: pa.string(),
+    Storage.UUID: pa.string(),
+    Storage.BOOLEAN: pa.bool_(),
+    Storage.BIGINT: pa.int64(),
+    Storage.MONEY: pa.decimal128(38, MONEY_SCALE),
+    Storage.RATE: pa.decimal128(18, RATE_SCALE),
+    Storage.TIMESTAMP: pa.timestamp("us", tz="UTC"),
+    Storage.DATE: pa.date32(),
+    Storage.JSON: pa.string(),
+}
+"""What staging and `read` hold for each storage kind; UUID and JSON travel as text."""
+
+_TEXTS = (pa.string(), pa.large_string(), pa.string_view())
+
+
+def staged(table: Table, frame: pd.DataFrame) -> pa.Table:
+    """The frame's rows with the declared columns, in order and exactly typed; WarehouseError for anything else."""
+    if set(frame.columns) != set(table.column_names) or len(frame.columns) != len(table.fields):
+        wrong = sorted(set(map(str, frame.columns)) ^ set(table.column_names))
+        raise WarehouseError(f"Rows for table {table.name} do not have its columns: missing, unknown or twice are {wrong}.")
+    arrays = []
+    for field in table.fields:
+        wanted = ARROW[field.storage]
+        try:
+            array = pa.Array.from_pandas(frame[field.name])
+            arrays.append(array if array.type == wanted or (wanted == pa.string() and array.type in _TEXTS) else array.cast(wanted))
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise WarehouseError(
+                f"Table {table.name}, column {field.name}: the values do not fit {field.storage.value} ({reason})."
+            ) from error
+    return pa.table(arrays, names=list(table.column_names))
+
+
+def typed(table: Table, rows: pa.Table) -> pa.Table:
+    """Rows read back, with the Arrow types of the declaration whatever the driver made of them."""
+    types = {field.name: ARROW[field.storage] for field in table.fields}
+    arrays = []
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        plain = column.cast(column.type.storage_type) if isinstance(column.type, pa.BaseExtensionType) else column
+        arrays.append(plain if plain.type == types[name] else plain.cast(types[name]))
+    return pa.table(arrays, names=rows.column_names)
