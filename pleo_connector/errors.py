@@ -6,8 +6,10 @@
     ├── ReauthRequired             a person must run `pleo-connector connect` (exit 3)
     ├── CredentialError            stored credentials cannot be used as they are
     │   ├── TokenStoreCorrupt      the token store is not what we wrote
+    │   ├── TokenStoreUnavailable  the token store cannot be read or written now
     │   ├── WrongKey               the sealing key does not open the stored tokens
     │   ├── ClientRejected         Pleo refused client id or secret; tokens are kept
+    │   ├── LoginFailed            the consent in the browser was not completed
     │   └── RefreshUnavailable     the refresh could not be done now; try again later
     ├── ApiError                   Pleo answered, and not with what was asked
     │   ├── Forbidden              403: scope missing, or company outside the grant
@@ -18,6 +20,7 @@
     ├── WarehouseError             the warehouse refused
     │   ├── WarehouseLocked        another process holds the file for longer than we wait
     │   └── WarehouseUnwritable    read-only, full, missing folder, or not a database
+    ├── MassDeleteRefused          suspiciously many rows are gone; nothing was marked deleted
     ├── DriftError                 the records no longer fit the declaration (policy `freeze`)
     └── SyncFailed                 some streams failed; the others are loaded
 
@@ -61,6 +64,10 @@ class TokenStoreCorrupt(CredentialError):
     """The token store is not a file that this package wrote; it was left untouched."""
 
 
+class TokenStoreUnavailable(CredentialError):
+    """The token store cannot be read or written now: busy, full, read-only, or gone."""
+
+
 class WrongKey(CredentialError):
     """No configured key opens the sealed tokens; they were left untouched."""
 
@@ -69,6 +76,10 @@ class ClientRejected(CredentialError):
     """Pleo refused the client itself (id, secret, or method); the tokens are kept."""
 
     exit_code = 2
+
+
+class LoginFailed(CredentialError):
+    """The consent was refused, timed out, or answered with something else; nothing was stored."""
 
 
 class RefreshUnavailable(CredentialError):
@@ -113,6 +124,10 @@ class WarehouseLocked(WarehouseError):
 
 class WarehouseUnwritable(WarehouseError):
     """The warehouse cannot be written: read-only, full, missing, or not a database."""
+
+
+class MassDeleteRefused(PleoError):
+    """Suspiciously many rows are no longer served; nothing was marked deleted."""
 
 
 class DriftError(PleoError):

@@ -1,0 +1,53 @@
+"""The request budget: never more than N requests in any 60 seconds, for all callers together.
+
+Pleo asks integrations to stay at or under 500 requests a minute. The window slides: a fresh
+budget may be spent at once, and then refills as its requests grow a minute old.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+WINDOW = 60.0
+
+
+class Budget:
+    """Hands out permission to send, in the order asked. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        per_minute: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._per_minute = per_minute
+        self._clock = clock
+        self._sleep = sleep
+        self._sent: deque[float] = deque()
+        self._paused_until = 0.0
+        self._turn = asyncio.Lock()
+
+    async def take(self) -> float:
+        """Wait for permission to send one request; returns the seconds waited."""
+        began = self._clock()
+        async with self._turn:
+            while (wait := self._wait_needed()) > 0:
+                await self._sleep(wait)
+            now = self._clock()
+            self._sent.append(now)
+        return now - began
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody send for this long: Pleo said `Retry-After`."""
+        self._paused_until = max(self._paused_until, self._clock() + seconds)
+
+    def _wait_needed(self) -> float:
+        now = self._clock()
+        while self._sent and self._sent[0] <= now - WINDOW:
+            self._sent.popleft()
+        full = self._sent[0] + WINDOW - now if len(self._sent) >= self._per_minute else 0.0
+        return max(full, self._paused_until - now)

@@ -1,0 +1,182 @@
+"""The one place that talks to Pleo's data API.
+
+A request is tried again after 429 (Pleo's `Retry-After` holds everybody back), 5xx, broken
+connections and bodies that do not parse, with exponential backoff and jitter, until its
+patience ends. Everything else is an error at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+import msgspec
+from tenacity import AsyncRetrying, retry_if_exception_type
+
+from pleo_connector.api.budget import Budget
+from pleo_connector.api.pages import PageRequest
+from pleo_connector.api.patience import UNREACHABLE, Patience, TransientError
+from pleo_connector.errors import (
+    ApiError,
+    BadAnswer,
+    CursorRefused,
+    Forbidden,
+    PleoUnavailable,
+    RateLimited,
+    ReauthRequired,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What a stream cost so far."""
+
+    requests: int = 0
+    bytes: int = 0
+    waited_for_budget: float = 0.0
+    """Seconds."""
+    rate_limited: int = 0
+
+
+class PleoClient:
+    """Sends page requests within the budget. Use as an async context manager, in one event loop."""
+
+    def __init__(
+        self,
+        api_url: str,
+        auth: httpx.Auth,
+        budget: Budget,
+        *,
+        connections: int = 8,
+        transport: httpx.AsyncBaseTransport | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._budget = budget
+        self._clock = clock
+        self._sleep = sleep
+        self._api_url = api_url
+        self._http = httpx.AsyncClient(
+            base_url=api_url,
+            auth=auth,
+            transport=transport,
+            follow_redirects=False,
+            timeout=httpx.Timeout(60.0, connect=10.0),
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            headers={"Accept": "application/json", "User-Agent": "pleo-connector"},
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._http.__aexit__(kind, error, trace)
+
+    async def fetch(self, request: PageRequest, parse: Callable[[bytes], T], traffic: Traffic) -> T:
+        """The parsed body of a 200 answer; `parse` raises BadAnswer for a body worth another try."""
+        patience = Patience(self._clock)
+        retrying = AsyncRetrying(
+            sleep=self._sleep, wait=patience.wait, stop=patience.stop, retry=retry_if_exception_type(TransientError), reraise=True
+        )
+        try:
+            return await retrying(self._once, request, parse, traffic)
+        except TransientError as transient:
+            raise transient.error from None
+
+    async def _once(self, request: PageRequest, parse: Callable[[bytes], T], traffic: Traffic) -> T:
+        traffic.waited_for_budget += await self._budget.take()
+        traffic.requests += 1
+        try:
+            response = await self._http.request(request.method, request.path, params=list(request.params), json=request.body)
+        except httpx.ConnectError as error:
+            unreachable = PleoUnavailable(
+                f"Pleo could not be reached at {self._api_url} for {request.what} ({_reason(error)}); "
+                "check PLEO_ENVIRONMENT, PLEO_API_URL and the network, then run again: it goes on where it stopped."
+            )
+            raise TransientError(unreachable, patience=UNREACHABLE) from None
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            broken = PleoUnavailable(
+                f"The connection to Pleo broke for {request.what} ({_reason(error)}); run again: it goes on where it stopped."
+            )
+            raise TransientError(broken) from None
+        traffic.bytes += len(response.content)
+        if response.status_code != httpx.codes.OK:
+            self._refuse(request, response, traffic)
+        try:
+            return parse(response.content)
+        except BadAnswer as error:
+            raise TransientError(error) from None
+
+    def _refuse(self, request: PageRequest, response: httpx.Response, traffic: Traffic) -> None:
+        """Raise what this answer means; never returns for an answer that is not 200."""
+        status = response.status_code
+        if status == httpx.codes.TOO_MANY_REQUESTS:
+            traffic.rate_limited += 1
+            retry_after = _retry_after(response)
+            if retry_after is not None:
+                self._budget.pause(retry_after)
+            limited = RateLimited(
+                f"Pleo limits the rate of requests (429) for {request.what}; lower PLEO_REQUESTS_PER_MINUTE or run again later: "
+                "it goes on where it stopped.",
+                retry_after,
+            )
+            raise TransientError(limited, retry_after=retry_after)
+        if status >= httpx.codes.INTERNAL_SERVER_ERROR:
+            down = PleoUnavailable(f"Pleo has a fault ({status}) for {request.what}; run again later: it goes on where it stopped.")
+            raise TransientError(down)
+        if status == httpx.codes.UNAUTHORIZED:
+            raise ReauthRequired(
+                f"Pleo refuses the credential (401) for {request.what}; run `pleo-connector connect`, or check PLEO_API_KEY."
+            )
+        if status == httpx.codes.FORBIDDEN:
+            scope = f"lacks the scope {request.scope}" if request.scope else "lacks a scope"
+            raise Forbidden(
+                f"Pleo refuses {request.what} (403): the credential {scope}, or does not cover that company; "
+                "add the scope to PLEO_SCOPES and run `pleo-connector connect`, or leave this stream out."
+            )
+        detail = _detail(response)
+        if status == httpx.codes.BAD_REQUEST and request.cursor is not None:
+            raise CursorRefused(f"Pleo no longer takes the stored cursor of {request.what} (400{detail}); the walk starts again.")
+        if response.is_redirect:
+            raise ApiError(f"Pleo answered {request.what} with a redirect ({status}), which is not followed; check PLEO_API_URL.")
+        raise ApiError(f"Pleo refused {request.what} ({status}{detail}); check PLEO_API_URL, and report this if it is right.")
+
+
+def _reason(error: httpx.HTTPError | httpx.DecodingError) -> str:
+    return str(error) or type(error).__name__
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds, from seconds or an HTTP date (Pleo documents neither header nor form)."""
+    value = response.headers.get("Retry-After", "").strip()
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        until = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (until - datetime.now(UTC)).total_seconds())
+
+
+def _detail(response: httpx.Response) -> str:
+    """The error code in the body, where there is one (`{"type": "<CODE>"}` at some services)."""
+    try:
+        body = msgspec.json.decode(response.content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    code = body.get("type") if isinstance(body, dict) else None
+    return f", {code[:80]}" if isinstance(code, str) else ""

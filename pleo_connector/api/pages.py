@@ -1,0 +1,70 @@
+"""From a stream to the request for one of its pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pleo_connector.catalogue import CompanyIn, Paging, Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A half-open span of time, `start <= t < end`, in UTC."""
+
+    start: datetime
+    end: datetime
+
+    def __str__(self) -> str:
+        return f"{self.start:%Y-%m-%d}..{self.end:%Y-%m-%d}"
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """One request, without credentials. `what` names it in messages: stream, company, span."""
+
+    method: str
+    path: str
+    what: str
+    scope: str = ""
+    params: tuple[tuple[str, str], ...] = ()
+    body: dict[str, Any] | None = None
+    cursor: str | None = field(default=None, repr=False)
+
+
+def iso(moment: datetime) -> str:
+    """UTC with `Z` and milliseconds, as Pleo's filters take it."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def page_request(
+    stream: Stream, company_id: str | None = None, span: Interval | None = None, cursor: str | None = None, limit: int | None = None
+) -> PageRequest:
+    """The request for the page of `stream` that follows `cursor` (the first page without one).
+
+    Filters, sort and body stay the same from page to page, as Pleo asks; on searches the
+    cursor goes into the query while the filters are in the body.
+    """
+    params = list(stream.query)
+    body: dict[str, Any] = dict(stream.body)
+    if company_id is not None and stream.company_in is not CompanyIn.NOWHERE:
+        if stream.company_in is CompanyIn.BODY:
+            body["companyId"] = company_id
+        else:
+            params.append((stream.company_in.value, company_id))
+    if span is not None and stream.window is not None:
+        body[stream.window.start] = iso(span.start)
+        body[stream.window.end] = iso(span.end)
+    if stream.paging is Paging.CURSOR:
+        params.append(("limit", str(limit or stream.limit)))
+        params.extend(("sorting_keys", key) for key, _ in stream.sort)
+        params.extend(("sorting_order", order) for _, order in stream.sort)
+        if cursor is not None:
+            params.append(("after", cursor))
+    what = stream.name
+    if company_id is not None:
+        what += f" of company {company_id}"
+    if span is not None:
+        what += f" ({span})"
+    return PageRequest(stream.method, stream.path, what, stream.scope, tuple(params), body if stream.method == "POST" else None, cursor)

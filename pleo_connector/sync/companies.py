@@ -1,0 +1,109 @@
+"""Which companies a credential covers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from pleo_connector.api import PageRequest, PleoClient, Traffic
+from pleo_connector.catalogue import Paging, Stream
+from pleo_connector.errors import BadAnswer, Forbidden, UnknownCompany
+from pleo_connector.frames import Page, split_page
+from pleo_connector.sync.sweep import ServedPage, Sweep, walk
+
+_COMPANY_URN = "urn:pleo:company:"
+
+
+@dataclass(frozen=True, slots=True)
+class Companies:
+    """Company keys to read for, and the pages of the list they came from."""
+
+    ids: tuple[str, ...]
+    names: dict[str, str]
+    pages: tuple[ServedPage, ...]
+    sweep: Sweep
+    error: Forbidden | None = None
+    """Why the company records themselves may not be read, when only the keys are known."""
+
+
+class _Named(msgspec.Struct):
+    id: str
+    name: str = ""
+
+
+class _Credential(msgspec.Struct, rename={"subject": "subjectURN"}):
+    subject: str = ""
+
+
+class _Introspection(msgspec.Struct):
+    data: _Credential
+
+
+async def discover(stream: Stream, client: PleoClient, traffic: Traffic) -> Companies:
+    """Read the list of companies; a credential of one company may not, and names its company."""
+    sweep = Sweep(stream)
+    pages: list[ServedPage] = []
+
+    async def keep(page: ServedPage) -> None:
+        pages.append(page)
+
+    try:
+        await walk(sweep, client, traffic, keep)
+    except Forbidden as error:
+        return await _own_company(stream, client, traffic, error)
+    names: dict[str, str] = {}
+    for served in pages:
+        for record in served.page.records:
+            try:
+                company = msgspec.json.decode(record, type=_Named)
+            except msgspec.DecodeError:
+                continue  # the load will quarantine it, with the reason
+            names[company.id] = company.name
+    return Companies(tuple(names), names, tuple(pages), sweep)
+
+
+async def _own_company(stream: Stream, client: PleoClient, traffic: Traffic, refused: Forbidden) -> Companies:
+    def parse(body: bytes) -> _Credential:
+        try:
+            return msgspec.json.decode(body, type=_Introspection).data
+        except msgspec.DecodeError:
+            raise BadAnswer("Pleo's answer about this credential (/v1/introspect) is not the JSON it should be; run again later.") from None
+
+    credential = await client.fetch(PageRequest("GET", "/v1/introspect", "this credential"), parse, traffic)
+    if not credential.subject.startswith(_COMPANY_URN):
+        raise refused
+    company_id = credential.subject.removeprefix(_COMPANY_URN)
+
+    def wrap(body: bytes) -> Page:
+        # One record in a `data` object, where a list holds a `data` array.
+        try:
+            record = msgspec.json.decode(body, type=dict[str, msgspec.Raw])["data"]
+        except (msgspec.DecodeError, KeyError):
+            raise BadAnswer(f"Pleo's answer about company {company_id} is not the JSON it should be; run again later.") from None
+        return split_page(b'{"data":[' + bytes(record) + b"]}", Paging.WHOLE, f"company {company_id}")
+
+    sweep = Sweep(stream, proves_absence=False)
+    request = PageRequest("GET", f"{stream.path}/{company_id}", f"company {company_id}", stream.scope)
+    try:
+        page = await client.fetch(request, wrap, traffic)
+    except Forbidden as error:
+        return Companies((company_id,), {company_id: ""}, (), sweep, error)
+    served = ServedPage(sweep, 1, None, page, "", sweep.started_at)
+    return Companies((company_id,), {company_id: ""}, (served,), sweep)
+
+
+def chosen(found: Companies, asked: Sequence[str]) -> tuple[str, ...]:
+    """The companies to read: all, or those asked for by key or exact name."""
+    if not asked:
+        return found.ids
+    by_name = {name: key for key, name in found.names.items() if name}
+    ids = []
+    for wish in asked:
+        key = wish.lower() if wish.lower() in found.names else by_name.get(wish)
+        if key is None:
+            known = ", ".join(f"{key} ({name})" if name else key for key, name in found.names.items())
+            raise UnknownCompany(f"Company {wish!r} is not covered by this credential; it covers: {known or 'none'}.")
+        ids.append(key)
+    return tuple(dict.fromkeys(ids))

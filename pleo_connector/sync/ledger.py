@@ -1,0 +1,178 @@
+"""Reads and writes of the connector's own tables: sweeps, checkpoints, keys, quarantine."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pandas as pd
+import pyarrow as pa
+
+from pleo_connector.api import Interval
+from pleo_connector.catalogue import Catalogue, Storage, Stream, Table
+from pleo_connector.errors import ConfigurationError
+from pleo_connector.frames import Batch
+from pleo_connector.sync.state import CHECKPOINTS, QUARANTINE, SEEN_KEYS, SWEEPS
+from pleo_connector.sync.sweep import ServedPage, Sweep
+from pleo_connector.warehouses import Transaction
+
+RESUMABLE = timedelta(hours=24)
+"""An open sweep older than this starts again: what it saw says little about now."""
+
+_ARROW: dict[Storage, pa.DataType] = {
+    Storage.TEXT: pa.string(),
+    Storage.UUID: pa.string(),
+    Storage.BOOLEAN: pa.bool_(),
+    Storage.BIGINT: pa.int64(),
+    Storage.TIMESTAMP: pa.timestamp("us", tz="UTC"),
+}
+
+
+def frame_of(table: Table, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """A frame with the table's columns, Arrow-backed; a column that no row names is NULL."""
+    schema = pa.schema([(field.name, _ARROW[field.storage]) for field in table.fields])
+    return pa.Table.from_pylist(list(rows), schema=schema).to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def open_sweeps(transaction: Transaction, catalogue: Catalogue) -> list[Sweep]:
+    """Sweeps that an earlier run left unfinished."""
+    rows = transaction.read(SWEEPS, status="open").to_pylist()
+    return [_sweep(row, catalogue) for row in rows if _is_known(row["stream"], catalogue)]
+
+
+def completed(transaction: Transaction, stream: Stream) -> dict[str | None, dict[Interval, datetime]]:
+    """By company: the spans that were swept to the end, and when each sweep started."""
+    done: dict[str | None, dict[Interval, datetime]] = {}
+    columns = ("company_id", "span_start", "span_end", "started_at")
+    for row in transaction.read(SWEEPS, columns, stream=stream.name, status="complete").to_pylist():
+        if row["span_start"] is None:
+            continue
+        spans = done.setdefault(_text(row["company_id"]), {})
+        span = Interval(row["span_start"], row["span_end"])
+        spans[span] = max(row["started_at"], spans.get(span, row["started_at"]))
+    return done
+
+
+def write_pages(transaction: Transaction, pages: Sequence[ServedPage]) -> None:
+    """One checkpoint per page."""
+    rows = [
+        {
+            "sweep_id": served.sweep.sweep_id,
+            "page": served.number,
+            "stream": served.sweep.stream.name,
+            "cursor_in": served.cursor_in,
+            "cursor_out": served.page.end_cursor,
+            "rows_served": len(served.page.records),
+            "sha256": served.sha256,
+            "fetched_at": served.fetched_at,
+        }
+        for served in pages
+    ]
+    transaction.upsert(CHECKPOINTS, frame_of(CHECKPOINTS, rows))
+
+
+def write_sweeps(transaction: Transaction, sweeps: Iterable[Sweep], status: str, deleted: dict[str, int] | None = None) -> None:
+    """One row per sweep, as it stands with this transaction."""
+    finished = datetime.now(UTC) if status != "open" else None
+    rows = [
+        {
+            "sweep_id": sweep.sweep_id,
+            "stream": sweep.stream.name,
+            "company_id": sweep.company_id,
+            "span_start": sweep.span.start if sweep.span else None,
+            "span_end": sweep.span.end if sweep.span else None,
+            "status": status,
+            "exhausted": sweep.exhausted,
+            "cursor": sweep.cursor,
+            "started_at": sweep.started_at,
+            "finished_at": finished,
+            "pages": sweep.pages,
+            "rows_served": sweep.rows_served,
+            "rows_quarantined": sweep.rows_quarantined,
+            "rows_reported": sweep.rows_reported,
+            "rows_deleted": (deleted or {}).get(sweep.sweep_id, 0),
+        }
+        for sweep in sweeps
+    ]
+    if rows:
+        transaction.upsert(SWEEPS, frame_of(SWEEPS, rows))
+
+
+def write_seen(transaction: Transaction, batch: Batch) -> None:
+    """The keys of a batch, with the sweeps that met them; those of quarantined records too."""
+    parent = batch.frames[batch.stream.name]
+    seen = pd.DataFrame({"sweep_id": parent["_sweep_id"], "stream": batch.stream.name, "key": parent[batch.stream.key]})
+    held = [
+        {"sweep_id": row.sweep_id, "stream": batch.stream.name, "key": key}
+        for row in batch.quarantined.itertuples()
+        if (key := key_of(batch.stream, str(row.record))) is not None
+    ]
+    if held:
+        seen = pd.concat([seen, frame_of(SEEN_KEYS, held)]).drop_duplicates(["sweep_id", "key"])
+    seen["stream"] = seen["stream"].astype(pd.ArrowDtype(pa.string()))
+    transaction.upsert(SEEN_KEYS, seen)
+
+
+def write_quarantined(transaction: Transaction, batch: Batch) -> None:
+    """The records set aside; the same record met again replaces itself."""
+    if batch.quarantined.empty:
+        return
+    held = batch.quarantined.copy()
+    hashes = [hashlib.sha256(str(record).encode("utf-8", "surrogatepass")).hexdigest() for record in held["record"]]
+    held["record_hash"] = pd.array(hashes, dtype=pd.ArrowDtype(pa.string()))
+    transaction.upsert(QUARANTINE, held.drop_duplicates("record_hash", keep="last")[list(QUARANTINE.column_names)])
+
+
+def forget(transaction: Transaction, sweeps: Sequence[Sweep]) -> None:
+    """Drop keys and checkpoints of sweeps that ended."""
+    ids = [sweep.sweep_id for sweep in sweeps]
+    if ids:
+        transaction.delete(SEEN_KEYS, sweep_id=ids)
+        transaction.delete(CHECKPOINTS, sweep_id=ids)
+
+
+def key_of(stream: Stream, record: str) -> str | None:
+    """The key of a record that could not be typed, if at least that can be read as a UUID."""
+    try:
+        found = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
+        key = msgspec.json.decode(found[stream.key], type=str)
+    except (msgspec.DecodeError, KeyError, UnicodeError):
+        return None
+    try:
+        return str(msgspec.convert(key, uuid.UUID))
+    except msgspec.ValidationError:
+        return None
+
+
+def _sweep(row: dict[str, Any], catalogue: Catalogue) -> Sweep:
+    span = Interval(row["span_start"], row["span_end"]) if row["span_start"] is not None else None
+    return Sweep(
+        catalogue.stream(row["stream"]),
+        _text(row["company_id"]),
+        span,
+        sweep_id=row["sweep_id"],
+        started_at=row["started_at"],
+        cursor=row["cursor"],
+        exhausted=bool(row["exhausted"]),
+        pages=row["pages"],
+        rows_served=row["rows_served"],
+        rows_quarantined=row["rows_quarantined"],
+        rows_reported=row["rows_reported"],
+        proves_absence=row["rows_quarantined"] == 0,
+    )
+
+
+def _is_known(name: str, catalogue: Catalogue) -> bool:
+    try:
+        catalogue.stream(name)
+    except ConfigurationError:
+        return False
+    return True
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

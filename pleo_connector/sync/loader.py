@@ -1,0 +1,170 @@
+"""Pages in, committed rows out: the only code of a run that touches the warehouse.
+
+Pages of all streams queue here while the previous batch loads. Each batch is normalised first
+and then written in one transaction with its checkpoints, so the warehouse is held for the
+load alone, never while Pleo answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from pleo_connector.catalogue import Stream
+from pleo_connector.errors import DriftError
+from pleo_connector.frames import Batch, DriftPolicy, Served, normalise
+from pleo_connector.sync import ledger
+from pleo_connector.sync.finish import Finished, finish
+from pleo_connector.sync.report import StreamReport
+from pleo_connector.sync.sweep import ServedPage, Sweep
+from pleo_connector.warehouses import MergeCounts, Transaction, Warehouse
+
+BATCH_ROWS = 20_000
+"""Records in one transaction: enough for bulk speed, little enough for flat memory."""
+
+LINGER = 0.5
+"""Seconds to wait for more pages before a small batch is written."""
+
+_QUEUED_PAGES = 200
+
+
+@dataclass(slots=True)
+class StreamWork:
+    """A stream and its sweeps in this run."""
+
+    stream: Stream
+    report: StreamReport
+    sweeps: list[Sweep] = field(default_factory=list)
+    abandoned: list[Sweep] = field(default_factory=list)
+    """Open sweeps that will not go on: too old, or Pleo refused their cursor."""
+
+
+class Loader:
+    """Takes pages and ends of streams through a queue, and loads them batch by batch."""
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        work: Mapping[str, StreamWork],
+        *,
+        policy: DriftPolicy,
+        allow_mass_delete: bool,
+        on_load: Callable[[StreamReport], None],
+        on_finish: Callable[[StreamReport], None],
+    ) -> None:
+        self._warehouse = warehouse
+        self._work = work
+        self._policy = policy
+        self._allow_mass_delete = allow_mass_delete
+        self._on_load = on_load
+        self._on_finish = on_finish
+        self._queue: asyncio.Queue[ServedPage | StreamWork | None] = asyncio.Queue(_QUEUED_PAGES)
+
+    async def put(self, item: ServedPage | StreamWork | None) -> None:
+        """A page; a stream whose walks have all ended; or None: nothing more comes."""
+        await self._queue.put(item)
+
+    async def run(self) -> None:
+        """Load until None arrives. Errors of the warehouse end the run; drift fails its stream alone."""
+        more = True
+        while more:
+            pages, ended, more = await self._next_batch()
+            if pages or ended:
+                await asyncio.to_thread(self._load, pages, ended)
+                for stream in dict.fromkeys(page.sweep.stream.name for page in pages):
+                    self._on_load(self._work[stream].report)
+                for work in ended:
+                    self._on_finish(work.report)
+
+    async def _next_batch(self) -> tuple[list[ServedPage], list[StreamWork], bool]:
+        pages: list[ServedPage] = []
+        ended: list[StreamWork] = []
+        rows = 0
+        item = await self._queue.get()
+        while True:
+            if item is None:
+                return pages, ended, False
+            if isinstance(item, StreamWork):
+                ended.append(item)
+            else:
+                pages.append(item)
+                rows += len(item.page.records)
+            if rows >= BATCH_ROWS:
+                return pages, ended, True
+            try:
+                item = await asyncio.wait_for(self._queue.get(), LINGER)
+            except TimeoutError:
+                return pages, ended, True
+
+    def _load(self, pages: Sequence[ServedPage], ended: Sequence[StreamWork]) -> None:
+        by_stream: dict[str, list[ServedPage]] = {}
+        for page in pages:
+            by_stream.setdefault(page.sweep.stream.name, []).append(page)
+        now = datetime.now(UTC)
+        batches = {name: batch for name, group in by_stream.items() if (batch := self._normalised(name, group, now)) is not None}
+        counts: dict[str, MergeCounts] = {}
+        finished: list[Finished] = []
+        with self._warehouse.transaction() as transaction:
+            for name, batch in batches.items():
+                counts[name] = self._write(transaction, batch, by_stream[name])
+            for work in ended:
+                ledger.write_sweeps(transaction, work.abandoned, "abandoned")
+                ledger.forget(transaction, work.abandoned)
+                finished.append(finish(transaction, work.stream, work.sweeps, allow_mass_delete=self._allow_mass_delete))
+        for name, batch in batches.items():
+            _count(self._work[name].report, batch, counts[name], by_stream[name])
+        for work, end in zip(ended, finished, strict=True):
+            end.add_to(work.report)
+
+    def _normalised(self, name: str, pages: Sequence[ServedPage], now: datetime) -> Batch | None:
+        """The batch, or None when the stream failed on drift: its pages then stay uncommitted."""
+        work = self._work[name]
+        if isinstance(work.report.error, DriftError):
+            return None
+        served = [Served(page.page.records, page.sweep.company_id, page.sweep.sweep_id) for page in pages]
+        try:
+            return normalise(work.stream, served, now=now, policy=self._policy)
+        except DriftError as error:
+            work.report.error = error
+            for sweep in work.sweeps:
+                sweep.error = error
+            return None
+
+    def _write(self, transaction: Transaction, batch: Batch, pages: Sequence[ServedPage]) -> MergeCounts:
+        counts = transaction.merge(batch.stream.tables(), batch.frames)
+        _advance(batch, pages)
+        ledger.write_pages(transaction, pages)
+        ledger.write_sweeps(transaction, {page.sweep.sweep_id: page.sweep for page in pages}.values(), "open")
+        ledger.write_seen(transaction, batch)
+        ledger.write_quarantined(transaction, batch)
+        return counts
+
+
+def _advance(batch: Batch, pages: Sequence[ServedPage]) -> None:
+    """Move the sweeps to where this batch leaves them. A failed commit ends the run, so nobody sees it."""
+    for served in pages:
+        sweep = served.sweep
+        sweep.pages = served.number
+        sweep.cursor = served.page.end_cursor
+        sweep.exhausted = not served.page.has_next
+        sweep.rows_served += len(served.page.records)
+        sweep.rows_reported = served.page.total if served.page.total is not None else sweep.rows_reported
+    sweeps = {served.sweep.sweep_id: served.sweep for served in pages}
+    for row in batch.quarantined.itertuples():
+        sweep = sweeps[str(row.sweep_id)]
+        sweep.rows_quarantined += 1
+        sweep.proves_absence = sweep.proves_absence and ledger.key_of(batch.stream, str(row.record)) is not None
+
+
+def _count(report: StreamReport, batch: Batch, counts: MergeCounts, pages: Sequence[ServedPage]) -> None:
+    report.served += batch.served
+    report.inserted += counts.inserted
+    report.updated += counts.updated
+    report.unchanged += counts.unchanged
+    report.flagged += counts.deleted
+    report.quarantined += len(batch.quarantined)
+    report.duplicates += batch.duplicates
+    report.drift += batch.drift
+    report.pages += len(pages)

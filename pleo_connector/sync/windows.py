@@ -1,0 +1,90 @@
+"""Which spans of time a run reads.
+
+Pleo can filter nothing by `updatedAt`, so a late edit of an old entry is seen only by reading
+its window again. Windows are calendar months of the date that every entry has; how often one
+is due depends on its age:
+
+    hot    ends within 35 days     every run
+    warm   within 100 days         once a day
+    cool   within 400 days         once a week
+    cold   older                   once in 30 days
+
+Two edges make the cover complete: everything before the first month, and everything to come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pleo_connector.api import Interval
+
+BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
+"""Pleo was founded in 2015: nothing is older than this."""
+
+_FUTURE = timedelta(days=3660)
+_SLACK = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPolicy:
+    """Age of a window's end, in days, up to which it is hot, warm, cool; and how often each is due."""
+
+    hot_days: int = 35
+    warm_days: int = 100
+    cool_days: int = 400
+    warm_every: timedelta = timedelta(days=1)
+    cool_every: timedelta = timedelta(days=7)
+    cold_every: timedelta = timedelta(days=30)
+
+    def tier(self, window: Interval, now: datetime) -> tuple[str, timedelta]:
+        """(hot, warm, cool or cold; time after which the window is due again)."""
+        age = now - window.end
+        if age <= timedelta(days=self.hot_days):
+            return "hot", timedelta(0)
+        if age <= timedelta(days=self.warm_days):
+            return "warm", self.warm_every
+        if age <= timedelta(days=self.cool_days):
+            return "cool", self.cool_every
+        return "cold", self.cold_every
+
+
+def month_start(moment: datetime) -> datetime:
+    """Midnight UTC of the first of the month."""
+    return datetime(moment.year, moment.month, 1, tzinfo=UTC)
+
+
+def _next_month(start: datetime) -> datetime:
+    return month_start(start + timedelta(days=32))
+
+
+def windows(earliest: datetime | None, now: datetime) -> tuple[Interval, ...]:
+    """All windows of a company whose first entry is at `earliest` (None: it has no entries)."""
+    current = month_start(now)
+    first = min(month_start(earliest), current) if earliest is not None else current
+    spans = [Interval(BEGINNING, first)]
+    start = first
+    while start < current:
+        spans.append(Interval(start, _next_month(start)))
+        start = _next_month(start)
+    spans.append(Interval(current, current + _FUTURE))
+    return tuple(spans)
+
+
+def due(spans: tuple[Interval, ...], swept: Mapping[Interval, datetime], now: datetime, policy: SweepPolicy) -> Iterator[Interval]:
+    """The windows to read now; `swept` holds completed sweeps (span, when they started)."""
+    for span in spans:
+        last = max((at for done, at in swept.items() if done.start <= span.start and done.end >= min(span.end, at)), default=None)
+        _, every = policy.tier(span, now)
+        # The slack lets a daily run that starts a minute early still count as a day later.
+        if last is None or every == timedelta(0) or now - last >= every - _SLACK:
+            yield span
+
+
+def clipped(spans: tuple[Interval, ...], start: datetime | None, end: datetime | None) -> tuple[Interval, ...]:
+    """The parts of the windows inside an asked-for range."""
+    low = start or BEGINNING
+    high = end or spans[-1].end
+    parts = (Interval(max(span.start, low), min(span.end, high)) for span in spans)
+    return tuple(part for part in parts if part.start < part.end)
