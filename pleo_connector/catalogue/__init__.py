@@ -5,4 +5,19 @@ from pleo_connector.catalogue.stream import Child, Column, CompanyIn, Paging, St
 from pleo_connector.catalogue.table import SYSTEM_FIELDS, Table
 from pleo_connector.catalogue.types import Field, LogicalType, Storage
 
-__all__ = ["CATALOGUE", "SYSTEM_FIELDS", "Catalogue", "Child", "Column", "CompanyIn", "Field", "LogicalType", "Paging", "Storage", "Stream", "SyncMode", "Table", "Window"]
+__all__ = [
+    "CATALOGUE",
+    "SYSTEM_FIELDS",
+    "Catalogue",
+    "Child",
+    "Column",
+    "CompanyIn",
+    "Field",
+    "LogicalType",
+    "Paging",
+    "Storage",
+    "Stream",
+    "SyncMode",
+    "Table",
+    "Window",
+]

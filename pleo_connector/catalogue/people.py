@@ -48,7 +48,7 @@ EMPLOYEES = Stream(
     columns=(
         Column("id", T.UUID, "Employee key.", required=True),
         Column("companyId", T.UUID, "Employing company.", required=True),
-        Column("code", T.TEXT, "The customer's own employee code."),
+        Column("code", T.TEXT, "The customer's own employee code.", personal=True),
         Column("email", T.TEXT, "E-mail address.", required=True, personal=True),
         Column("firstName", T.TEXT, "Given name.", required=True, personal=True),
         Column("lastName", T.TEXT, "Family name.", required=True, personal=True),

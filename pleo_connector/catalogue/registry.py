@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from pleo_connector.catalogue.bookkeeping import ACCOUNTS, TAG_GROUPS, TAGS, TAX_CODES
 from pleo_connector.catalogue.entries import ACCOUNTING_ENTRIES
@@ -14,18 +14,23 @@ from pleo_connector.catalogue.vendors import VENDORS
 from pleo_connector.errors import ConfigurationError
 
 
-class Catalogue:
-    """An ordered set of streams with unique stream and table names."""
+class Catalogue(Collection[Stream]):
+    """An ordered set of streams with unique stream and table names; `in` takes a stream or its name."""
 
     def __init__(self, *streams: Stream) -> None:
-        self._streams = {stream.name: stream for stream in streams}
+        self._streams: dict[str, Stream] = {}
+        for stream in streams:
+            if stream.name in self._streams:
+                raise ValueError(f"stream {stream.name} is declared twice")
+            self._streams[stream.name] = stream
         self._tables: dict[str, Table] = {}
         for table in (table for stream in streams for table in stream.tables()):
             if table.name in self._tables:
-                raise ValueError(f"table {table.name} is declared by two streams")
+                raise ValueError(f"table {table.name} is declared by two streams: {self._tables[table.name].stream} and {table.stream}")
             self._tables[table.name] = table
-        if len(self._streams) != len(streams):
-            raise ValueError("two streams share a name")
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._streams or item in self._streams.values()
 
     def __iter__(self) -> Iterator[Stream]:
         return iter(self._streams.values())

@@ -6,6 +6,7 @@ these declarations. A declaration checks itself: a typo fails at import, with th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -125,29 +126,52 @@ class Stream:
     """Contract fields left out on purpose: (dotted path, reason)."""
 
     def __post_init__(self) -> None:
-        def wrong(what: str) -> ValueError:
-            return ValueError(f"stream {self.name}: {what}")
+        for fault in (*self._request_faults(), *self._column_faults()):
+            raise ValueError(f"stream {self.name}: {fault}")
+        for fault in self._table_faults():
+            raise ValueError(f"stream {self.name}: {fault}")
 
+    def _request_faults(self) -> Iterator[str]:
+        if self.method not in ("GET", "POST"):
+            yield f"method {self.method!r} is neither GET nor POST"
+        if self.method == "GET" and (self.body or self.company_in is CompanyIn.BODY):
+            yield "a GET carries no body"
+        if not self.path.startswith("/v"):
+            yield f"path {self.path!r} does not start with a version"
+        if self.scope.count(":") != 1:
+            yield f"scope {self.scope!r} does not look like `resource:read`"
+        if (self.paging is Paging.CURSOR) != (self.limit is not None):
+            yield "a cursor-paged stream needs a limit, and only that does"
+        if self.limit is not None and self.limit < 1:
+            yield f"limit {self.limit} is less than one record"
+        if self.sort and self.paging is not Paging.CURSOR:
+            yield "only a cursor-paged stream is sorted by the server"
+
+    def _column_faults(self) -> Iterator[str]:
         names = [column.name for column in self.columns]
         if self.key not in names:
-            raise wrong(f"key {self.key!r} is not one of its columns")
-        if self.method not in ("GET", "POST"):
-            raise wrong(f"method {self.method!r} is neither GET nor POST")
-        if self.method == "GET" and (self.body or self.company_in is CompanyIn.BODY):
-            raise wrong("a GET carries no body")
-        if not self.path.startswith("/v"):
-            raise wrong(f"path {self.path!r} does not start with a version")
+            yield f"key {self.key!r} is not one of its columns"
         if (self.mode is SyncMode.WINDOWED) != (self.window is not None):
-            raise wrong("a windowed stream needs a window, and only that does")
+            yield "a windowed stream needs a window, and only that does"
         if self.window is not None and self.window.column not in names:
-            raise wrong(f"window column {self.window.column!r} is not one of its columns")
-        if (self.paging is Paging.CURSOR) != (self.limit is not None):
-            raise wrong("a cursor-paged stream needs a limit, and only that does")
+            yield f"window column {self.window.column!r} is not one of its columns"
         if self.deleted_flag is not None and self.deleted_flag not in names:
-            raise wrong(f"deleted_flag {self.deleted_flag!r} is not one of its columns")
-        for table in self.tables():
-            if not table.description:
-                raise wrong(f"table {table.name} has no description")
+            yield f"deleted_flag {self.deleted_flag!r} is not one of its columns"
+        if not self.title or not self.record or snake_case(self.name) != self.name:
+            yield "needs a snake_case name, a singular record word and a title"
+
+    def _table_faults(self) -> Iterator[str]:
+        try:
+            tables = self.tables()
+        except ValueError as error:  # a table checks itself, and does not know its stream
+            yield str(error)
+            return
+        for table in tables:
+            if not table.description.endswith("."):
+                yield f"table {table.name}: the description must be a sentence ending in a full stop"
+        repeated = [name for name, count in Counter(table.name for table in tables).items() if count > 1]
+        if repeated:
+            yield f"tables declared twice: {repeated}"
 
     def tables(self) -> tuple[Table, ...]:
         """The stream's tables, parent first, children before grandchildren."""

@@ -9,7 +9,11 @@ from pleo_connector.catalogue.types import Field, Storage
 SYSTEM_FIELDS = (
     Field("_synced_at", Storage.TIMESTAMP, "When the connector last wrote this row; moves only when the row changed."),
     Field("_deleted_at", Storage.TIMESTAMP, "When the row was deleted at Pleo, or first found missing; NULL while it lives."),
-    Field("_deleted_source", Storage.TEXT, "How the deletion was seen: api_flag (Pleo said so) or sweep_absent (missing from a complete sweep)."),
+    Field(
+        "_deleted_source",
+        Storage.TEXT,
+        "How the deletion was seen: api_flag (Pleo said so) or sweep_absent (missing from a complete sweep).",
+    ),
     Field("_row_hash", Storage.TEXT, "Fingerprint of the record with its children, as served; decides whether a row changed."),
     Field("_sweep_id", Storage.TEXT, "The sweep that last wrote this row."),
     Field("_extra", Storage.JSON, "Fields that Pleo served and the catalogue does not declare, by path; NULL when there were none."),
