@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 from pleo_connector.catalogue.bookkeeping import ACCOUNTS, TAG_GROUPS, TAGS, TAX_CODES
 from pleo_connector.catalogue.entries import ACCOUNTING_ENTRIES
@@ -14,7 +14,7 @@ from pleo_connector.catalogue.vendors import VENDORS
 from pleo_connector.errors import ConfigurationError
 
 
-class Catalogue(Collection[Stream]):
+class Catalogue:
     """An ordered set of streams with unique stream and table names; `in` takes a stream or its name."""
 
     def __init__(self, *streams: Stream) -> None:

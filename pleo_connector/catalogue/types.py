@@ -92,13 +92,14 @@ def fields_of(name: str, kind: LogicalType, description: str, *, personal: bool 
     """The warehouse columns that one declared column becomes, in order."""
     main = Field(name, _STORAGE[kind], description, personal)
     if kind is LogicalType.MONEY:
+        exact = f"{description} Exact, in units of the currency; NULL when the currency is not an ISO 4217 one."
         return (
-            Field(name, Storage.MONEY, f"{description} Exact, in units of the currency; NULL when the currency is not an ISO 4217 one."),
-            Field(f"{name}_minors", Storage.BIGINT, f"{description} As served: in the currency's smallest unit."),
-            Field(f"{name}_currency", Storage.TEXT, f"{description} The ISO 4217 code."),
+            Field(name, Storage.MONEY, exact, personal),
+            Field(f"{name}_minors", Storage.BIGINT, f"{description} As served: in the currency's smallest unit.", personal),
+            Field(f"{name}_currency", Storage.TEXT, f"{description} The ISO 4217 code.", personal),
         )
     if kind is LogicalType.UUID_OR_UNKNOWN:
-        return (main, Field(f"{name}_unknown", Storage.BOOLEAN, f"True when Pleo's user chose 'do not know' for {name}."))
+        return (main, Field(f"{name}_unknown", Storage.BOOLEAN, f"True when Pleo's user chose 'do not know' for {name}.", personal))
     return (main,)
 
 
