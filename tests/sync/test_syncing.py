@@ -1,0 +1,198 @@
+"""Whole runs against the sandbox into a real DuckDB file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import httpx
+import pytest
+
+from pleo_connector import sync
+from pleo_connector.catalogue import CATALOGUE
+from pleo_connector.errors import Forbidden, MassDeleteRefused, UnknownCompany
+from pleo_connector.sandbox import RunningSandbox, SandboxConfig, running
+from pleo_connector.warehouses import Warehouse, open_warehouse
+
+API_KEY = httpx.BasicAuth("sandbox-api-key", "")
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+"""The sample entries end here; a fixed now keeps the windows the same for ever."""
+
+Rows = Callable[[str], list[tuple[Any, ...]]]
+
+
+@pytest.fixture
+def pleo() -> Iterator[RunningSandbox]:
+    with running(SandboxConfig(port=0, requests_per_minute=0)) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Warehouse:
+    return open_warehouse(f"duckdb:///{tmp_path / 'w.duckdb'}", "pleo")
+
+
+@pytest.fixture
+def rows(warehouse: Warehouse) -> Rows:
+    def read(sql: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(warehouse.location, read_only=True) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            return connection.execute(sql).fetchall()
+
+    return read
+
+
+def run(pleo: RunningSandbox, warehouse: Warehouse, *streams: str, **options: Any) -> sync.SyncReport:
+    connection = sync.Connection(pleo.url, API_KEY, requests_per_minute=1_000_000)
+    now = options.pop("now", NOW)
+    return sync.run(sync.SyncPlan(streams, **options), connection, warehouse, now=now)
+
+
+def test_a_first_run_loads_every_record_of_every_stream(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
+    report = run(pleo, warehouse)
+    assert report.failures == {}
+    for stream in CATALOGUE:
+        records = pleo.state.records(stream.name)
+        counts = report.streams[stream.name]
+        assert counts.balanced
+        assert counts.inserted == len(records), stream.name
+        assert {str(key) for (key,) in rows(f"SELECT {stream.key} FROM pleo.{stream.name}")} == {record["id"] for record in records}
+        assert counts.warnings == []
+    assert report.streams["accounting_entries"].quarantined == 0
+    assert rows("SELECT count(*) FROM pleo._seen_keys") == [(0,)]
+    assert rows("SELECT count(*) FROM pleo._checkpoints") == [(0,)]
+    assert rows("SELECT DISTINCT status FROM pleo._sweeps") == [("complete",)]
+
+
+def test_a_second_run_on_unchanged_data_writes_nothing(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
+    run(pleo, warehouse)
+    before = rows("SELECT max(_synced_at), count(*) FROM pleo.accounting_entries")
+    report = run(pleo, warehouse, mode=sync.Mode.FULL)
+    assert report.written == 0
+    assert report.streams["accounting_entries"].unchanged == report.streams["accounting_entries"].served > 1000
+    assert rows("SELECT max(_synced_at), count(*) FROM pleo.accounting_entries") == before
+
+
+def test_an_incremental_run_reads_less_than_a_full_one(pleo: RunningSandbox, warehouse: Warehouse) -> None:
+    first = run(pleo, warehouse, "accounting_entries")
+    second = run(pleo, warehouse, "accounting_entries")
+    assert second.streams["accounting_entries"].sweeps < first.streams["accounting_entries"].sweeps
+    assert 0 < second.streams["accounting_entries"].served < first.streams["accounting_entries"].served
+
+
+def recent_entry(pleo: RunningSandbox, **where: object) -> dict[str, Any]:
+    entries = [
+        record
+        for record in pleo.state.records("accounting_entries")
+        if record["performedAt"] > "2026-11-02" and not record.get("deletedAt") and record["splitItems"] == []
+    ]
+    return dict(entries[0])
+
+
+def test_a_changed_an_added_and_a_deleted_record_arrive(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
+    run(pleo, warehouse)
+    changed = recent_entry(pleo)
+    gone = pleo.state.records("employees")[0]["id"]
+    added = changed | {"id": "0b8f6f1e-7c53-4a7e-9d2a-0a5b3f6c1d2e", "note": "added"}
+    pleo.state.put("accounting_entries", changed | {"note": "changed \N{PARTY POPPER}", "reviewStatus": "NOT_OK"})
+    pleo.state.put("accounting_entries", added)
+    pleo.state.remove("employees", gone)
+    report = run(pleo, warehouse)
+    entries, employees = report.streams["accounting_entries"], report.streams["employees"]
+    assert (entries.inserted, entries.updated, entries.deleted) == (1, 1, 0)
+    assert (employees.inserted, employees.updated, employees.deleted) == (0, 0, 1)
+    assert rows(f"SELECT note, review_status FROM pleo.accounting_entries WHERE id = '{changed['id']}'") == [
+        ("changed \N{PARTY POPPER}", "NOT_OK")
+    ]
+    assert rows(f"SELECT _deleted_source, _deleted_at IS NOT NULL FROM pleo.employees WHERE id = '{gone}'") == [("sweep_absent", True)]
+    assert report.written == 3
+
+
+def test_a_deletion_that_pleo_flags_arrives_with_its_children(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
+    run(pleo, warehouse)
+    entry = recent_entry(pleo)
+    pleo.state.put("accounting_entries", entry | {"deletedAt": "2026-11-20T10:00:00Z"})
+    report = run(pleo, warehouse, "accounting_entries").streams["accounting_entries"]
+    assert (report.updated, report.deleted, report.absent) == (1, 1, 0)
+    assert rows(f"SELECT _deleted_source, _deleted_at::VARCHAR FROM pleo.accounting_entries WHERE id = '{entry['id']}'") == [
+        ("api_flag", "2026-11-20 10:00:00+00")
+    ]
+    tombstones = rows(
+        f"SELECT count(*) FROM pleo.accounting_entry_tags WHERE accounting_entry_id = '{entry['id']}' AND _deleted_at IS NULL"
+    )
+    assert tombstones == [(0,)]
+
+
+def test_a_row_that_is_served_again_lives_again(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
+    run(pleo, warehouse, "employees")
+    record = pleo.state.records("employees")[0]
+    pleo.state.remove("employees", record["id"])
+    assert run(pleo, warehouse, "employees").streams["employees"].absent == 1
+    pleo.state.put("employees", record)
+    again = run(pleo, warehouse, "employees").streams["employees"]
+    assert (again.updated, again.deleted) == (1, 0)
+    assert rows(f"SELECT _deleted_at, _deleted_source FROM pleo.employees WHERE id = '{record['id']}'") == [(None, None)]
+
+
+def test_a_mass_deletion_is_refused_until_it_is_meant(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
+    run(pleo, warehouse, "vendors")
+    company = max(
+        (record["companyId"] for record in pleo.state.records("vendors")),
+        key=lambda key: sum(record["companyId"] == key for record in pleo.state.records("vendors")),
+    )
+    victims = [record["id"] for record in pleo.state.records("vendors") if record["companyId"] == company]
+    assert len(victims) > 10
+    for victim in victims:
+        pleo.state.remove("vendors", victim)
+    refused = run(pleo, warehouse, "vendors").streams["vendors"]
+    assert isinstance(refused.error, MassDeleteRefused)
+    assert "--allow-mass-delete" in str(refused.error)
+    assert rows("SELECT count(*) FROM pleo.vendors WHERE _deleted_at IS NOT NULL") == [(0,)]
+    meant = run(pleo, warehouse, "vendors", allow_mass_delete=True).streams["vendors"]
+    assert meant.error is None
+    assert meant.absent == len(victims)
+
+
+def test_one_refused_stream_does_not_stop_the_others(pleo: RunningSandbox, warehouse: Warehouse) -> None:
+    pleo.state.set_faults([{"kind": "status", "status": 403, "path": "/v1/vendors"}])
+    report = run(pleo, warehouse)
+    assert list(report.failures) == ["vendors"]
+    assert isinstance(report.failures["vendors"], Forbidden)
+    assert "vendors:read" in str(report.failures["vendors"])
+    assert report.streams["employees"].inserted > 0
+
+
+def test_an_unknown_company_is_named_beside_the_known_ones(pleo: RunningSandbox, warehouse: Warehouse) -> None:
+    with pytest.raises(UnknownCompany, match="is not covered") as caught:
+        run(pleo, warehouse, companies=("Nobody Ltd",))
+    assert pleo.state.records("companies")[0]["id"] in str(caught.value)
+
+
+def test_one_company_is_read_alone(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
+    company = pleo.state.records("companies")[1]
+    report = run(pleo, warehouse, companies=(company["name"],))
+    assert report.companies == (company["id"],)
+    assert {str(key) for (key,) in rows("SELECT DISTINCT company_id FROM pleo.accounting_entries")} == {company["id"]}
+
+
+def test_a_range_of_dates_reads_just_those_entries(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
+    start, end = datetime(2026, 3, 10, tzinfo=UTC), datetime(2026, 4, 5, tzinfo=UTC)
+    run(pleo, warehouse, "accounting_entries", start=start, end=end)
+    low, high = rows("SELECT min(performed_at), max(performed_at) FROM pleo.accounting_entries")[0]
+    assert start <= low <= high < end
+    expected = [r for r in pleo.state.records("accounting_entries") if "2026-03-10" <= r["performedAt"] < "2026-04-05"]
+    assert rows("SELECT count(*) FROM pleo.accounting_entries") == [(len(expected),)]
+
+
+def test_money_is_exact_in_every_currency(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
+    run(pleo, warehouse, "accounting_entries")
+    exponents = {"JPY": 0, "KWD": 3}
+    stored = rows("SELECT id, transaction_value, transaction_value_minors, transaction_value_currency FROM pleo.accounting_entries")
+    served = {record["id"]: record["transactionValue"] for record in pleo.state.records("accounting_entries")}
+    assert {"DKK", "EUR", "GBP", "SEK", "JPY", "KWD"} <= {currency for *_, currency in stored}
+    for key, amount, minors, currency in stored:
+        assert (minors, currency) == (served[str(key)]["minors"], served[str(key)]["currency"])
+        assert amount.scaleb(exponents.get(currency, 2)) == minors
