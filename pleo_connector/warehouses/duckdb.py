@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
-from itertools import count
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -23,7 +22,7 @@ from pleo_connector.catalogue import Table
 from pleo_connector.errors import WarehouseError
 from pleo_connector.warehouses.dialect import DUCKDB
 from pleo_connector.warehouses.duckdb_refusals import held_elsewhere, refusal
-from pleo_connector.warehouses.plan import ABSENT, CHANGES, Plan
+from pleo_connector.warehouses.plan import ABSENT, ROW, SERVED, Plan
 from pleo_connector.warehouses.protocol import MergeCounts, Scope, Transaction
 from pleo_connector.warehouses.staging import staged, typed
 from pleo_connector.warehouses.turn import turn
@@ -115,7 +114,7 @@ class DuckDBTransaction:
     def __init__(self, connection: duckdb.DuckDBPyConnection, schema: str, location: str) -> None:
         self._connection = connection
         self._location = location
-        self._stages = count()
+        self._stages: dict[str, pa.Table] = {}
         catalog = str(self._row("SELECT current_database()")[0])
         self._plan = Plan(DUCKDB, schema, catalog)
         self._schema = schema
@@ -158,31 +157,37 @@ class DuckDBTransaction:
             )
         plan, (parent, *children) = self._plan, tables
         with self._staged(tables, frames) as names:
-            rows = self._check(parent, names[0])
-            for child, name in zip(children, names[1:], strict=True):
-                if self._check(child, name) and (lost := self._row(plan.orphans(child, name, parent, names[0]))[0]):
-                    raise WarehouseError(f"{lost} rows of table {child.name} belong to no row of {parent.name} in the same load.")
-            if not rows:
-                return MergeCounts()
-            self.run(plan.drop_temporary(CHANGES))
-            self.run(plan.changes(parent, names[0]))
-            new, changed, deleted = self._row(plan.count_changes())
+            self.run(plan.drop_temporary(SERVED))
+            self.run(plan.served(parent, names[0]))
+            rows, nulls, distinct, new, changed, deleted = self._row(plan.count_served(parent))
+            _refuse_faults(parent, nulls, rows - distinct)
+            filled = [(child, name) for child, name in zip(children, names[1:], strict=True) if len(frames[child.name])]
+            if filled and (lost := self._row(plan.orphans(filled, parent))[0]):
+                raise WarehouseError(
+                    f"{lost} rows of {', '.join(child.name for child, _ in filled)} belong to no row of {parent.name} in the same load."
+                )
+            for child, name in filled:
+                _refuse_faults(child, *self._row(plan.faults(child, name)))
             if changed:
                 for table in tables:
                     self.run(plan.delete_changed(table, parent))
             if new + changed:
-                only = None if new + changed == rows else parent
-                for table, name in zip(tables, names, strict=True):
-                    self.run(plan.insert(table, name, only))
-            self.run(plan.drop_temporary(CHANGES))
+                some = new + changed < rows
+                for table, name in [(parent, names[0]), *filled]:
+                    if some:
+                        self._narrow(name, self._arrow(plan.rows_to_write(table, name, parent)))
+                    self.run(plan.insert(table, name))
+            self.run(plan.drop_temporary(SERVED))
         return MergeCounts(inserted=new, updated=changed, unchanged=rows - new - changed, deleted=deleted)
 
     def upsert(self, table: Table, frame: pd.DataFrame) -> None:
         """Replace rows by key."""
+        if frame.empty:
+            return
         with self._staged([table], {table.name: frame}) as (name,):
-            if self._check(table, name):
-                self.run(self._plan.delete_staged(table, name))
-                self.run(self._plan.insert(table, name))
+            _refuse_faults(table, *self._row(self._plan.faults(table, name)))
+            self.run(self._plan.delete_staged(table, name))
+            self.run(self._plan.insert(table, name))
 
     def delete(self, table: Table, **equals: object) -> int:
         """Delete rows whose columns equal these values; returns how many. ValueError without any column."""
@@ -246,30 +251,41 @@ class DuckDBTransaction:
             raise refusal(self._location, error) from error
         return rows
 
-    def _check(self, table: Table, name: str) -> int:
-        """How many rows are staged; WarehouseError if their keys are NULL or occur twice."""
-        rows, nulls, twice = self._row(self._plan.faults(table, name))
-        if nulls:
-            raise WarehouseError(f"{nulls} rows for table {table.name} have no {' and '.join(table.key)}; nothing was written.")
-        if twice:
-            raise WarehouseError(
-                f"{twice} keys ({', '.join(table.key)}) occur more than once in one load of table {table.name}; nothing was written."
-            )
-        return rows
-
     @contextmanager
     def _staged(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame]) -> Iterator[list[str]]:
-        """Register the frames without copying them; yields their quoted names in the order of `tables`."""
-        names: list[str] = []
+        """Register the frames without copying them; yields their names in the order of `tables`."""
+        before = set(self._stages)
+        names = []
         try:
             for table in tables:
-                name = f"_pleo_staged_{next(self._stages)}"
-                self._connection.register(name, staged(table, frames[table.name]))
+                name = f"_pleo_staged_{len(self._stages)}"
+                self._register(name, staged(table, frames[table.name], ROW))
                 names.append(name)
-            yield [DUCKDB.quote(name) for name in names]
-        except duckdb.Error as error:
-            raise refusal(self._location, error) from error
+            yield names
         finally:
-            for name in names:
+            for name in set(self._stages) - before:
+                del self._stages[name]
                 with suppress(duckdb.Error):  # after an error the connection is about to be closed anyway
                     self._connection.unregister(name)
+
+    def _register(self, name: str, rows: pa.Table) -> None:
+        try:
+            self._connection.register(name, rows)
+        except duckdb.Error as error:
+            raise refusal(self._location, error) from error
+        self._stages[name] = rows
+
+    def _narrow(self, name: str, numbers: pa.Table) -> None:
+        """Keep only some rows of a stage: Arrow picks 1 % of the rows in a tenth of the time a join over all columns takes."""
+        rows = self._stages[name].take(numbers.column(0))
+        self._connection.unregister(name)
+        self._register(name, rows)
+
+
+def _refuse_faults(table: Table, nulls: int, twice: int) -> None:
+    """WarehouseError for staged rows that cannot be told apart."""
+    key = ", ".join(table.key)
+    if nulls:
+        raise WarehouseError(f"{nulls} rows for table {table.name} lack their key ({key}); nothing of this load was written.")
+    if twice:
+        raise WarehouseError(f"{twice} keys ({key}) occur more than once in one load of table {table.name}; nothing of it was written.")

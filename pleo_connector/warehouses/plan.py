@@ -1,6 +1,6 @@
 """The SQL of a load, from `Table` declarations. Pure text: it opens nothing and runs nothing.
 
-A merge is: stage the served rows, list the keys whose row is new or changed, delete the changed ones with
+A merge is: stage the served rows, find which are new or changed, delete the changed ones with
 their children, insert. DELETE and INSERT in one transaction into tables without a primary key is, at a million
 rows in DuckDB, ten times faster than MERGE or INSERT OR REPLACE; uniqueness is checked on the staged rows instead.
 """
@@ -14,8 +14,11 @@ from pleo_connector.catalogue import Field, Table
 from pleo_connector.warehouses.dialect import Dialect
 from pleo_connector.warehouses.protocol import SEEN_KEYS, Scope
 
-CHANGES = "_pleo_changes"
-"""Temporary table of keys to write: the parent's key columns, `is_new` and `is_deleted`."""
+SERVED = "_pleo_served"
+"""Temporary table of the staged parents: their key columns, `is_new`, `is_changed` and `is_deleted`."""
+
+ROW = "_pleo_row"
+"""Column of staged rows that numbers them."""
 
 ABSENT = "_pleo_absent"
 """Temporary table of parent keys to tombstone."""
@@ -74,66 +77,73 @@ class Plan:
 
     # staged rows
 
-    def faults(self, table: Table, staged: str) -> str:
-        """(rows, rows with a NULL in their key, keys that occur more than once) of staged rows."""
-        keys = self._staged_keys(table, "s", table.key)
-        groups = ", ".join(str(position) for position in range(1, len(keys) + 1))
-        nulls = " OR ".join(f"s.{self.dialect.quote(name)} IS NULL" for name in table.key)
+    def served(self, table: Table, staged: str) -> str:
+        """Fill SERVED with the key of every staged parent and what became of it since it was stored."""
+        q = self.dialect.quote
+        stored, live = f"t.{q(table.key[0])}", q("_deleted_at")
+        keys = ", ".join(f"{cast} AS {q(name)}" for cast, name in zip(self._staged_columns(table, "s", table.key), table.key, strict=True))
         return (
-            f"SELECT (SELECT count(*) FROM {staged}), "
-            f"(SELECT count(*) FROM {staged} AS s WHERE {nulls}), "
+            f"CREATE TEMPORARY TABLE {q(SERVED)} AS\n"
+            f"SELECT {keys}, {stored} IS NULL AS is_new,\n"
+            f"  {stored} IS NOT NULL AND (t.{q('_row_hash')} IS DISTINCT FROM s.{q('_row_hash')}\n"
+            f"    OR (t.{live} IS NULL) <> (s.{live} IS NULL)\n"
+            f"    OR t.{q('_deleted_source')} IS DISTINCT FROM s.{q('_deleted_source')}) AS is_changed,\n"
+            f"  s.{live} IS NOT NULL AND t.{live} IS NULL AS is_deleted\n"
+            f"FROM {staged} AS s LEFT JOIN {self.relation(table)} AS t\n"
+            f"  ON {self._same(table.key, self._stored('t'), table.key, self._staged(table, 's'))}"
+        )
+
+    def count_served(self, table: Table) -> str:
+        """(rows, rows without a key, distinct keys, new, changed, turned into tombstones)."""
+        keys = [self.dialect.quote(name) for name in table.key]
+        return (
+            f"SELECT count(*), count(*) FILTER (WHERE {' OR '.join(f'{key} IS NULL' for key in keys)}), "
+            f"count(DISTINCT {keys[0] if len(keys) == 1 else '(' + ', '.join(keys) + ')'}), "
+            "count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE is_changed), count(*) FILTER (WHERE is_deleted) "
+            f"FROM {self.dialect.quote(SERVED)}"
+        )
+
+    def faults(self, table: Table, staged: str) -> str:
+        """(rows without a part of their key, keys that occur more than once) among staged rows."""
+        q = self.dialect.quote
+        keys = self._staged_columns(table, "s", table.key)
+        groups = ", ".join(str(position) for position in range(1, len(keys) + 1))
+        nulls = " OR ".join(f"s.{q(name)} IS NULL" for name in table.key)
+        return (
+            f"SELECT (SELECT count(*) FROM {staged} AS s WHERE {nulls}), "
             f"(SELECT count(*) FROM (SELECT {', '.join(keys)} FROM {staged} AS s GROUP BY {groups} HAVING count(*) > 1) AS d)"
         )
 
-    def orphans(self, child: Table, staged_child: str, parent: Table, staged_parent: str) -> str:
-        """How many staged child rows have no staged parent."""
-        return (
-            f"SELECT count(*) FROM {staged_child} AS s WHERE NOT EXISTS (SELECT 1 FROM {staged_parent} AS p "
-            f"WHERE {self._same(child.parent_key, self._staged(child, 's'), parent.key, self._staged(parent, 'p'))})"
-        )
-
-    def changes(self, table: Table, staged: str) -> str:
-        """Fill CHANGES with the staged rows whose hash or deleted state is not what is stored."""
+    def orphans(self, children: Sequence[tuple[Table, str]], parent: Table) -> str:
+        """How many staged child rows have no parent in SERVED; one query for all child tables, since it is one hash table."""
         q = self.dialect.quote
-        key, live = q(table.key[0]), q("_deleted_at")
-        keys = ", ".join(f"{cast} AS {q(name)}" for cast, name in zip(self._staged_keys(table, "s", table.key), table.key, strict=True))
-        return (
-            f"CREATE TEMPORARY TABLE {q(CHANGES)} AS\n"
-            f"SELECT {keys}, t.{key} IS NULL AS is_new,\n"
-            f"  s.{live} IS NOT NULL AND t.{live} IS NULL AS is_deleted\n"
-            f"FROM {staged} AS s LEFT JOIN {self.relation(table)} AS t\n"
-            f"  ON {self._same(table.key, self._stored('t'), table.key, self._staged(table, 's'))}\n"
-            f"WHERE t.{key} IS NULL\n"
-            f"  OR t.{q('_row_hash')} IS DISTINCT FROM s.{q('_row_hash')}\n"
-            f"  OR (t.{live} IS NULL) <> (s.{live} IS NULL)\n"
-            f"  OR t.{q('_deleted_source')} IS DISTINCT FROM s.{q('_deleted_source')}"
+        rows = " UNION ALL ".join(
+            f"SELECT {', '.join(f'{cast} AS {q(name)}' for cast, name in zip(self._staged_columns(child, 's', child.parent_key), parent.key, strict=True))} "
+            f"FROM {staged} AS s"
+            for child, staged in children
         )
-
-    def count_changes(self) -> str:
-        """(new, changed, turned into tombstones)."""
-        return (
-            "SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new), count(*) FILTER (WHERE is_deleted) "
-            f"FROM {self.dialect.quote(CHANGES)}"
-        )
+        same = self._same(parent.key, self._stored("p"), parent.key, self._stored("s"))
+        return f"SELECT count(*) FROM ({rows}) AS s WHERE NOT EXISTS (SELECT 1 FROM {q(SERVED)} AS p WHERE {same})"
 
     def delete_changed(self, table: Table, parent: Table) -> str:
         """Delete the stored rows of changed parents, from the parent itself or from a child table."""
-        columns = table.parent_key or table.key
+        same = self._same(table.parent_key or table.key, self._stored("t"), parent.key, self._stored("p"))
+        return f"DELETE FROM {self.relation(table)} AS t USING {self.dialect.quote(SERVED)} AS p WHERE p.is_changed AND {same}"
+
+    def rows_to_write(self, table: Table, staged: str, parent: Table) -> str:
+        """The ROW numbers of the staged rows whose parent (or which themselves) are new or changed."""
+        q = self.dialect.quote
+        same = self._same(table.parent_key or table.key, self._staged(table, "s"), parent.key, self._stored("p"))
         return (
-            f"DELETE FROM {self.relation(table)} AS t USING {self.dialect.quote(CHANGES)} AS c "
-            f"WHERE NOT c.is_new AND {self._same(columns, self._stored('t'), parent.key, self._stored('c'))}"
+            f"SELECT s.{q(ROW)} FROM {staged} AS s "
+            f"WHERE EXISTS (SELECT 1 FROM {q(SERVED)} AS p WHERE (p.is_new OR p.is_changed) AND {same}) ORDER BY 1"
         )
 
-    def insert(self, table: Table, staged: str, parent: Table | None = None) -> str:
-        """Insert staged rows: all of them, or with `parent` only those whose parent is in CHANGES."""
-        q = self.dialect.quote
-        columns = ", ".join(q(name) for name in table.column_names)
-        values = ", ".join(self._staged_keys(table, "s", table.column_names))
-        sql = f"INSERT INTO {self.relation(table)} ({columns})\nSELECT {values}\nFROM {staged} AS s"
-        if parent is None:
-            return sql
-        same = self._same(table.parent_key or table.key, self._staged(table, "s"), parent.key, self._stored("c"))
-        return f"{sql}\nWHERE EXISTS (SELECT 1 FROM {q(CHANGES)} AS c WHERE {same})"
+    def insert(self, table: Table, staged: str) -> str:
+        """Insert all staged rows."""
+        columns = ", ".join(self.dialect.quote(name) for name in table.column_names)
+        values = ", ".join(self._staged_columns(table, "s", table.column_names))
+        return f"INSERT INTO {self.relation(table)} ({columns})\nSELECT {values}\nFROM {staged} AS s"
 
     def delete_staged(self, table: Table, staged: str) -> str:
         """Delete the stored rows whose key is staged (the first half of an upsert)."""
@@ -179,13 +189,13 @@ class Plan:
     # reading and state
 
     def select(self, table: Table, columns: Iterable[str], equals: Mapping[str, object]) -> Statement:
-        """Rows whose columns equal these values (None means NULL)."""
+        """Rows whose columns equal these values (None means NULL, a list means any of it)."""
         where, values = self._equals(table, equals)
         names = ", ".join(self.dialect.quote(_field(table, name).name) for name in columns)
         return f"SELECT {names} FROM {self.relation(table)}{where}", values
 
     def delete(self, table: Table, equals: Mapping[str, object]) -> Statement:
-        """Delete rows whose columns equal these values (None means NULL)."""
+        """Delete rows whose columns equal these values (None means NULL, a list means any of it)."""
         if not equals:
             raise ValueError(f"deleting from {table.name} needs at least one column to compare")
         where, values = self._equals(table, equals)
@@ -202,9 +212,9 @@ class Plan:
         return lambda name: f"{alias}.{self.dialect.quote(name)}"
 
     def _staged(self, table: Table, alias: str) -> _Spelled:
-        return lambda name: self._staged_keys(table, alias, (name,))[0]
+        return lambda name: self._staged_columns(table, alias, (name,))[0]
 
-    def _staged_keys(self, table: Table, alias: str, names: Iterable[str]) -> list[str]:
+    def _staged_columns(self, table: Table, alias: str, names: Iterable[str]) -> list[str]:
         spelled = []
         for name in names:
             storage = _field(table, name).storage
@@ -217,11 +227,16 @@ class Plan:
         return " AND ".join(f"{spell_left(one)} = {spell_right(other)}" for one, other in zip(left, right, strict=True))
 
     def _equals(self, table: Table, equals: Mapping[str, object]) -> Statement:
-        conditions, values = [], []
+        conditions: list[str] = []
+        values: list[object] = []
         for name, value in equals.items():
             field = _field(table, name)
             if value is None:
                 conditions.append(f"{self.dialect.quote(name)} IS NULL")
+            elif isinstance(value, list):
+                places = [f"CAST(${len(values) + place} AS {self.dialect.types[field.storage]})" for place in range(1, len(value) + 1)]
+                values += value
+                conditions.append(f"{self.dialect.quote(name)} IN ({', '.join(places)})")
             else:
                 values.append(value)
                 conditions.append(f"{self.dialect.quote(name)} = CAST(${len(values)} AS {self.dialect.types[field.storage]})")

@@ -56,7 +56,7 @@ class Transaction(Protocol):
         """Replace rows by key; for state tables."""
 
     def delete(self, table: Table, **equals: object) -> int:
-        """Delete rows whose columns equal these values; returns how many."""
+        """Delete rows whose columns equal these values (a list: any of them); returns how many."""
 
     def absent(self, table: Table, scope: Scope, sweeps: Sequence[str]) -> tuple[int, int]:
         """(live rows in scope, those of them whose key is not in `_seen_keys` for these sweeps)."""

@@ -25,8 +25,11 @@ ARROW: dict[Storage, pa.DataType] = {
 _TEXTS = (pa.string(), pa.large_string(), pa.string_view())
 
 
-def staged(table: Table, frame: pd.DataFrame) -> pa.Table:
-    """The frame's rows with the declared columns, in order and exactly typed; WarehouseError for anything else."""
+def staged(table: Table, frame: pd.DataFrame, row: str) -> pa.Table:
+    """The frame's rows with the declared columns, in order and exactly typed, and their number in column `row`.
+
+    WarehouseError for columns or values that are not the declared ones.
+    """
     if set(frame.columns) != set(table.column_names) or len(frame.columns) != len(table.fields):
         wrong = sorted(set(map(str, frame.columns)) ^ set(table.column_names))
         raise WarehouseError(f"Rows for table {table.name} do not have its columns: missing, unknown or twice are {wrong}.")
@@ -41,7 +44,7 @@ def staged(table: Table, frame: pd.DataFrame) -> pa.Table:
             raise WarehouseError(
                 f"Table {table.name}, column {field.name}: the values do not fit {field.storage.value} ({reason})."
             ) from error
-    return pa.table(arrays, names=list(table.column_names))
+    return pa.table([*arrays, pa.array(range(len(frame)), pa.int64())], names=[*table.column_names, row])
 
 
 def typed(table: Table, rows: pa.Table) -> pa.Table:
