@@ -1,0 +1,111 @@
+"""Pleo's envelope `{data, pagination}` split into raw records, none of them parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import msgspec
+
+from pleo_connector.catalogue import Paging
+from pleo_connector.errors import BadAnswer
+from pleo_connector.frames.lenient import LenientEnvelope, read_leniently
+
+RawRecord: TypeAlias = bytes | memoryview | msgspec.Raw
+"""The text of one record as served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page: raw records, and where the next page starts. Only `has_next` ends a walk."""
+
+    records: tuple[RawRecord, ...]
+    has_next: bool = False
+    end_cursor: str | None = None
+    total: int | None = None
+
+
+class _Pagination(msgspec.Struct):
+    has_next: bool = msgspec.field(name="hasNextPage")
+    end_cursor: str | None = msgspec.field(name="endCursor", default=None)
+    total: int | None = None
+
+
+class _Paged(msgspec.Struct):
+    data: list[msgspec.Raw]
+    pagination: _Pagination
+
+
+class _Whole(msgspec.Struct):
+    data: list[msgspec.Raw]
+
+
+_PAGED = msgspec.json.Decoder(_Paged)
+_WHOLE = msgspec.json.Decoder(_Whole)
+
+
+def split_page(body: bytes, paging: Paging, what: str) -> Page:
+    """Split a response body; `what` (stream, company, page) is named in BadAnswer.
+
+    Raises BadAnswer for a body that ends early, is not JSON, or is not Pleo's envelope.
+    The message never repeats record content.
+    """
+    try:
+        if paging is Paging.WHOLE:
+            return Page(tuple(_WHOLE.decode(body).data))
+        paged = _PAGED.decode(body)
+    except msgspec.ValidationError as error:
+        raise BadAnswer(f"{_begin(what)} is JSON but not a Pleo list: {_mended(error)}; {_ADVICE}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _second_look(body, paging, what)
+    return Page(tuple(paged.data), paged.pagination.has_next, paged.pagination.end_cursor, paged.pagination.total)
+
+
+_ADVICE = "run the sync again, and report it if it stays; nothing of this page was loaded."
+
+
+def _begin(what: str) -> str:
+    return f"Pleo's answer for {what}"
+
+
+def _mended(error: msgspec.ValidationError) -> str:
+    """msgspec's message names types and paths, never values."""
+    return str(error).replace("Object missing required field", "it lacks the field").replace(" - at `$`", "")
+
+
+def _second_look(body: bytes, paging: Paging, what: str) -> Page:
+    """One record that strict JSON refuses (a lone surrogate) must not cost the page: it is quarantined later."""
+    found: LenientEnvelope | None = read_leniently(body)
+    if found is None:
+        raise BadAnswer(f"{_begin(what)} {_nature(body)}; {_ADVICE}")
+    try:
+        if paging is Paging.WHOLE:
+            return Page(tuple(found.records))
+        pagination = msgspec.convert(found.pagination, _Pagination)
+    except msgspec.ValidationError as error:
+        raise BadAnswer(f"{_begin(what)} is JSON but not a Pleo list: {_mended(error)} (in pagination); {_ADVICE}") from None
+    return Page(tuple(found.records), pagination.has_next, pagination.end_cursor, pagination.total)
+
+
+def _nature(body: bytes) -> str:
+    """What a body that is not JSON looks like, without its content."""
+    start = body[:200].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not start:
+        return "is empty"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "is an HTML page, not JSON (often a proxy or a login page)"
+    if start.startswith(b"<"):
+        return "is XML or HTML, not JSON"
+    if start.startswith(b"\x1f\x8b"):
+        return "is gzip data, not JSON"
+    if start.startswith((b"{", b"[")) and not body.rstrip().endswith((b"}", b"]")):
+        return f"ended after {len(body):,} bytes, in the middle of the JSON"
+    if start.startswith((b"{", b"[")):
+        return f"is damaged or cut JSON of {len(body):,} bytes"
+    return f"is plain text of {len(body):,} bytes, not JSON"
+
+
+def total_size(records: Sequence[RawRecord]) -> int:
+    """Bytes of all records together."""
+    return sum(memoryview(record).nbytes for record in records)
