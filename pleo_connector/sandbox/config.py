@@ -1,0 +1,74 @@
+"""What a sandbox is started with."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+
+from pleo_connector.errors import ConfigurationError
+from pleo_connector.sandbox.faults import Fault
+
+DEFAULT_PORT = 8764
+
+CLIENT_ID = "sandbox-client"
+CLIENT_SECRET = "sandbox-secret"  # noqa: S105 - a fixed, public value: the sandbox guards nothing
+PUBLIC_CLIENT_ID = "sandbox-public"
+API_KEY = "sandbox-api-key"
+
+_DAY = 86_400.0
+_HIGHEST_PORT = 65_535
+_MOST_ROWS = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxConfig:
+    """Settings of one sandbox; a wrong one raises ConfigurationError. Times are in seconds unless the name says otherwise."""
+
+    host: str = "127.0.0.1"
+    """A loopback address; nothing else is accepted."""
+    port: int = DEFAULT_PORT
+    """0 takes a free port."""
+    seed: int = 2026
+    """Decides generated data and which requests a fault with a probability hits."""
+    rows: int | None = None
+    """None serves the sample entries; a number serves that many generated entries instead of them."""
+    latency_ms: float = 0.0
+    """Added to every request, before it is handled."""
+    access_token_lifetime: float = 900.0
+    refresh_token_lifetime: float = 60 * _DAY
+    code_lifetime: float = 60.0
+    requests_per_minute: int = 600
+    """Data requests per grant in any 60 seconds; 0 switches the limit off."""
+    redirect_uris: tuple[str, ...] = ("http://127.0.0.1:8765/callback",)
+    faults: tuple[Fault, ...] = ()
+    scopes: tuple[str, ...] | None = None
+    """Scopes the clients are registered for; None registers every scope of the catalogue, both spellings included."""
+    company: str | None = None
+    """The one company that consent grants; None grants the whole organisation."""
+    company_may_list: bool = True
+    """Whether a one-company grant may call `GET /v1/companies` (it then sees only its own); Pleo documents neither."""
+    client_id: str = CLIENT_ID
+    client_secret: str = field(default=CLIENT_SECRET, repr=False)
+    public_client_id: str = PUBLIC_CLIENT_ID
+    api_key: str = field(default=API_KEY, repr=False)
+
+    def __post_init__(self) -> None:
+        if not _is_loopback(self.host):
+            raise ConfigurationError(f"The sandbox listens on this machine only: {self.host!r} is not a loopback address; use 127.0.0.1.")
+        if not 0 <= self.port <= _HIGHEST_PORT:
+            raise ConfigurationError(f"The sandbox's port must be 0 (any free one) to {_HIGHEST_PORT}, not {self.port}.")
+        if self.rows is not None and not 0 <= self.rows <= _MOST_ROWS:
+            raise ConfigurationError(f"The sandbox's rows must be 0 to {_MOST_ROWS:,}, not {self.rows}.")
+        if self.latency_ms < 0 or self.requests_per_minute < 0:
+            raise ConfigurationError("The sandbox's latency and requests per minute cannot be negative.")
+        if min(self.access_token_lifetime, self.refresh_token_lifetime, self.code_lifetime) <= 0:
+            raise ConfigurationError("The sandbox's token and code lifetimes must be more than 0 seconds.")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

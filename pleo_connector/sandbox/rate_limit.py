@@ -1,0 +1,47 @@
+"""The request budget: a sliding window of 60 seconds per grant."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+
+WINDOW = 60.0
+
+
+class RateLimit:
+    """Counts requests per key; a key that is told to wait and does not is noted."""
+
+    def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
+        self._per_minute = per_minute
+        self._clock = clock
+        self._sent: dict[str, deque[float]] = {}
+        self._wait_until: dict[str, float] = {}
+
+    def came_too_early(self, key: str) -> bool:
+        """True when `key` was told to wait and the time has not passed."""
+        return self._clock() < self._wait_until.get(key, -math.inf)
+
+    def take(self, key: str) -> int | None:
+        """None when the request fits the budget, else the seconds to wait; refused requests cost no budget."""
+        if not self._per_minute:
+            return None
+        now = self._clock()
+        sent = self._sent.setdefault(key, deque())
+        while sent and sent[0] <= now - WINDOW:
+            sent.popleft()
+        if len(sent) < self._per_minute:
+            sent.append(now)
+            return None
+        wait = max(1, math.ceil(sent[0] + WINDOW - now))
+        self.told_to_wait(key, wait)
+        return wait
+
+    def told_to_wait(self, key: str, seconds: float) -> None:
+        """Remember a `Retry-After` that `key` was sent, whatever for."""
+        self._wait_until[key] = max(self._wait_until.get(key, -math.inf), self._clock() + seconds)
+
+    def reset(self) -> None:
+        """Full budget for everybody."""
+        self._sent.clear()
+        self._wait_until.clear()

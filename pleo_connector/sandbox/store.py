@@ -1,0 +1,114 @@
+"""All records of one sandbox: the samples, what was changed since, and the generated entries behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from pleo_connector.catalogue import Catalogue
+from pleo_connector.errors import ConfigurationError
+from pleo_connector.sandbox.generated import STREAM, GeneratedEntries
+from pleo_connector.sandbox.samples import Record
+
+COMPANIES = "companies"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record and its JSON, made once."""
+
+    record: Record
+    body: bytes
+
+    @classmethod
+    def of(cls, record: Record) -> Stored:
+        """The record, copied, with its JSON."""
+        body = msgspec.json.encode(record)
+        return cls(msgspec.json.decode(body, type=Record), body)
+
+
+class Store:
+    """Records by stream and id. Not thread-safe: callers hold the sandbox's lock."""
+
+    def __init__(self, catalogue: Catalogue, samples: Mapping[str, Sequence[Record]], generated: GeneratedEntries | None) -> None:
+        self._catalogue = catalogue
+        self._kept: dict[str, dict[str, Stored]] = {
+            stream.name: {record["id"]: Stored.of(record) for record in samples.get(stream.name, ())} for stream in catalogue
+        }
+        self.generated = generated
+        self.hidden: set[int] = set()
+        """Numbers of generated entries that were removed, or replaced by a kept record."""
+        if generated is not None:
+            self._kept[STREAM] = {}
+        self.version = 0
+        """Grows with each change; lists made from an older version are stale."""
+
+    def kept(self, stream: str) -> Iterable[Stored]:
+        """The records that are held in memory."""
+        return self._kept[self._known(stream)].values()
+
+    def base(self, stream: str) -> GeneratedEntries | None:
+        """The generated entries behind a stream, if it has any."""
+        return self.generated if stream == STREAM else None
+
+    def get(self, stream: str, identity: str) -> Record | None:
+        """A copy of a record, or None."""
+        stored = self._kept[self._known(stream)].get(identity)
+        if stored is not None:
+            return msgspec.json.decode(stored.body, type=Record)
+        number = self._generated_number(stream, identity)
+        return None if number is None or self.generated is None else self.generated.record(number)
+
+    def put(self, stream: str, record: Record) -> None:
+        """Add a record, or replace the one with the same id."""
+        identity = record.get("id")
+        if not isinstance(identity, str):
+            raise ConfigurationError(f"A record of {stream} needs a text field 'id'.")
+        if stream != COMPANIES and not isinstance(record.get("companyId"), str):
+            raise ConfigurationError(f"A record of {stream} needs a text field 'companyId'.")
+        kept = self._kept[self._known(stream)]
+        number = self._generated_number(stream, identity)
+        if number is not None:
+            self.hidden.add(number)
+        kept[identity] = Stored.of(record)
+        self.version += 1
+
+    def remove(self, stream: str, identity: str) -> bool:
+        """Take a record away, without a trace; False when there is none."""
+        gone = self._kept[self._known(stream)].pop(identity, None) is not None
+        number = self._generated_number(stream, identity)
+        if number is not None:
+            self.hidden.add(number)
+        if gone or number is not None:
+            self.version += 1
+        return gone or number is not None
+
+    def records(self, stream: str, company_id: str | None = None) -> Iterator[Record]:
+        """Copies of all records, or of one company's; generated ones first, in time order."""
+        generated = self.base(stream)
+        if generated is not None:
+            for number in range(generated.rows):
+                if number not in self.hidden and company_id in (None, generated.company_of(number)):
+                    yield generated.record(number)
+        for stored in list(self.kept(stream)):
+            if company_id is None or owner(stream, stored.record) == company_id:
+                yield msgspec.json.decode(stored.body, type=Record)
+
+    def companies(self) -> dict[str, Record]:
+        """The companies by id."""
+        return {identity: stored.record for identity, stored in self._kept[COMPANIES].items()}
+
+    def _generated_number(self, stream: str, identity: str) -> int | None:
+        generated = self.base(stream)
+        number = None if generated is None else generated.number_of(identity)
+        return None if number in self.hidden else number
+
+    def _known(self, stream: str) -> str:
+        return self._catalogue.stream(stream).name
+
+
+def owner(stream: str, record: Record) -> str | None:
+    """The company a record belongs to."""
+    return record.get("id" if stream == COMPANIES else "companyId")
