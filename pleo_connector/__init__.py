@@ -1,0 +1,45 @@
+"""Brings a company's spend out of Pleo into tables people can query.
+
+Public names are imported when they are first used, so that `import pleo_connector` costs nothing
+and needs neither Dagster nor pandas.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the same names as in _HOME, for type checkers and editors
+    from pleo_connector.catalogue import CATALOGUE as CATALOGUE
+    from pleo_connector.catalogue import Stream as Stream
+    from pleo_connector.errors import PleoError as PleoError
+    from pleo_connector.settings import Settings as Settings
+
+    __version__: str
+
+_HOME = {
+    "CATALOGUE": "pleo_connector.catalogue",
+    "PleoError": "pleo_connector.errors",
+    "Settings": "pleo_connector.settings",
+    "Stream": "pleo_connector.catalogue",
+}
+"""Public name -> the module it comes from. A new public name is one line here, and one above."""
+
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604 - the names of a literal dict
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 - asked for rarely, and slow to import
+
+        value: Any = version("pleo-connector")
+    elif name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value  # found without this function from now on
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,13 +1,15 @@
 """Settings: `PLEO_*` environment variables (and a `.env` file) become one frozen object.
 
 Every value is checked at start; a wrong one raises ConfigurationError naming its variable.
-With nothing set, the settings are those of the local sandbox.
+With nothing set, the settings are those of the local sandbox. An empty variable counts as unset.
+Credentials are asked for only when they are needed: see `Settings.require_credentials`.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -16,8 +18,7 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from platformdirs import user_state_path
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from pleo_connector.errors import ConfigurationError
 
@@ -52,9 +53,7 @@ _PRESETS = {
     Environment.SANDBOX: (f"http://127.0.0.1:{SANDBOX_PORT}", f"http://127.0.0.1:{SANDBOX_PORT}"),
 }
 
-DEFAULT_SCOPES = (
-    "companies:read users:read accounts:read tag-groups:read tax-codes:read vendors:read accounting-entries:read"
-)
+DEFAULT_SCOPES = "companies:read users:read accounts:read tag-groups:read tax-codes:read vendors:read accounting-entries:read"
 
 
 def _origin(value: str) -> str:
@@ -67,17 +66,47 @@ def _origin(value: str) -> str:
         raise ValueError("must use https (http is allowed only for 127.0.0.1, ::1 and localhost)")
     if parts.query or parts.fragment:
         raise ValueError("must not contain a query or fragment")
+    _port(value)
     return value.rstrip("/")
+
+
+def _port(value: str) -> int | None:
+    try:
+        return urlsplit(value).port
+    except ValueError:
+        raise ValueError("must have a port between 0 and 65535") from None
 
 
 def _redirect_uri(value: str) -> str:
     parts = urlsplit(value)
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        raise ValueError("must be a URL such as http://127.0.0.1:8765/callback")
     _origin(parts._replace(path="").geturl())
-    if parts.scheme == "http" and parts.port is None:
+    if parts.scheme == "http" and not _port(value):
         raise ValueError("must name a fixed port, as registered at Pleo, such as http://127.0.0.1:8765/callback")
-    if parts.fragment:
-        raise ValueError("must not contain a fragment")
     return value
+
+
+def _scopes(value: str) -> str:
+    if "," in value or ";" in value:
+        raise ValueError("must be scopes separated by spaces, such as 'companies:read users:read'")
+    return " ".join(value.split())
+
+
+def _warehouse(value: str) -> str:
+    if not re.match(r"[a-z][a-z0-9+.-]*://", value):
+        raise ValueError("must be a URL such as duckdb:///pleo.duckdb")
+    return value
+
+
+def _schema(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", value):
+        raise ValueError("must be a plain name of at most 63 letters, digits and underscores, such as pleo")
+    return value
+
+
+def _token_store(value: str) -> str:
+    return str(Path(value).expanduser()) if value.startswith("~") else value
 
 
 def default_token_store() -> str:
@@ -85,52 +114,62 @@ def default_token_store() -> str:
     return str(user_state_path("pleo-connector") / "tokens.sqlite")
 
 
-class Settings(BaseSettings):
-    """What the connector needs to know. Field `x` is the variable `PLEO_X`."""
+class Settings(BaseModel):
+    """What the connector needs to know. Field `x` is the variable `PLEO_X` (`schema_name`: `PLEO_SCHEMA`)."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     environment: Environment = Environment.SANDBOX
-    api_url: Annotated[str, BeforeValidator(_origin)] = ""
-    auth_url: Annotated[str, BeforeValidator(_origin)] = ""
+    api_url: Annotated[str, AfterValidator(_origin)] = ""
+    auth_url: Annotated[str, AfterValidator(_origin)] = ""
     client_id: str = ""
     client_secret: SecretStr = SecretStr("")
     client_auth: ClientAuth = ClientAuth.BASIC
-    redirect_uri: Annotated[str, BeforeValidator(_redirect_uri)] = "http://127.0.0.1:8765/callback"
-    scopes: str = DEFAULT_SCOPES
+    redirect_uri: Annotated[str, AfterValidator(_redirect_uri)] = "http://127.0.0.1:8765/callback"
+    scopes: Annotated[str, AfterValidator(_scopes)] = DEFAULT_SCOPES
     api_key: SecretStr = SecretStr("")
-    token_store: str = Field(default_factory=default_token_store)
+    token_store: Annotated[str, AfterValidator(_token_store)] = Field(default_factory=default_token_store, repr=False)
+    """A path; a URL may hold a password, so it stays out of the repr."""
     token_keys: SecretStr = SecretStr("")
-    warehouse: str = "duckdb:///pleo.duckdb"
-    schema_name: str = Field(default="pleo", alias="PLEO_SCHEMA", min_length=1, max_length=63)
+    warehouse: Annotated[str, AfterValidator(_warehouse)] = Field(default="duckdb:///pleo.duckdb", repr=False)
+    """A URL, which may hold a password, so it stays out of the repr."""
+    schema_name: Annotated[str, AfterValidator(_schema)] = "pleo"
     requests_per_minute: int = Field(default=500, ge=1, le=1_000_000)
     concurrency: int = Field(default=8, ge=1, le=64)
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_from_environment(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _fill_from_preset(cls, values: dict[str, Any]) -> dict[str, Any]:
+        given = {name: value for name, value in values.items() if value != ""}
         try:
-            environment = Environment(values.get("environment") or Environment.SANDBOX)
+            environment = Environment(given.get("environment", Environment.SANDBOX))
         except ValueError:
-            return values  # pydantic says it better, and names the field
+            return given  # pydantic says it better, and names the field
         api_url, auth_url = _PRESETS[environment]
         presets = {"api_url": api_url, "auth_url": auth_url}
         if environment is Environment.SANDBOX:
             presets |= {"client_id": SANDBOX_CLIENT_ID, "client_secret": SANDBOX_CLIENT_SECRET}
-        return presets | {name: value for name, value in values.items() if value != ""}
+        return presets | given
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        if self.api_key.get_secret_value() and self.environment is not Environment.SANDBOX and self.client_id:
+        if self.uses_api_key and self.environment is not Environment.SANDBOX and self.client_id:
             raise ValueError("PLEO_API_KEY and PLEO_CLIENT_ID are both set: an API key needs no client; unset one of them")
         return self
 
-    @classmethod
-    def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: PydanticBaseSettingsSource
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Values come from `load` alone, so a test's environment is what it says it is."""
-        return (init_settings,)
+    def require_credentials(self) -> None:
+        """Raise ConfigurationError when there is nothing to prove ourselves to Pleo with."""
+        if self.uses_api_key:
+            return
+        if not self.client_id:
+            raise ConfigurationError(
+                f"There are no credentials for Pleo ({self.environment}): set PLEO_CLIENT_ID (with PLEO_CLIENT_SECRET) "
+                "to connect with OAuth, or PLEO_API_KEY to use an API key."
+            )
+        if self.client_auth is not ClientAuth.NONE and not self.client_secret.get_secret_value():
+            raise ConfigurationError(
+                "PLEO_CLIENT_ID is set and PLEO_CLIENT_SECRET is not: set the secret, or PLEO_CLIENT_AUTH=none for a public client without one."
+            )
 
     @property
     def uses_api_key(self) -> bool:
@@ -145,8 +184,7 @@ class Settings(BaseSettings):
 
 def variable_of(field: str) -> str:
     """The environment variable of a settings field."""
-    alias = Settings.model_fields[field].alias if field in Settings.model_fields else None
-    return alias or f"{PREFIX}{field.upper()}"
+    return "PLEO_SCHEMA" if field == "schema_name" else f"{PREFIX}{field.upper()}"
 
 
 VARIABLES = tuple(variable_of(field) for field in Settings.model_fields)
@@ -155,11 +193,8 @@ VARIABLES = tuple(variable_of(field) for field in Settings.model_fields)
 def load(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:
     """Settings from the environment over `.env` over presets; ConfigurationError names what is wrong."""
     found = _pleo_values(environ, env_file)
-    values = {field: found[variable_of(field)] for field in Settings.model_fields if variable_of(field) in found}
-    if "schema_name" in values:
-        values["PLEO_SCHEMA"] = values.pop("schema_name")
     try:
-        return Settings(**values)
+        return Settings.model_validate({field: found[variable_of(field)] for field in Settings.model_fields if variable_of(field) in found})
     except ValidationError as error:
         raise ConfigurationError(_sentence(error)) from None
 
@@ -168,16 +203,32 @@ def unknown_variables(environ: Mapping[str, str] | None = None, env_file: Path |
     """One warning for each `PLEO_*` name that means nothing here, with the nearest name that does."""
     warnings = []
     for name in sorted(set(_pleo_values(environ, env_file)) - set(VARIABLES)):
-        near = difflib.get_close_matches(name, VARIABLES, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known names: {', '.join(VARIABLES)}."
+        # Without the shared prefix: it would make everything look near.
+        known = [variable.removeprefix(PREFIX) for variable in VARIABLES]
+        near = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
+        hint = f"did you mean {PREFIX}{near[0]}?" if near else f"known names: {', '.join(VARIABLES)}."
         warnings.append(f"{name} is not a setting of pleo-connector and is ignored; {hint}")
     return warnings
 
 
 def _pleo_values(environ: Mapping[str, str] | None, env_file: Path | None) -> dict[str, str]:
-    filed = {} if env_file is None else dotenv_values(env_file)
-    everything = {**filed, **(os.environ if environ is None else environ)}
-    return {name: value for name, value in everything.items() if name.startswith(PREFIX) and value is not None}
+    return {
+        name: value.strip()
+        for source in (_filed(env_file), os.environ if environ is None else environ)
+        for name, value in source.items()
+        if name.startswith(PREFIX) and value is not None and value.strip()
+    }
+
+
+def _filed(env_file: Path | None) -> dict[str, str | None]:
+    if env_file is None:
+        return {}
+    try:
+        # Values are taken as they stand: a `$` in a secret is a `$`.
+        return dotenv_values(env_file, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigurationError(f"The settings file {env_file} cannot be read: {reason}; mend it or remove it.") from None
 
 
 def _sentence(error: ValidationError) -> str:
