@@ -22,6 +22,7 @@
     │   └── WarehouseUnwritable    read-only, full, missing folder, or not a database
     ├── MassDeleteRefused          suspiciously many rows are gone; nothing was marked deleted
     ├── DriftError                 the records no longer fit the declaration (policy `freeze`)
+    ├── SyncCancelled              the run was told to stop; what was committed stays
     └── SyncFailed                 some streams failed; the others are loaded
 
 A message says what happened, where (stream, company, file, variable), and what to do
@@ -132,6 +133,10 @@ class MassDeleteRefused(PleoError):
 
 class DriftError(PleoError):
     """Served records no longer fit the declaration, and the policy says stop."""
+
+
+class SyncCancelled(PleoError):
+    """The run was told to stop: what was committed stays, and the next run goes on there."""
 
 
 class SyncFailed(PleoError):

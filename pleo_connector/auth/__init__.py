@@ -1,0 +1,61 @@
+"""Credentials: log in once, and every request afterwards carries a token that works.
+
+    auth = build_auth(settings)            # for httpx.Client and httpx.AsyncClient
+    login(settings, show=print, open_browser=webbrowser.open)
+    status(settings).to_json(); disconnect(settings)
+
+Names are imported when first used, so that importing this package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pleo_connector.auth.connection import (
+        ConnectionStatus,
+        Injectables,
+        LoginResult,
+        build_auth,
+        build_manager,
+        disconnect,
+        login,
+        status,
+    )
+    from pleo_connector.auth.httpx_auth import ApiKeyAuth, PleoAuth
+    from pleo_connector.auth.manager import CredentialManager
+    from pleo_connector.auth.redaction import REDACTOR, Redactor
+    from pleo_connector.auth.secret import Secret
+
+__all__ = [
+    "REDACTOR",
+    "ApiKeyAuth",
+    "ConnectionStatus",
+    "CredentialManager",
+    "Injectables",
+    "LoginResult",
+    "PleoAuth",
+    "Redactor",
+    "Secret",
+    "build_auth",
+    "build_manager",
+    "disconnect",
+    "login",
+    "status",
+]
+
+_HOMES = {
+    "REDACTOR": "redaction",
+    "ApiKeyAuth": "httpx_auth",
+    "CredentialManager": "manager",
+    "PleoAuth": "httpx_auth",
+    "Redactor": "redaction",
+    "Secret": "secret",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES.get(name, 'connection')}"), name)

@@ -1,0 +1,134 @@
+"""What can come of one request to the token endpoint, and the guard that sorts it.
+
+Only two kinds of answer reach Authlib's parser: a complete pair of bearer tokens, and a proper
+OAuth error. Its parser takes any JSON object for a token, so the rest must not get there.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from pleo_connector.auth.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A new pair of tokens."""
+
+    access: Secret
+    refresh: Secret
+    lifetime: float
+    scope: str | None
+    """As the server wrote it; None when it said nothing, which means "as asked"."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotProcessed:
+    """The request did not arrive, or was turned away before it was looked at: the tokens are as before."""
+
+    why: str
+    retry_after: float | None = None
+    worth_retrying: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A proper OAuth error: the request was looked at, and nothing was rotated."""
+
+    error: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertain:
+    """The request was sent and no usable answer came: the server may or may not have rotated."""
+
+    why: str
+
+
+Answer = Granted | NotProcessed | Refused | Uncertain
+
+_TURNED_AWAY = frozenset({"temporarily_unavailable", "slow_down"})
+_LONGEST_WAIT = 3600.0
+
+
+class Unusable(Exception):
+    """Carries NotProcessed or Uncertain out of Authlib's hook."""
+
+    def __init__(self, outcome: NotProcessed | Uncertain) -> None:
+        super().__init__(outcome.why)
+        self.outcome = outcome
+
+
+class Accepted:
+    """A checked answer in the two attributes that Authlib's parser reads."""
+
+    def __init__(self, status_code: int, content: dict[str, Any]) -> None:
+        self.status_code = status_code
+        self._content = content
+
+    def json(self) -> dict[str, Any]:
+        """The checked content."""
+        return self._content
+
+
+def accept(status: int, headers: dict[str, str], body: bytes) -> Accepted:
+    """The answer if it is one of the two good kinds; Unusable for everything else.
+
+    `headers` have lower-case names. No part of the body is ever put into a message.
+    """
+    if status in (429, 503):
+        raise Unusable(NotProcessed(f"Pleo answered {status}", retry_after_seconds(headers.get("retry-after"))))
+    content = _object(body)
+    if status == 200:  # noqa: PLR2004 - the one status of RFC 6749 section 5.1
+        problem = _why_not_tokens(content)
+        if problem:
+            raise Unusable(Uncertain(f"Pleo answered 200 {problem} ({len(body)} bytes)"))
+        return Accepted(200, content or {})
+    error = None if content is None else content.get("error")
+    if status in (400, 401, 403) and isinstance(error, str) and error:
+        if error in _TURNED_AWAY:
+            raise Unusable(NotProcessed(f"Pleo answered {status} {error}"))
+        # Only the code: a description may hold characters on which Authlib's error class itself fails.
+        return Accepted(status, {"error": error})
+    if 400 <= status < 500 or 300 <= status < 400:  # noqa: PLR2004
+        raise Unusable(NotProcessed(f"Pleo answered {status} without an OAuth error; check PLEO_AUTH_URL", worth_retrying=False))
+    raise Unusable(Uncertain(f"Pleo answered {status}"))
+
+
+def retry_after_seconds(value: str | None) -> float | None:
+    """Seconds from a Retry-After header (a number or a date), None when absent or senseless; at most an hour."""
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+        except (TypeError, ValueError):
+            return None
+    return min(max(seconds, 0.0), _LONGEST_WAIT) if seconds == seconds else None  # noqa: PLR0124 - NaN
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _why_not_tokens(content: dict[str, Any] | None) -> str:
+    if content is None:
+        return "without a JSON object"
+    for name in ("access_token", "refresh_token"):
+        if not isinstance(content.get(name), str) or not content[name]:
+            return f"without {name}"
+    kind = content.get("token_type", "bearer")  # Pleo's pages do not show token_type
+    if not isinstance(kind, str) or kind.lower() != "bearer":
+        return "with a token type other than bearer"
+    return ""

@@ -1,0 +1,242 @@
+"""The one place that decides whether a token is good, and the only one that refreshes.
+
+For threads, event loops, processes and forks: an in-process lock per connection, then the store's
+lock between processes, then `rotation`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pleo_connector.auth.keys import Binding, KeyRing
+from pleo_connector.auth.rotation import Postponed, Rotation, Settled, connected
+from pleo_connector.auth.secret import Secret
+from pleo_connector.auth.stores.protocol import State, TokenStore
+from pleo_connector.auth.token import TokenSet
+from pleo_connector.errors import PleoError, RefreshUnavailable
+
+LOOK_EVERY = 0.25  # seconds for which a look into the store counts
+_ATTEMPTS = 6
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
+_LONGEST_RETRY_AFTER = 120.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _View:
+    """What the store said, and when."""
+
+    tokens: TokenSet
+    generation: int
+    state: State
+    seen_at: float
+
+
+@dataclass(slots=True)
+class _Process:
+    """What must not be shared with a forked child: its locks may be held by threads that are not there."""
+
+    refreshing: threading.Lock = field(default_factory=threading.Lock)
+    looking: threading.Lock = field(default_factory=threading.Lock)
+    view: _View | None = None
+    failed_at: float = float("-inf")
+    failure: PleoError | None = None
+    quiet_until: float = float("-inf")
+
+
+class CredentialManager:
+    """Gives access tokens that work; make one per connection and process, and share it between threads."""
+
+    def __init__(
+        self,
+        *,
+        store: TokenStore,
+        keys: KeyRing | None,
+        binding: Binding,
+        rotation: Callable[[KeyRing], Rotation],
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        jitter: Callable[[float, float], float] = random.uniform,
+        patience: float = 150.0,
+    ) -> None:
+        """`keys` is None when there is no key yet: then nothing can be connected. `patience`: seconds a thread waits for its turn."""
+        self._store = store
+        self._keys = keys
+        self._binding = binding
+        self._rotation = None if keys is None else rotation(keys)
+        self._clock = clock
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._jitter = jitter
+        self._patience = patience
+        self._processes: dict[int, _Process] = {}
+
+    @property
+    def connection(self) -> str:
+        """The name of the connection that this manages."""
+        return self._binding.connection
+
+    def cached(self) -> Secret | None:
+        """The access token if it is known to be good without looking anywhere; never blocks."""
+        view = self._process().view
+        if view is not None and self._monotonic() - view.seen_at < LOOK_EVERY and self._good(view):
+            return view.tokens.access
+        return None
+
+    def access_token(self, rejected: Secret | None = None) -> Secret:
+        """An access token to send; refreshes first when due, or when `rejected` (answered with 401) is still the stored one.
+
+        Raises ReauthRequired (a person must act), RefreshUnavailable (try later), ClientRejected,
+        ConfigurationError, WrongKey, TokenStoreCorrupt, TokenStoreUnavailable.
+        """
+        view = self._look(fresh=rejected is not None)
+        if self._good(view) and view.tokens.access != rejected:
+            return view.tokens.access
+        return self._take_turn(rejected, force_generation=None).access
+
+    def refresh(self) -> TokenSet:
+        """Refresh now, due or not; if another process does so meanwhile, its tokens do."""
+        view = self._look(fresh=True)
+        return self._take_turn(None, force_generation=view.generation)
+
+    def tokens(self) -> TokenSet:
+        """The stored tokens as they are; never refreshes."""
+        return self._look(fresh=True).tokens
+
+    def _process(self) -> _Process:
+        pid = os.getpid()
+        found = self._processes.get(pid)
+        return found if found is not None else self._processes.setdefault(pid, _Process())
+
+    def _good(self, view: _View) -> bool:
+        return view.state is State.ACTIVE and not self._due(view.tokens)
+
+    def _due(self, tokens: TokenSet) -> bool:
+        now = self._clock()
+        quiet = self._monotonic() < self._process().quiet_until
+        return tokens.is_due(now) and not (quiet and not tokens.has_expired(now))
+
+    def _look(self, *, fresh: bool = False) -> _View:
+        process = self._process()
+        with process.looking:  # one thread looks, the others use what it saw
+            view = process.view
+            if view is not None and not fresh and self._monotonic() - view.seen_at < LOOK_EVERY:
+                return view
+            process.view = None  # what follows may raise, and then nothing is known
+            seen_at = self._monotonic()
+            record = connected(self._store.read(self.connection), self.connection)
+            if view is not None and view.generation == record.generation:
+                tokens = view.tokens
+            else:
+                tokens = self._ring().open(record.blob or b"", self._binding)
+            process.view = _View(tokens, record.generation, record.state, seen_at)
+            return process.view
+
+    def _ring(self) -> KeyRing:
+        if self._keys is None:
+            raise missing_key(self.connection)
+        return self._keys
+
+    def _take_turn(self, rejected: Secret | None, force_generation: int | None) -> TokenSet:
+        process = self._process()
+        came = self._monotonic()
+        if not process.refreshing.acquire(timeout=self._patience):
+            raise RefreshUnavailable(f"A refresh of {self.connection} in this process did not end within {self._patience:g} s; try again.")
+        try:
+            view = self._look(fresh=True)
+            if force_generation is not None:
+                if view.state is State.ACTIVE and view.generation != force_generation:
+                    return view.tokens
+            elif self._good(view) and view.tokens.access != rejected:
+                return view.tokens
+            if process.failure is not None and process.failed_at >= came:
+                # It failed while this thread stood in the queue: the same again would only hammer Pleo.
+                raise type(process.failure)(*process.failure.args)
+            try:
+                return self._refresh(process, rejected, view.tokens if force_generation is not None else None)
+            except PleoError as error:
+                process.failure, process.failed_at = error, self._monotonic()
+                process.view = None
+                raise
+        finally:
+            process.refreshing.release()
+
+    def _refresh(self, process: _Process, rejected: Secret | None, forced: TokenSet | None) -> TokenSet:
+        def wanted(tokens: TokenSet) -> bool:
+            if forced is not None:
+                return tokens.access == forced.access
+            return tokens.access == rejected or tokens.is_due(self._clock())
+
+        why = ""
+        for attempt in range(1, _ATTEMPTS + 1):
+            outcome = self._uncut(wanted, rejected)
+            if isinstance(outcome, Settled):
+                process.quiet_until = float("-inf")
+                process.view = _View(outcome.tokens, outcome.generation, State.ACTIVE, self._monotonic())
+                return outcome.tokens
+            why = outcome.why
+            wait = max(self._jitter(0.0, min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt)), outcome.retry_after or 0.0)
+            still_good = (
+                outcome.intact and forced is None and outcome.tokens.access != rejected and not outcome.tokens.has_expired(self._clock())
+            )
+            if still_good:
+                # The old token still lives: use it, and ask again a little later.
+                _log.warning("Refresh of %s postponed: %s; the present access token is used meanwhile.", self.connection, outcome.why)
+                process.quiet_until = self._monotonic() + max(wait, 1.0)
+                process.view = _View(outcome.tokens, outcome.generation, State.ACTIVE, self._monotonic())
+                return outcome.tokens
+            if attempt == _ATTEMPTS or not outcome.worth_retrying or wait > _LONGEST_RETRY_AFTER:
+                break
+            _log.warning("Refresh of %s postponed: %s; next attempt in %.1f s.", self.connection, outcome.why, wait)
+            self._sleep(wait)
+        raise RefreshUnavailable(
+            f"The access token of {self.connection} could not be refreshed: {why}; the stored tokens were kept. "
+            "Check the network and PLEO_AUTH_URL, and try again."
+        )
+
+    def _uncut(self, wanted: Callable[[TokenSet], bool], rejected: Secret | None) -> Settled | Postponed:
+        """Run one rotation where no KeyboardInterrupt can cut it between POST and commit: in a non-daemon thread."""
+        rotation = self._rotation
+        if rotation is None:
+            raise missing_key(self.connection)
+        abandoned = threading.Event()
+        done = threading.Event()
+        results: list[Settled | Postponed] = []
+        errors: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                results.append(rotation.run(wanted, rejected, abandoned))
+            except BaseException as error:  # noqa: BLE001 - handed over, not swallowed
+                errors.append(error)
+            finally:
+                done.set()
+
+        threading.Thread(target=work, name="pleo-refresh", daemon=False).start()
+        try:
+            done.wait()
+        finally:
+            abandoned.set()
+        if errors:
+            error = errors[0]
+            # Frames of the worker hold tokens; tracebacks with locals must not show them.
+            raise error.with_traceback(None) if isinstance(error, PleoError) else error
+        return results[0]
+
+
+def missing_key(connection: str) -> PleoError:
+    """The error for stored tokens without any key to open them."""
+    from pleo_connector.errors import WrongKey  # noqa: PLC0415 - only needed here
+
+    return WrongKey(
+        f"Tokens of {connection} are stored, and there is no key to open them: the key file beside the token store is gone and "
+        "PLEO_TOKEN_KEYS is not set. Restore the key; if it is lost, run `pleo-connector disconnect` and then `pleo-connector connect`."
+    )

@@ -1,0 +1,302 @@
+"""One refresh under the lock: re-read, durable intent, one POST, compare-and-set commit.
+
+This is the part that must not be cut short or done twice; `manager` runs it in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pleo_connector.auth.answers import Granted, NotProcessed, Refused, Uncertain
+from pleo_connector.auth.endpoint import DEADLINE, TokenEndpoint
+from pleo_connector.auth.keys import Binding, KeyRing
+from pleo_connector.auth.oracle import Oracle, Verdict
+from pleo_connector.auth.secret import Secret
+from pleo_connector.auth.spill import Spill
+from pleo_connector.auth.stores.protocol import Intent, LockHandle, Record, State, TokenStore
+from pleo_connector.auth.token import TokenSet
+from pleo_connector.errors import (
+    ClientRejected,
+    ConfigurationError,
+    CredentialError,
+    ReauthRequired,
+    RefreshUnavailable,
+    TokenStoreUnavailable,
+)
+
+CONNECT = "run `pleo-connector connect`"
+_GRANT_GONE = frozenset({"invalid_grant", "invalid_refresh_token"})
+_CLIENT_WRONG = frozenset({"invalid_client", "unauthorized_client"})
+_STORE_PATIENCE = 60.0  # seconds of trying to store tokens that exist nowhere else
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Tokens that are in the store, under this generation."""
+
+    generation: int
+    tokens: TokenSet
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """No refresh was done. `intact`: the stored tokens are known to be untouched."""
+
+    why: str
+    tokens: TokenSet
+    generation: int
+    retry_after: float | None = None
+    worth_retrying: bool = True
+    intact: bool = True
+
+
+class Rotation:
+    """Refreshes one connection; `run` is one pass."""
+
+    def __init__(
+        self,
+        *,
+        store: TokenStore,
+        keys: KeyRing,
+        binding: Binding,
+        endpoint: TokenEndpoint,
+        oracle: Oracle,
+        spill: Spill,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        lock_timeout: float = 60.0,
+        settle: float = 1.0,
+    ) -> None:
+        """`settle`: seconds that a request whose sender is gone may still be worked on by the server."""
+        self._store = store
+        self._keys = keys
+        self._binding = binding
+        self._endpoint = endpoint
+        self._oracle = oracle
+        self._spill = spill
+        self._clock = clock
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._lock_timeout = lock_timeout
+        self._settle = settle
+
+    def run(  # noqa: C901 - the protocol in one piece reads better than in pieces
+        self, wanted: Callable[[TokenSet], bool], rejected: Secret | None, abandoned: threading.Event
+    ) -> Settled | Postponed:
+        """Refresh if `wanted` still holds for what the store has once the lock is ours.
+
+        Raises ReauthRequired, ClientRejected, ConfigurationError, RefreshUnavailable (lock not had),
+        and what the store and keys raise. `abandoned` ends the wait for the lock, never a refresh.
+        """
+        with contextlib.ExitStack() as stack:
+            handle = self._locked(stack, abandoned)
+            uncertain: Uncertain | None = None
+            mine = ""
+            last_retry = False
+            while True:
+                record = connected(self._store.read(self._binding.connection), self._binding.connection)
+                tokens = self._keys.open(record.blob or b"", self._binding)
+                if record.intent is not None:
+                    if self._adopt(record, record.intent):
+                        continue
+                    verdict = self._resolve(record, record.intent, tokens, mine=record.intent.id == mine)
+                    if verdict is Verdict.UNREACHABLE:
+                        why = "whether an earlier refresh went through cannot be found out now"
+                        return Postponed(why, tokens, record.generation, intact=False)
+                    if verdict is Verdict.NOT_ROTATED and uncertain is not None:
+                        return Postponed(uncertain.why, tokens, record.generation)
+                    last_retry = last_retry or verdict is Verdict.NOBODY_KNOWS
+                    continue
+                if not wanted(tokens):
+                    return Settled(record.generation, tokens)
+                if abandoned.is_set():
+                    return Postponed("the caller left", tokens, record.generation)
+                intent = self._intent(access_dead=tokens.access == rejected, last_retry=last_retry)
+                if not self._store.begin(self._binding.connection, record.generation, intent):
+                    continue  # a login or a late owner was first: look again
+                mine = intent.id
+                outcome = self._post(record, intent, tokens, handle)
+                if isinstance(outcome, Uncertain):
+                    uncertain = outcome
+                    self._sleep(self._settle)
+                elif outcome is not None:
+                    return outcome
+
+    def _locked(self, stack: contextlib.ExitStack, abandoned: threading.Event) -> LockHandle:
+        end = self._monotonic() + self._lock_timeout
+        while True:
+            slice_ = max(0.0, min(1.0, end - self._monotonic()))
+            try:
+                return stack.enter_context(self._store.lock(self._binding.connection, slice_))
+            except RefreshUnavailable:
+                if abandoned.is_set():
+                    raise
+                if self._monotonic() >= end:
+                    raise RefreshUnavailable(
+                        f"Another process is refreshing the tokens of {self._binding.connection} and did not finish within "
+                        f"{self._lock_timeout:g} s; try again, or look for a hung process."
+                    ) from None
+
+    def _intent(self, *, access_dead: bool, last_retry: bool) -> Intent:
+        now = self._clock()
+        # The deadline leaves room for the POST and for what comes between it and the commit.
+        return Intent(secrets.token_hex(8), socket.gethostname(), os.getpid(), now, now + DEADLINE + 5, access_dead, last_retry)
+
+    def _post(self, record: Record, intent: Intent, tokens: TokenSet, handle: LockHandle) -> Settled | Postponed | Uncertain | None:
+        """One POST and what follows from it; None means: look again."""
+        if not handle.still_held():
+            self._mark(record, State.ACTIVE)
+            return Postponed("the token lock was lost", tokens, record.generation)
+        print_ = self._keys.fingerprint(tokens.refresh)
+        _log.info("Refresh %s of %s starts: generation %d, token %s.", intent.id, self._binding.connection, record.generation, print_)
+        started = self._clock()
+        match self._endpoint.refresh(tokens.refresh):
+            case Granted() as granted:
+                new = TokenSet(
+                    granted.access,
+                    granted.refresh,
+                    issued_at=started,
+                    lifetime=granted.lifetime,
+                    scope=tokens.scope if granted.scope is None else granted.scope,
+                    introspects_refresh=tokens.introspects_refresh,
+                )
+                return self._commit(record, intent, new)
+            case NotProcessed(why=why, retry_after=retry_after, worth_retrying=worth):
+                self._mark(record, State.ACTIVE)
+                return Postponed(why, tokens, record.generation, retry_after, worth)
+            case Refused(error=error):
+                self._refused(record, intent, error)
+                return None
+            case Uncertain() as uncertain:
+                return uncertain
+
+    def _refused(self, record: Record, intent: Intent, error: str) -> None:
+        """A proper OAuth error: raise what it means, or return when the store has moved on meanwhile."""
+        connection = self._binding.connection
+        if error in _GRANT_GONE:
+            now = self._store.read(connection)
+            if now is None or now.generation != record.generation or now.intent is None or now.intent.id != intent.id:
+                return  # somebody logged in, or a late owner committed: theirs count
+            reason = f"Pleo no longer accepts the refresh token ({error}): the grant was revoked, has expired, or was used elsewhere"
+            if intent.last_retry:
+                reason = f"{_unknown(record, intent)}; the one retry was refused ({error})"
+            self._mark(record, State.REAUTH_REQUIRED, reason)
+            raise reauth(connection, reason)
+        self._mark(record, State.ACTIVE)
+        if error in _CLIENT_WRONG:
+            raise ClientRejected(
+                f"Pleo refused the client itself ({error}); the stored tokens were kept. "
+                "Check PLEO_CLIENT_ID, PLEO_CLIENT_SECRET and PLEO_CLIENT_AUTH (basic, post or none)."
+            )
+        raise ConfigurationError(
+            f"Pleo refused the refresh request ({error}); the stored tokens were kept. Check PLEO_AUTH_URL and how the client is registered at Pleo."
+        )
+
+    def _commit(self, record: Record, intent: Intent, new: TokenSet) -> Settled | None:
+        blob = self._keys.seal(new, self._binding)
+        end = self._monotonic() + _STORE_PATIENCE
+        while True:
+            try:
+                stored = self._store.commit(self._binding.connection, record.generation, intent.id, blob)
+                break
+            except (CredentialError, ConfigurationError, OSError) as error:
+                if self._monotonic() >= end:
+                    raise self._spilled(intent, blob, error) from None
+                _log.error("New tokens could not be stored yet, trying again: %s", error)
+                self._sleep(1.0)
+        if not stored:
+            _log.warning("Refresh %s: a newer login was stored meanwhile; its tokens are used, these are dropped.", intent.id)
+            return None
+        _log.info("Refresh %s done: generation %d, token %s.", intent.id, record.generation + 1, self._keys.fingerprint(new.refresh))
+        return Settled(record.generation + 1, new)
+
+    def _spilled(self, intent: Intent, blob: bytes, error: Exception) -> TokenStoreUnavailable:
+        path = self._spill.write(intent.id, blob)
+        kept = (
+            f"in {path}, sealed, and are taken over as soon as the store works again"
+            if path
+            else "only in this process's memory: do not stop it"
+        )
+        sentence = f"The tokens were refreshed and cannot be stored ({error}) The new ones are kept {kept}."
+        _log.critical("%s", sentence)
+        return TokenStoreUnavailable(sentence)
+
+    def _adopt(self, record: Record, intent: Intent) -> bool:
+        blob = self._spill.find(intent.id)
+        if blob is None:
+            return False
+        self._keys.open(blob, self._binding)  # a file from elsewhere must not get in
+        self._store.commit(self._binding.connection, record.generation, intent.id, blob)
+        self._spill.drop(intent.id)
+        _log.warning("Tokens kept outside the store by refresh %s were taken over.", intent.id)
+        return True
+
+    def _resolve(self, record: Record, intent: Intent, tokens: TokenSet, *, mine: bool) -> Verdict:
+        """What became of an open intent; clears it unless nobody can be reached. ReauthRequired when the grant is lost."""
+        if not mine and self._moved_on(record, intent):
+            return Verdict.NOT_ROTATED
+        verdict = self._oracle.ask(tokens, intent)
+        _log.info("Refresh %s by host=%s pid=%d has an unknown outcome: %s.", intent.id, intent.host, intent.pid, verdict.name)
+        if verdict is Verdict.ROTATED or (verdict is Verdict.NOBODY_KNOWS and intent.last_retry):
+            reason = _unknown(record, intent)
+            if self._mark(record, State.REAUTH_REQUIRED, reason):
+                raise reauth(self._binding.connection, reason)
+            return Verdict.NOT_ROTATED
+        if verdict is not Verdict.UNREACHABLE:
+            self._mark(record, State.ACTIVE)
+        return verdict
+
+    def _moved_on(self, record: Record, intent: Intent) -> bool:
+        """Wait for what may still be under way: the server at work on a dead owner's POST, or an owner merely cut off from its lock."""
+        seconds = self._settle if self._store.lock_proves_owner_dead else intent.deadline - intent.started
+        # By the intent's own span, so that another host's wrong clock cannot make this wait for ever.
+        left = min(seconds, max(0.0, intent.started + seconds - self._clock()))
+        end = self._monotonic() + left
+        while (left := end - self._monotonic()) > 0:
+            self._sleep(min(0.25, left))
+            now = self._store.read(record.connection)
+            if now is None or now.generation != record.generation or now.intent != record.intent:
+                return True
+        return False
+
+    def _mark(self, record: Record, state: State, reason: str = "") -> bool:
+        return self._store.mark(self._binding.connection, record.generation, state, reason)
+
+
+def connected(record: Record | None, connection: str) -> Record:
+    """The record if it can be used; else ReauthRequired with what to do."""
+    if record is None or record.state is State.DISCONNECTED or record.blob is None:
+        raise ReauthRequired(f"Nothing is connected as {connection}; {CONNECT}.")
+    if record.state is State.REAUTH_REQUIRED:
+        raise reauth(connection, record.reason)
+    return record
+
+
+def reauth(connection: str, reason: str) -> ReauthRequired:
+    """The error for a grant that is gone."""
+    return ReauthRequired(f"Re-authorisation of {connection} is required: {reason}; {CONNECT}.")
+
+
+def _unknown(record: Record, intent: Intent) -> str:
+    last = "unknown" if record.refreshed_at is None else utc(record.refreshed_at)
+    return (
+        f"rotation outcome unknown (rotation uncertain): a refresh started {utc(intent.started)} by host={intent.host} pid={intent.pid} "
+        f"reached Pleo and its answer was not stored, last good refresh {last}"
+    )
+
+
+def utc(seconds: float) -> str:
+    """Seconds since the epoch as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

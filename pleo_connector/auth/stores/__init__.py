@@ -1,0 +1,52 @@
+"""Token stores, found by the value of `PLEO_TOKEN_STORE`."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from pleo_connector.auth.stores.protocol import Intent, LockHandle, Record, State, TokenStore
+from pleo_connector.auth.stores.sqlite import SqliteTokenStore
+from pleo_connector.errors import ConfigurationError
+
+__all__ = ["Intent", "LockHandle", "OpenedStore", "Record", "SqliteTokenStore", "State", "TokenStore", "open_store"]
+
+_SCHEME = re.compile(r"^([a-z][a-z0-9+.-]+)://", re.IGNORECASE)  # two letters at least: C:\ is a path
+SUPPORTED = "a file path, or sqlite:///path/to/tokens.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedStore:
+    """A store with what belongs beside it."""
+
+    store: TokenStore
+    kind: str
+    place: str
+    """Where it is, for people; no passwords."""
+    key_file: Path
+    spill_folders: tuple[Path, ...]
+    """Where new tokens go, sealed, when the store cannot be written after a rotation."""
+
+
+def open_store(setting: str) -> OpenedStore:
+    """The store that `PLEO_TOKEN_STORE` names; ConfigurationError lists what there is."""
+    scheme = _SCHEME.match(setting)
+    if scheme is None:
+        return _sqlite(Path(setting).expanduser())
+    if scheme[1].lower() == "sqlite":
+        path = setting[scheme.end() :]
+        if path.startswith("/") and len(path) > 1:
+            return _sqlite(Path(unquote(path[1:])).expanduser())
+        raise ConfigurationError(
+            "PLEO_TOKEN_STORE must name a file, as in sqlite:///tokens.sqlite or sqlite:////var/lib/pleo/tokens.sqlite."
+        )
+    raise ConfigurationError(f"PLEO_TOKEN_STORE names the scheme {scheme[1]}://, which is not supported; use {SUPPORTED}.")
+
+
+def _sqlite(path: Path) -> OpenedStore:
+    store = SqliteTokenStore(path)
+    folders = (store.path.parent, Path(tempfile.gettempdir()))
+    return OpenedStore(store, "sqlite", str(store.path), store.path.with_name(f"{store.path.name}.key"), folders)

@@ -1,0 +1,147 @@
+"""Private files: who may touch them, and which file systems can keep a lock."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from pleo_connector.errors import ConfigurationError
+
+_NETWORK = frozenset(
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb",
+        "smb2",
+        "smb3",
+        "smbfs",
+        "afs",
+        "ncpfs",
+        "9p",
+        "drvfs",
+        "ceph",
+        "glusterfs",
+        "lustre",
+        "beegfs",
+        "gpfs",
+        "ocfs2",
+        "orangefs",
+        "davfs",
+        "acfs",
+        "fuse",
+        "prl_fs",
+        "vboxsf",
+    }
+)
+
+
+def file_system_of(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
+    """The type of the file system that holds a path, such as `ext4`; empty where the system does not tell."""
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    there = path.resolve()
+    best, kind = -1, ""
+    for line in lines:
+        head, _, tail = line.partition(" - ")
+        fields, after = head.split(), tail.split()
+        if len(fields) < 5 or not after:  # noqa: PLR2004 - the mount point is the fifth field, see proc(5)
+            continue
+        point = Path(fields[4].encode().decode("unicode_escape"))
+        if there.is_relative_to(point) and len(point.parts) >= best:
+            best, kind = len(point.parts), after[0]
+    return kind
+
+
+def refuse_network_file_system(path: Path, kind: str) -> None:
+    """ConfigurationError when locks on this file system cannot be trusted."""
+    if kind in _NETWORK or kind.startswith("fuse."):
+        raise ConfigurationError(
+            f"The token store {path} is on a network or FUSE file system ({kind}), where file locks cannot be trusted; "
+            "set PLEO_TOKEN_STORE to a file on a local disk."
+        )
+
+
+def make_private_folder(folder: Path) -> None:
+    """Create the folder with mode 0700 if missing; refuse one that anybody may write to."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=False)
+        folder.chmod(0o700)  # mkdir applies the umask
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise ConfigurationError(
+            f"The token store's folder {folder} cannot be made: {error.strerror}; set PLEO_TOKEN_STORE elsewhere."
+        ) from None
+    check_folder(folder)
+
+
+def check_folder(folder: Path) -> None:
+    """ConfigurationError when the folder is none, or world-writable, or another user's."""
+    try:
+        found = folder.stat()
+    except OSError as error:
+        raise ConfigurationError(f"The token store's folder {folder} cannot be read: {error.strerror}.") from None
+    if not stat.S_ISDIR(found.st_mode):
+        raise ConfigurationError(f"The token store's folder {folder} is not a folder; set PLEO_TOKEN_STORE to a file in a folder.")
+    if _has_owners():
+        if found.st_mode & stat.S_IWOTH:
+            raise ConfigurationError(
+                f"The token store's folder {folder} can be written by everybody; run `chmod o-w {folder}` or set PLEO_TOKEN_STORE elsewhere."
+            )
+        if found.st_uid not in (os.geteuid(), 0):
+            raise ConfigurationError(
+                f"The token store's folder {folder} belongs to another user; set PLEO_TOKEN_STORE to a folder of your own."
+            )
+
+
+def check_private_file(path: Path, what: str) -> bool:
+    """True when the file is there and only ours; False when missing; ConfigurationError for anything else."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ConfigurationError(f"The {what} {path} cannot be read: {error.strerror}.") from None
+    if stat.S_ISLNK(found.st_mode):
+        raise ConfigurationError(f"The {what} {path} is a symbolic link; use the real path.")
+    if not stat.S_ISREG(found.st_mode):
+        raise ConfigurationError(f"The {what} {path} is not a regular file.")
+    if _has_owners():
+        if found.st_uid != os.geteuid():
+            raise ConfigurationError(f"The {what} {path} belongs to another user; run as that user, or use a file of your own.")
+        if found.st_mode & 0o077:
+            raise ConfigurationError(f"The {what} {path} can be read or written by others; run `chmod 600 {path}`.")
+    return True
+
+
+def write_private_file(path: Path, content: bytes) -> None:
+    """Write a new 0600 file at once and durably; FileExistsError when there is one already."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, path)  # link, not rename: it never replaces a file
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's entries durable, where the system can."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _has_owners() -> bool:
+    return hasattr(os, "geteuid")

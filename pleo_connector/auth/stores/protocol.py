@@ -1,0 +1,101 @@
+"""What a token store must do: keep one sealed record per connection, and one refresher at a time.
+
+A new store is one file that passes `tests/auth/test_every_token_store.py`.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class State(StrEnum):
+    """Where a connection is in its life."""
+
+    ACTIVE = "active"
+    REFRESHING = "refreshing"
+    """Somebody wrote down that a refresh is about to be sent; its outcome is not known yet."""
+    REAUTH_REQUIRED = "reauth_required"
+    DISCONNECTED = "disconnected"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """The durable note "I am about to send the refresh token", written before it is sent."""
+
+    id: str
+    host: str
+    pid: int
+    started: float
+    """Seconds since the epoch, by the owner's clock."""
+    deadline: float
+    """After this moment the owner has given up, if it lives."""
+    access_dead: bool = False
+    """The access token had been refused before: it can not tell whether the refresh went through."""
+    last_retry: bool = False
+    """The one retry that is allowed when nobody can tell whether the refresh went through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One connection as stored. `generation` only grows, so a late commit never beats a newer login."""
+
+    connection: str
+    generation: int
+    state: State
+    blob: bytes | None
+    """The sealed tokens; None once disconnected."""
+    intent: Intent | None
+    reason: str
+    updated_at: float
+    refreshed_at: float | None
+    """When tokens last arrived, by login or refresh."""
+
+
+class LockHandle(Protocol):
+    """The refresh lock of one connection while it is held."""
+
+    def still_held(self) -> bool:
+        """False when the lock was lost (its file replaced, its session ended)."""
+        ...
+
+
+class TokenStore(Protocol):
+    """Sealed tokens with compare-and-set, and a lock between processes.
+
+    All methods may raise TokenStoreCorrupt (not ours; untouched) and TokenStoreUnavailable (busy,
+    full, read-only, gone). What returns is durable.
+    """
+
+    lock_proves_owner_dead: bool
+    """True when holding the lock proves that the owner of an open intent is dead (flock), not merely cut off."""
+
+    def read(self, connection: str) -> Record | None:
+        """The record, or None when this connection was never stored."""
+        ...
+
+    def lock(self, connection: str, timeout: float) -> AbstractContextManager[LockHandle]:
+        """Hold the refresh lock; RefreshUnavailable after `timeout` seconds. Not re-entrant, one thread."""
+        ...
+
+    def begin(self, connection: str, generation: int, intent: Intent) -> bool:
+        """Write the intent and state `refreshing`, if generation still is this one and state is `active`."""
+        ...
+
+    def commit(self, connection: str, generation: int, intent_id: str, blob: bytes) -> bool:
+        """Store the new tokens as generation + 1, state `active`, if this intent is still the open one."""
+        ...
+
+    def mark(self, connection: str, generation: int, state: State, reason: str) -> bool:
+        """Set state and reason and clear the intent, if generation still is this one."""
+        ...
+
+    def replace(self, connection: str, blob: bytes) -> int:
+        """Store the tokens of a new login whatever was there; returns the new generation."""
+        ...
+
+    def delete(self, connection: str) -> None:
+        """Forget the tokens: no blob, state `disconnected`, generation + 1. Nothing if never stored."""
+        ...
