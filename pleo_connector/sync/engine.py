@@ -6,8 +6,9 @@ Nothing here knows Dagster: the CLI and the assets both call `run`.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -22,6 +23,7 @@ from pleo_connector.errors import (
     CursorRefused,
     PleoError,
     ReauthRequired,
+    SyncCancelled,
     WarehouseError,
 )
 from pleo_connector.frames import DriftPolicy, split_page
@@ -35,6 +37,9 @@ from pleo_connector.warehouses import Warehouse
 
 _FATAL = (ReauthRequired, CredentialError, WarehouseError)
 """Errors after which no other stream can do better."""
+
+_CANCEL_POLL = 0.1
+"""Seconds between looks at `cancel`, which another thread sets."""
 
 
 class Mode(StrEnum):
@@ -81,16 +86,19 @@ def run(
     on_load: Listener = lambda _: None,
     on_finish: Listener = lambda _: None,
     now: datetime | None = None,
+    cancel: threading.Event | None = None,
 ) -> SyncReport:
     """Run the plan to its end and report; blocks.
 
     A stream that fails has its error in its report and stops nobody else. What no stream can
     survive is raised: ReauthRequired, CredentialError, WarehouseError, ConfigurationError.
     `on_load` hears of a stream after each commit, `on_finish` when its sweeps are closed; both
-    are called in this thread.
+    are called in this thread. Once another thread sets `cancel`, the run stops within a moment:
+    SyncCancelled, with what was committed kept for the next run to go on from.
     """
     streams = [catalogue.stream(name) for name in plan.streams] or list(catalogue)
-    return asyncio.run(_Run(plan, connection, warehouse, catalogue, streams, now or datetime.now(UTC)).go(on_load, on_finish))
+    work = _Run(plan, connection, warehouse, catalogue, streams, now or datetime.now(UTC)).go(on_load, on_finish)
+    return asyncio.run(work if cancel is None else _unless_cancelled(work, cancel))
 
 
 class _Run:
@@ -237,6 +245,17 @@ class _Run:
                     work.report.error = error
                 elif error is not work.report.error:
                     work.report.warnings.append(str(error))
+
+
+async def _unless_cancelled(work: Coroutine[None, None, SyncReport], cancel: threading.Event) -> SyncReport:
+    """The work's result; SyncCancelled once `cancel` is set. A load under way is committed before the event loop closes."""
+    task = asyncio.create_task(work)
+    while not (await asyncio.wait({task}, timeout=_CANCEL_POLL))[0]:
+        if cancel.is_set():
+            task.cancel()
+            await asyncio.wait({task})
+            raise SyncCancelled("The sync was stopped; what it had loaded is kept, and the next run goes on there.")
+    return task.result()
 
 
 def _starts_history(sweep: Sweep, stream: Stream, company_id: str) -> bool:

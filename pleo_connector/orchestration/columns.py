@@ -1,0 +1,40 @@
+"""The columns of a table as Dagster's asset page shows them."""
+
+import dagster as dg
+
+from pleo_connector.catalogue import Field, Storage, Table
+
+PERSONAL = "pleo/personal-data"
+"""Tag on tables and columns that say something about a person."""
+
+_TYPES = {
+    Storage.TEXT: "text",
+    Storage.UUID: "uuid",
+    Storage.BOOLEAN: "boolean",
+    Storage.BIGINT: "bigint",
+    Storage.MONEY: "decimal(38, 4)",
+    Storage.RATE: "decimal(18, 9)",
+    Storage.TIMESTAMP: "timestamp with time zone",
+    Storage.DATE: "date",
+    Storage.JSON: "json",
+}
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """Every column with its type, description, constraints, and a tag on personal data."""
+    together = [f"unique ({', '.join(table.key)})"] if len(table.key) > 1 else []
+    return dg.TableSchema(
+        columns=[_column(field, table) for field in table.fields],
+        constraints=dg.TableConstraints(other=together),
+    )
+
+
+def _column(field: Field, table: Table) -> dg.TableColumn:
+    in_key = field.name in table.key
+    return dg.TableColumn(
+        name=field.name,
+        type=_TYPES[field.storage],
+        description=field.description,
+        constraints=dg.TableColumnConstraints(nullable=not in_key, unique=in_key and len(table.key) == 1),
+        tags={PERSONAL: "yes"} if field.personal else {},
+    )

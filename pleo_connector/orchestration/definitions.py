@@ -1,0 +1,73 @@
+"""Everything Dagster needs for a connection, in one call: `build_pleo_definitions()`."""
+
+import re
+from collections.abc import Sequence
+
+import dagster as dg
+
+from pleo_connector.catalogue import CATALOGUE, Catalogue
+from pleo_connector.errors import ConfigurationError
+from pleo_connector.orchestration.assets import build_pleo_assets, pleo_key, table_specs, warehouse_key
+from pleo_connector.orchestration.automation import daily_schedule, sync_job
+from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
+from pleo_connector.orchestration.translator import PleoTranslator
+from pleo_connector.settings import Settings, load
+from pleo_connector.warehouses import open_warehouse
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def build_pleo_definitions(
+    settings: Settings | None = None,
+    *,
+    name: str = "pleo",
+    translator: PleoTranslator | None = None,
+    pleo: PleoResource | None = None,
+    warehouse: WarehouseResource | None = None,
+    catalogue: Catalogue = CATALOGUE,
+    blocking_checks: bool = False,
+    retry_policy: dg.RetryPolicy | None = None,
+) -> dg.Definitions:
+    """Assets, checks, resources, a job and a stopped daily schedule of one connection. Needs no network and no credential.
+
+    `settings` are the `PLEO_*` variables when left out; `pleo` and `warehouse` replace the resources made from them. For
+    several connections give each its `name` (it starts keys, group, job and resource names) and its resources, and merge
+    with `dg.Definitions.merge`. ConfigurationError names the variable that is wrong.
+    """
+    _check_name(name)
+    settings = settings or load()
+    assets = build_pleo_assets(
+        name=name,
+        warehouse=open_warehouse(settings.warehouse, settings.schema_name),
+        translator=translator or PleoTranslator(),
+        catalogue=catalogue,
+        blocking_checks=blocking_checks,
+        retry_policy=retry_policy,
+    )
+    job = sync_job(name, assets)
+    return dg.Definitions(
+        assets=[assets],
+        jobs=[job],
+        schedules=[daily_schedule(name, job)],
+        resources={
+            pleo_key(name): pleo or PleoResource.from_settings(settings),
+            warehouse_key(name): warehouse or WarehouseResource.from_settings(settings),
+        },
+        # In one process: each step process of the default executor would spend 5 to 8 s on imports alone.
+        executor=dg.in_process_executor,
+    )
+
+
+def load_pleo_asset_specs(
+    settings: Settings | None = None, *, name: str = "pleo", translator: PleoTranslator | None = None, catalogue: Catalogue = CATALOGUE
+) -> Sequence[dg.AssetSpec]:
+    """The asset of every table, as `build_pleo_definitions` makes them, without anything to run. No network."""
+    _check_name(name)
+    settings = settings or load()
+    warehouse = open_warehouse(settings.warehouse, settings.schema_name)
+    return list(table_specs(name, warehouse, translator or PleoTranslator(), catalogue).values())
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise ConfigurationError(f"A connection's name must be small letters, digits and _, starting with a letter: {name!r} is not.")

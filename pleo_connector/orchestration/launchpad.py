@@ -1,0 +1,49 @@
+"""What a person can choose for one run, in Dagster's launchpad."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import dagster as dg
+from pydantic import Field
+
+from pleo_connector.errors import ConfigurationError
+from pleo_connector.sync import Mode, SyncPlan
+
+
+class ModeChoice(StrEnum):
+    """Member names in small letters: the launchpad completes and takes the names."""
+
+    incremental = "incremental"
+    full = "full"
+
+
+class PleoSyncConfig(dg.Config):
+    """Settings of one run; as they are, they bring the tables up to date."""
+
+    mode: ModeChoice = Field(
+        default=ModeChoice.incremental,
+        description="incremental reads the windows that are due; full reads every window again (unchanged rows are not written).",
+    )
+    start: str = Field(default="", description="Read entries performed from this day on, such as 2026-01-01 (UTC). Other streams are read whole.")
+    end: str = Field(default="", description="Read entries performed before this day (UTC); the day itself is not included.")
+    companies: list[str] = Field(default=[], description="Companies to read, by key or exact name; none means all that the credential covers.")
+    allow_mass_delete: bool = Field(
+        default=False, description="Mark rows as deleted even if more than a fifth of a table is no longer served."
+    )
+
+    def plan(self, streams: tuple[str, ...]) -> SyncPlan:
+        """The sync of these streams; ConfigurationError for a day that is none."""
+        start, end = _moment("start", self.start), _moment("end", self.end)
+        if start is not None and end is not None and start >= end:
+            raise ConfigurationError(f"start ({self.start}) must be before end ({self.end}) in the run's configuration.")
+        return SyncPlan(streams, Mode(self.mode.value), start, end, tuple(self.companies), self.allow_mass_delete)
+
+
+def _moment(name: str, text: str) -> datetime | None:
+    if not text.strip():
+        return None
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ConfigurationError(f"{name} must be a day such as 2026-01-31 in the run's configuration, not {text!r}.") from None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

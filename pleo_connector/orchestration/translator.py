@@ -1,0 +1,71 @@
+"""From a table of the catalogue to its Dagster asset: subclass `PleoTranslator` to change keys, groups, owners, tags."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import dagster as dg
+
+from pleo_connector.catalogue import Stream, Table
+from pleo_connector.orchestration.columns import PERSONAL, column_schema
+
+
+@dataclass(frozen=True, slots=True)
+class PleoTableData:
+    """What is known about a table when its asset is declared."""
+
+    stream: Stream
+    """The stream that fills it; child tables share their parent's."""
+    table: Table
+    connection: str
+    """Name of the connection, `pleo` unless there are several."""
+    warehouse_kind: str
+    relation: str
+    """The table's full name in the warehouse."""
+
+
+class PleoTranslator:
+    """Gives every table its `AssetSpec`.
+
+    Override `get_asset_spec`, call it on `super()`, and change what you like with `replace_attributes` or
+    `merge_attributes`. A child table's dependency on its parent follows the keys given here.
+    """
+
+    def get_asset_spec(self, data: PleoTableData) -> dg.AssetSpec:
+        """The asset of one table: key `[connection, table]`, in a group named after the connection."""
+        stream, table = data.stream, data.table
+        personal = any(field.personal for field in table.fields)
+        return dg.AssetSpec(
+            key=[data.connection, table.name],
+            description=_description(data),
+            group_name=data.connection,
+            kinds={"pleo", data.warehouse_kind},
+            tags={PERSONAL: "yes"} if personal else {},
+            code_version=code_version(data),
+            metadata={
+                "dagster/column_schema": column_schema(table),
+                "dagster/relation_identifier": data.relation,
+                "pleo/stream": stream.name,
+                "pleo/request": f"{stream.method} {stream.path}",
+                "pleo/scope": stream.scope,
+                "pleo/sync_mode": stream.mode.value,
+            },
+        )
+
+
+def code_version(data: PleoTableData) -> str:
+    """Changes when the declaration changes what is asked of Pleo or how the table looks; not when a description does."""
+    stream, table = data.stream, data.table
+    declared = [
+        [stream.operation, stream.method, stream.path, stream.company_in.value, stream.mode.value, stream.query, stream.body],
+        [[field.name, field.storage.value] for field in table.fields],
+        table.key,
+    ]
+    return hashlib.sha256(json.dumps(declared).encode()).hexdigest()[:12]
+
+
+def _description(data: PleoTableData) -> str:
+    table = data.table
+    if table.parent is None:
+        return table.description
+    return f"{table.description}\n\nPart of `{data.stream.name}`: syncing one syncs both."
