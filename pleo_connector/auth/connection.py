@@ -14,7 +14,7 @@ from pleo_connector.auth.client_auth import ClientCredentials
 from pleo_connector.auth.endpoint import AccessProbe, PrivateClient, TokenEndpoint
 from pleo_connector.auth.httpx_auth import ApiKeyAuth, PleoAuth
 from pleo_connector.auth.keys import Binding, KeyRing, load_keys
-from pleo_connector.auth.login import TIMEOUT, LoopbackLogin, PasteLogin, obtain_tokens
+from pleo_connector.auth.login_flow import TIMEOUT, LoopbackLogin, PasteLogin, obtain_tokens
 from pleo_connector.auth.manager import CredentialManager, missing_key
 from pleo_connector.auth.oracle import Oracle
 from pleo_connector.auth.rotation import Rotation, utc
@@ -136,20 +136,22 @@ def login(
     open_browser: Callable[[str], object] | None = None,
     prompt: Callable[[str], str] | None = None,
     timeout: float = TIMEOUT,
+    paste: bool = False,
     opened: OpenedStore | None = None,
     **injectables: Any,
 ) -> LoginResult:
     """Ask a person for consent and store the tokens.
 
     `show` prints the URL; `open_browser` opens it (None: it is only shown); `prompt` reads a
-    hidden line and is needed when the redirect URI is not on this machine; `timeout` in seconds.
+    hidden line and is needed when the redirect URI is not on this machine, or with `paste`;
+    `timeout` in seconds.
     """
     if settings.uses_api_key:
         raise ConfigurationError("PLEO_API_KEY is set, so there is nothing to connect; unset it to use OAuth.")
     given = Injectables(**injectables)
     client = PrivateClient(given.transport, deadline=given.deadline, user_agent=given.user_agent)
     endpoint = TokenEndpoint(settings.auth_url, _credentials(settings), client, clock=given.clock)
-    way = _way(settings, show, open_browser, prompt, timeout)
+    way = _way(settings, show, open_browser, prompt, None if paste else timeout)
     opened = opened or open_store(settings.token_store)
     binding = binding_of(settings)
     # Everything that can be wrong here is found before a person is bothered.
@@ -246,6 +248,7 @@ def binding_of(settings: Settings) -> Binding:
 
 
 def _credentials(settings: Settings) -> ClientCredentials:
+    settings.require_credentials()
     return ClientCredentials(settings.client_id, Secret(settings.client_secret.get_secret_value()), settings.client_auth)
 
 
@@ -269,9 +272,10 @@ def _way(
     show: Callable[[str], object],
     open_browser: Callable[[str], object] | None,
     prompt: Callable[[str], str] | None,
-    timeout: float,
+    timeout: float | None,
 ) -> LoopbackLogin | PasteLogin:
-    if settings.redirect_uri.startswith(tuple(f"{start}:" for start in _LOOPBACK)):
+    """`timeout` None means that the address is pasted, wherever the redirect goes."""
+    if timeout is not None and settings.redirect_uri.startswith(tuple(f"{start}:" for start in _LOOPBACK)):
         return LoopbackLogin(show=show, open_browser=open_browser, timeout=timeout)
     if prompt is None:
         raise ConfigurationError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import os
 import threading
 from collections import OrderedDict
 from urllib.parse import quote, quote_plus
@@ -30,6 +31,11 @@ class Redactor(logging.Filter):
         super().__init__()
         self._forms: OrderedDict[str, None] = OrderedDict()
         self._guard = threading.Lock()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._after_fork)
+
+    def _after_fork(self) -> None:
+        self._guard = threading.Lock()  # the parent's may be held by a thread that the child does not have
 
     def register(self, *secrets: Secret | str | None) -> None:
         """Learn secrets: each as it is, URL-encoded (both ways), and base64."""
