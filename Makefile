@@ -36,8 +36,8 @@ check: $(READY)
 
 # A venv is made anew rather than mended: what is in it is what the lock says.
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || { \
-	  echo "pleo-connector needs Python 3.11 to 3.14, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo not there)." >&2; \
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2> /dev/null || { \
+	  echo "pleo-connector needs Python 3.11 to 3.14, and '$(PYTHON)' is $$($(PYTHON) --version 2> /dev/null || echo not an interpreter here)." >&2; \
 	  echo "Name another one, for example: make $(or $(MAKECMDGOALS),demo) PYTHON=python3.12" >&2; exit 1; }
 	@echo "Setting up .venv from requirements.lock: about a minute, once."
 	@rm -rf .venv && $(PYTHON) -m venv .venv
