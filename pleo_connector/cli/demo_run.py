@@ -1,0 +1,75 @@
+"""The demo's one run: Dagster materialises every asset in this process, and its UI can show it afterwards."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from dagster import DagsterEventType
+
+from pleo_connector.catalogue import CATALOGUE
+from pleo_connector.cli.demo_place import DemoPlace
+from pleo_connector.cli.demo_summary import Written
+from pleo_connector.cli.output import Output
+from pleo_connector.errors import PleoError
+from pleo_connector.orchestration import build_pleo_definitions
+from pleo_connector.settings import Settings
+
+if TYPE_CHECKING:
+    from dagster import EventLogEntry, ExecuteInProcessResult
+
+JOB = "pleo_sync"
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Dagster's own lines go to its event log, which the UI shows; a person at the terminal gets ours."""
+
+
+def materialise(place: DemoPlace, settings: Settings, output: Output) -> dict[str, Written]:
+    """Run the job over all assets; what it wrote by stream, or PleoError with the failed step's sentence."""
+    logging.getLogger("dagster").setLevel(logging.ERROR)
+    job = build_pleo_definitions(settings).resolve_job_def(JOB)
+    with dg.DagsterInstance.from_config(str(place.dagster_home)) as instance:
+        run_id = str(uuid.uuid4())
+        instance.add_event_listener(run_id, lambda entry: _tell(entry, output))
+        output.note(f"Dagster materialises {len(CATALOGUE.tables())} tables ...")
+        result = job.execute_in_process(instance=instance, run_id=run_id, run_config=_QUIET, raise_on_error=False)
+        if not result.success:
+            raise PleoError(_why(result))
+        return _written(result)
+
+
+def _tell(entry: EventLogEntry, output: Output) -> None:
+    """One line for each table as it is done."""
+    event = entry.dagster_event
+    if event is None or event.event_type is not DagsterEventType.ASSET_MATERIALIZATION:
+        return
+    materialization = event.step_materialization_data.materialization
+    count = materialization.metadata.get("dagster/row_count")
+    output.note(f"  {materialization.asset_key.path[-1]}{f': {count.value:,} rows' if count is not None else ''}")
+
+
+def _written(result: ExecuteInProcessResult) -> dict[str, Written]:
+    """Rows written, from the metadata of each stream's main table."""
+    streams = {stream.name for stream in CATALOGUE}
+    written = {}
+    for event in result.get_asset_materialization_events():
+        found = event.step_materialization_data.materialization
+        name = found.asset_key.path[-1]
+        if name in streams:
+            counts = {key: int(str(value.value)) for key, value in found.metadata.items() if key.startswith("rows_")}
+            written[name] = Written(counts.get("rows_inserted", 0), counts.get("rows_updated", 0), counts.get("rows_deleted", 0))
+    return written
+
+
+def _why(result: ExecuteInProcessResult) -> str:
+    """The sentence of the first failed step."""
+    for event in result.all_node_events:
+        if event.is_step_failure:
+            failure = event.step_failure_data
+            if failure.user_failure_data is not None and failure.user_failure_data.description:
+                return str(failure.user_failure_data.description)
+            if failure.error is not None:
+                return " ".join(failure.error.message.split())
+    return "The Dagster run failed; `pleo-connector ui` shows its log."

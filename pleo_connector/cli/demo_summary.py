@@ -1,0 +1,105 @@
+"""What the demo shows at its end, read back from the DuckDB file like any analyst would."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from iso4217 import Currency
+
+from pleo_connector.catalogue import CATALOGUE
+from pleo_connector.cli.demo_place import SCHEMA
+from pleo_connector.cli.output import Output, add_rows, table
+
+_SPEND = """
+SELECT strftime(performed_at, '%Y-%m') AS month, total_bill_value_currency AS currency,
+       count(*) AS entries, sum(total_bill_value) AS spend
+FROM {schema}.accounting_entries
+WHERE _deleted_at IS NULL AND total_bill_value IS NOT NULL AND family IN ('CARD_PURCHASE', 'OUT_OF_POCKET', 'BILL_INVOICE', 'MILEAGE', 'PER_DIEM')
+GROUP BY ALL ORDER BY month DESC, currency
+"""
+
+_MONTHS = 3
+"""Months of spend shown to a person; `--json` has all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one run did to the main tables, by stream."""
+
+    inserted: int
+    updated: int
+    deleted: int
+
+    @property
+    def total(self) -> int:
+        """Rows written."""
+        return self.inserted + self.updated + self.deleted
+
+
+def summary(file: Path, counters: Mapping[str, Any], written: Mapping[str, Written], seconds: float) -> dict[str, Any]:
+    """Rows per table, spend by month and currency, what changed, and what it cost Pleo."""
+    with duckdb.connect(str(file), read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        tables = {}
+        for made in CATALOGUE.tables():
+            found = connection.execute(f"SELECT count(*) FROM {SCHEMA}.{made.name} WHERE _deleted_at IS NULL").fetchone()
+            tables[made.name] = int(found[0]) if found else 0
+        spend = connection.execute(_SPEND.format(schema=SCHEMA)).fetchall()
+    return {
+        "warehouse": str(file),
+        "tables": tables,
+        "spend": [
+            {"month": month, "currency": currency, "entries": entries, "spend": str(value)} for month, currency, entries, value in spend
+        ],
+        "written": sum(each.total for each in written.values()),
+        "streams": {name: asdict(each) for name, each in written.items()},
+        "requests": counters["requests"],
+        "token_refreshes": counters["refreshes"],
+        "seconds": round(seconds, 1),
+    }
+
+
+def show(told: Mapping[str, Any], output: Output) -> None:
+    """The summary for a person."""
+    output.print(add_rows(table("table", "rows", numbers=["rows"]), told["tables"].items()))
+    output.print("")
+    months = sorted({row["month"] for row in told["spend"]}, reverse=True)[:_MONTHS]
+    rows = [
+        (row["month"], row["currency"], row["entries"], _money(row["spend"], row["currency"]))
+        for row in told["spend"]
+        if row["month"] in months
+    ]
+    output.print(add_rows(table("month", "currency", "entries", "spend", numbers=["entries", "spend"]), rows))
+    output.print("")
+    if told["written"]:
+        output.print(f"{told['written']:,} records were new, changed or gone.")
+    else:
+        output.print("Nothing changed: everything that Pleo serves was in the file already.")
+    output.print(f"{told['requests']:,} requests to the sandbox, {told['token_refreshes']} token refreshes, {told['seconds']} s.")
+    output.print(f"The tables are in {told['warehouse']}. Try:")
+    for command in suggestions(Path(told["warehouse"])):
+        output.print(f"  {command}")
+
+
+def suggestions(file: Path) -> list[str]:
+    """Three commands that work right after the demo."""
+    query = f"SELECT family, count(*) FROM {SCHEMA}.accounting_entries GROUP BY ALL"
+    return [
+        f"""python -c "import duckdb; duckdb.connect('{file}', read_only=True).sql('{query}').show()\"""",
+        "pleo-connector ui        # the same in Dagster, with every asset's history (pip install 'pleo-connector[ui]')",
+        "pleo-connector demo      # again: reads what is due, and changes nothing",
+    ]
+
+
+def _money(exact: str, currency: str | None) -> str:
+    """An exact decimal with its currency's own number of places."""
+    try:
+        places = Currency(currency).exponent if currency else 2
+    except ValueError:
+        places = 4
+    return f"{Decimal(exact):,.{places or 0}f}"

@@ -1,0 +1,26 @@
+"""`pleo-connector disconnect`: forget the stored tokens."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from pleo_connector.cli.inputs import output_of, settings_in_use
+from pleo_connector.errors import ConfigurationError
+
+
+def disconnect(ctx: typer.Context, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+    """Forget the tokens of this connection. Syncing again then needs `connect`; the warehouse keeps its rows."""
+    output = output_of(ctx)
+    settings = settings_in_use(output)
+    from pleo_connector.auth import disconnect as forget  # noqa: PLC0415
+
+    if not yes:
+        if not sys.stdin.isatty():
+            raise ConfigurationError("`disconnect` asks before it forgets the tokens, and there is no terminal to ask in; add --yes.")
+        if not typer.confirm(f"Forget the tokens of {settings.connection}?", err=True):
+            output.print("Nothing was changed.")
+            return
+    output.print(forget(settings))

@@ -1,0 +1,85 @@
+"""`pleo-connector doctor`: is everything in place? Each line ok, warn or fail, with what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pleo_connector.cli.findings import Finding, Verdict, fine, worth_a_look, wrong
+from pleo_connector.cli.inputs import output_of, settings_in_use
+from pleo_connector.cli.output import table
+from pleo_connector.errors import ConfigurationError, PleoError
+
+if TYPE_CHECKING:
+    from pleo_connector.settings import Settings
+
+_STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
+
+
+def doctor(ctx: typer.Context, json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False) -> None:
+    """Check settings, Pleo's hosts, credentials, scopes and the warehouse; exit code 1 when something would fail."""
+    output = output_of(ctx, json)
+    found: list[Finding] = []
+    try:
+        settings = settings_in_use(output, warn=False)
+    except ConfigurationError as error:
+        found.append(wrong("settings", str(error)))
+    else:
+        found += _all(settings)
+    output.answer({"checks": [asdict(finding) for finding in found]})
+    if not output.json:
+        listing = table("", "check", "found")
+        for finding in found:
+            told = f"{finding.found}{f' -> {finding.advice}' if finding.advice else ''}"
+            listing.add_row(finding.verdict.value, finding.check, output.scrub(told), style=_STYLES[finding.verdict])
+        output.print(listing)
+    failed = [finding for finding in found if finding.verdict is Verdict.FAIL]
+    if failed:
+        count = "1 check fails" if len(failed) == 1 else f"{len(failed)} checks fail"
+        raise PleoError(f"{count}: {', '.join(finding.check for finding in failed)}; each says what to do.")
+
+
+def _all(settings: Settings) -> Iterator[Finding]:
+    from pleo_connector.cli.doctor_local import check_settings, check_versions, check_warehouse  # noqa: PLC0415 - pandas and duckdb
+    from pleo_connector.cli.doctor_online import check_hosts, check_scopes  # noqa: PLC0415
+
+    yield check_versions()
+    yield from check_settings(settings)
+    yield from check_hosts(settings)
+    scopes: list[str] = []
+    yield from _check_connection(settings, scopes)
+    if scopes:
+        yield from check_scopes(scopes)
+    yield from check_warehouse(settings)
+
+
+def _check_connection(settings: Settings, scopes: list[str]) -> Iterator[Finding]:
+    """The stored credential; `scopes` receives what it grants."""
+    from pleo_connector.auth import status  # noqa: PLC0415
+    from pleo_connector.cli.status import USABLE, needs_connect  # noqa: PLC0415
+
+    try:
+        settings.require_credentials()
+        told = status(settings)
+    except PleoError as error:
+        yield wrong("credential", str(error))
+        return
+    if told.state == "api key":
+        yield fine("credential", "an API key; its scopes are chosen where it was made")
+        return
+    if told.store_place:
+        place = f"{told.store_kind}, {told.store_place}{f', {told.store_permissions}' if told.store_permissions else ''}"
+        yield fine("token store", place)
+    if told.state not in USABLE:
+        yield wrong("credential", told.state.replace("_", " "), needs_connect(told))
+        return
+    scopes += told.scopes
+    if not scopes:
+        yield worth_a_look("scopes", "Pleo did not say which scopes it granted")
+    yield fine(
+        "credential",
+        f"{told.connection} is {told.state}; access token {'expired' if told.access_expired else 'until'} {told.access_expires_at}",
+    )

@@ -1,0 +1,89 @@
+"""Checks of `doctor` that stay on this machine: settings, versions, warehouse."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from pleo_connector.cli.app import installed_version
+from pleo_connector.cli.findings import Finding, fine, worth_a_look, wrong
+from pleo_connector.errors import PleoError
+from pleo_connector.settings import Settings, unknown_variables, variable_of
+from pleo_connector.warehouses import open_warehouse
+
+_LITTLE_SPACE = 1 << 30
+"""Bytes of free disk below which a person should know."""
+
+_PACKAGES = ("dagster", "duckdb", "pandas", "pyarrow", "httpx", "authlib")
+
+
+def check_settings(settings: Settings) -> Iterator[Finding]:
+    """Every setting as it is in force, secrets masked."""
+    for field in Settings.model_fields:
+        value = getattr(settings, field)
+        plain = "given, not shown" if isinstance(value, SecretStr) and value.get_secret_value() else str(value)
+        name = variable_of(field)
+        source = "" if os.environ.get(name) else " (from .env or the default)"
+        yield fine(name, f"{plain}{source}" if plain else "not set")
+    for warning in unknown_variables():
+        yield worth_a_look("unknown variable", warning, "rename or unset it")
+
+
+def check_versions() -> Finding:
+    """What is installed, for a bug report."""
+    found = [f"pleo-connector {installed_version()}", f"Python {platform.python_version()}"]
+    for name in _PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            return wrong("versions", f"{name} is not installed", "install pleo-connector again")
+    return fine("versions", ", ".join(found))
+
+
+def check_warehouse(settings: Settings) -> Iterator[Finding]:
+    """Whether the warehouse opens and may be written; a missing file is not created."""
+    try:
+        warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=5.0)
+    except PleoError as error:
+        yield wrong("warehouse", str(error))
+        return
+    file = Path(warehouse.location)
+    if warehouse.location.startswith("md:"):
+        yield worth_a_look("warehouse", f"{warehouse.location} is a service and was not opened")
+        return
+    if not file.exists():
+        yield _may_write(file)
+    else:
+        try:
+            with warehouse.transaction() as transaction:
+                engine = transaction.scalar("SELECT version()")
+        except PleoError as error:
+            yield wrong("warehouse", str(error))
+            return
+        yield fine("warehouse", f"{warehouse.kind} {engine}, {file}, {file.stat().st_size / 1e6:,.1f} MB, opens for writing")
+    folder = next((parent for parent in file.parents if parent.is_dir()), None)
+    if folder is not None:
+        free = shutil.disk_usage(folder).free
+        told = f"{free / 1e9:,.1f} GB free in {folder}"
+        yield fine("disk space", told) if free >= _LITTLE_SPACE else worth_a_look("disk space", told, "free some space before a large sync")
+
+
+def _may_write(file: Path) -> Finding:
+    folder = file.parent if file.parent.is_dir() else file.parent.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return wrong(
+            "warehouse",
+            f"{file} cannot be made: {folder} refuses new files ({error.strerror})",
+            "give this user write access to the folder, or set PLEO_WAREHOUSE to another place",
+        )
+    return fine("warehouse", f"{file} does not exist yet; the first sync makes it")

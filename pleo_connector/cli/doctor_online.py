@@ -1,0 +1,69 @@
+"""Checks of `doctor` that ask Pleo: is it there, does its clock agree, what does the credential cover."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from pleo_connector.catalogue import CATALOGUE
+from pleo_connector.cli.findings import Finding, fine, worth_a_look, wrong
+from pleo_connector.settings import Settings
+
+_SKEW_WORTH_A_LOOK, _SKEW_WRONG = 30.0, 300.0
+"""Seconds: tokens are refreshed 15 s or more before they expire, so half a minute begins to matter."""
+
+
+def check_hosts(settings: Settings, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Iterator[Finding]:
+    """Whether API and authorisation server answer at all, and how far their clock is from ours."""
+    addresses = (
+        ("API", "PLEO_API_URL", f"{settings.api_url}/v1/introspect"),
+        ("authorisation server", "PLEO_AUTH_URL", f"{settings.auth_url}/oauth/authorize"),
+    )
+    with httpx.Client(timeout=10.0, follow_redirects=False, headers={"User-Agent": "pleo-connector"}) as client:
+        for name, variable, address in addresses:
+            try:
+                answer = client.get(address)
+            except httpx.HTTPError as error:
+                advice = f"check {variable}, PLEO_ENVIRONMENT and the network"
+                if settings.environment == "sandbox":
+                    advice += "; `pleo-connector sandbox` starts the local Pleo"
+                yield wrong(name, f"no answer from {address} ({str(error) or type(error).__name__})", advice)
+                continue
+            if answer.is_server_error:
+                yield worth_a_look(name, f"{address} answers {answer.status_code}", "Pleo may have a fault now; try later")
+            else:
+                yield fine(name, f"answers at {address.removesuffix('/v1/introspect').removesuffix('/oauth/authorize')}")
+            if "Date" in answer.headers:
+                yield _skew(name, answer.headers["Date"], now())
+
+
+def _skew(name: str, header: str, now: datetime) -> Finding:
+    check = f"clock against the {name}"
+    try:
+        seconds = (now - parsedate_to_datetime(header)).total_seconds()
+    except (ValueError, TypeError):
+        return worth_a_look(check, "its Date header is no date")
+    told = f"this machine is {abs(seconds):.0f} s {'ahead' if seconds > 0 else 'behind'}"
+    if abs(seconds) < _SKEW_WORTH_A_LOOK:
+        return fine(check, told)
+    advice = "set this machine's clock (NTP): expiry of tokens is judged by it"
+    return worth_a_look(check, told, advice) if abs(seconds) < _SKEW_WRONG else wrong(check, told, advice)
+
+
+def check_scopes(granted: Iterable[str]) -> Iterator[Finding]:
+    """Which streams the granted scopes allow."""
+    have = set(granted)
+    for stream in CATALOGUE:
+        names = (stream.scope, *stream.scope_alternatives)
+        met = next((name for name in names if name in have), None)
+        if met is not None:
+            yield fine(f"scope for {stream.name}", met)
+        else:
+            yield wrong(
+                f"scope for {stream.name}",
+                f"{stream.scope} is not granted",
+                "add it to PLEO_SCOPES (it must be registered at Pleo) and run `pleo-connector connect`, or leave the stream out of `sync`",
+            )

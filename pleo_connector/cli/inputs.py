@@ -1,0 +1,65 @@
+"""Settings for a verb, with their warnings told and their secrets known to the scrubber; and what people type for dates."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+
+import typer
+
+from pleo_connector.cli.output import Output
+from pleo_connector.errors import ConfigurationError
+from pleo_connector.settings import Settings, load, unknown_variables
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def output_of(ctx: typer.Context, json: bool = False) -> Output:
+    """Where this run prints to."""
+    output = ctx.obj if isinstance(ctx.obj, Output) else Output()
+    output.json = output.json or json
+    return output
+
+
+def settings_in_use(output: Output, *, warn: bool = True) -> Settings:
+    """The settings of this run; from here on, none of their secrets can be printed."""
+    from pleo_connector.auth import REDACTOR, Secret  # noqa: PLC0415 - not needed for --help
+
+    for warning in unknown_variables() if warn else ():
+        output.warn(warning)
+    settings = load()
+    secret = settings.client_secret.get_secret_value()
+    REDACTOR.register_basic(settings.client_id, Secret(secret))
+    REDACTOR.register_basic(settings.api_key.get_secret_value(), Secret(""))
+    REDACTOR.register(settings.api_key.get_secret_value(), *re.split(r"[\s,]+", settings.token_keys.get_secret_value()))
+    if not logging.getLogger().handlers:
+        logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="Warning: %(message)s")
+    REDACTOR.install()
+    output.scrub = REDACTOR.scrub
+    return settings
+
+
+def moment(option: str, text: str | None) -> datetime | None:
+    """A YYYY-MM-DD (midnight UTC) or ISO date-time (UTC unless it says otherwise); ConfigurationError names the option."""
+    if text is None:
+        return None
+    try:
+        # fromisoformat takes more than people mean by a date, such as week numbers.
+        when = datetime.fromisoformat(text) if _DAY.match(text) else None
+    except ValueError:
+        when = None
+    if when is None:
+        raise ConfigurationError(
+            f"{option} {text!r} is not a date; write YYYY-MM-DD (midnight UTC), or a date-time such as 2026-01-31T08:00:00Z."
+        )
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+
+
+def span(start: str | None, end: str | None) -> tuple[datetime | None, datetime | None]:
+    """The moments of `--from` and `--to`; ConfigurationError when they are the wrong way round."""
+    low, high = moment("--from", start), moment("--to", end)
+    if low is not None and high is not None and low >= high:
+        raise ConfigurationError(f"--from {start} is not before --to {end}; --to is the first moment that is not read.")
+    return low, high

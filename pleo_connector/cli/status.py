@@ -1,0 +1,71 @@
+"""`pleo-connector status`: the truth about the connection, without refreshing anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pleo_connector.cli.inputs import output_of, settings_in_use
+from pleo_connector.cli.output import Output, table
+from pleo_connector.errors import ReauthRequired
+
+if TYPE_CHECKING:
+    from pleo_connector.auth import ConnectionStatus
+
+USABLE = ("active", "refreshing", "api key")
+
+
+def status(
+    ctx: typer.Context,
+    online: Annotated[bool, typer.Option("--online", help="Also ask Pleo whether the access token is live.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Say whether this connection works; exit code 3 when a person must connect."""
+    output = output_of(ctx, json)
+    settings = settings_in_use(output)
+    from pleo_connector.auth import status as ask  # noqa: PLC0415 - httpx and cryptography load here, not for --help
+
+    told = ask(settings, online=online)
+    output.answer(told.to_json())
+    if not output.json:
+        _show(told, output)
+    if told.state not in USABLE:
+        raise ReauthRequired(needs_connect(told))
+    if told.online_active is False and not told.access_expired:
+        raise ReauthRequired(
+            f"Pleo says that the access token of {told.connection} is not live, although it has not expired: the grant was revoked, or another "
+            "installation refreshed it; if the next sync fails, run `pleo-connector connect`."
+        )
+
+
+def needs_connect(told: ConnectionStatus) -> str:
+    """Why a person must act, in one sentence."""
+    if told.state == "reauth_required":
+        return f"{told.connection} must be connected again ({told.reason or 'Pleo refused the grant'}); run `pleo-connector connect`."
+    return f"{told.connection} is not connected; run `pleo-connector connect`."
+
+
+def _show(told: ConnectionStatus, output: Output) -> None:
+    expiry = told.access_expires_at
+    lines = {
+        "connection": told.connection,
+        "state": told.state,
+        "reason": told.reason,
+        "covers": told.subject,
+        "scopes": " ".join(told.scopes),
+        "access token": expiry
+        and f"{'expired' if told.access_expired else 'expires'} {expiry}{', refreshed when needed' if told.access_expired else ''}",
+        "live at Pleo": None if told.online_active is None else ("yes" if told.online_active else "no"),
+        "last refresh": told.last_refresh,
+        "generation": told.generation,
+        "key": told.key_id,
+        "store": told.store_place
+        and f"{told.store_kind}, {told.store_place}{f', {told.store_permissions}' if told.store_permissions else ''}",
+    }
+    listing = table("", "")
+    listing.show_header = False
+    for name, value in lines.items():
+        if value not in (None, ""):
+            listing.add_row(name, str(value))
+    output.print(listing)

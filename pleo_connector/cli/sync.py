@@ -1,0 +1,127 @@
+"""`pleo-connector sync`: read what is due and load it, through the same engine as the Dagster assets."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pleo_connector.catalogue import CATALOGUE
+from pleo_connector.cli.inputs import output_of, settings_in_use, span
+from pleo_connector.cli.output import Output, add_rows, table
+from pleo_connector.errors import SyncFailed
+
+if TYPE_CHECKING:
+    from pleo_connector.sync import SyncReport
+
+_HEADINGS = ("stream", "served", "inserted", "updated", "unchanged", "deleted", "quarantined", "requests", "seconds")
+
+_KINDS = {
+    "unknown_fields": "fields that Pleo serves and the catalogue does not declare (kept in _extra)",
+    "unseen_values": "values not seen before (loaded)",
+    "missing_required": "fields that Pleo's contract requires and a record lacks (NULL)",
+    "type_changes": "fields of another type than declared",
+    "impossible_values": "values that cannot be typed (quarantined)",
+    "unknown_currencies": "currencies that ISO 4217 does not know (amount NULL, minors kept)",
+}
+
+
+class How(StrEnum):
+    """Which windows are read: those that are due, or all."""
+
+    INCREMENTAL = "incremental"
+    FULL = "full"
+
+
+def sync(
+    ctx: typer.Context,
+    streams: Annotated[list[str] | None, typer.Argument(metavar="[STREAM]...", help="Only these streams; `streams` lists them.")] = None,
+    mode: Annotated[How, typer.Option(help="incremental reads the months that are due, full reads all.")] = How.INCREMENTAL,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="DATE", help="First moment to read, of streams that are read by month.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="DATE", help="First moment that is not read any more.")] = None,
+    company: Annotated[list[str] | None, typer.Option(metavar="ID", help="Only this company, by key or name; may be repeated.")] = None,
+    allow_mass_delete: Annotated[bool, typer.Option("--allow-mass-delete", help="Mark rows deleted even if very many are gone.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="The report as one JSON object on stdout.")] = False,
+) -> None:
+    """Read what is due from Pleo and load it into the warehouse.
+
+    DATE is YYYY-MM-DD (midnight UTC) or an ISO date-time. A stopped sync goes on where it stopped when it is run again.
+    """
+    output = output_of(ctx, json)
+    wanted = tuple(CATALOGUE.stream(name).name for name in streams or ())
+    low, high = span(start, end)
+    settings = settings_in_use(output)
+
+    from pleo_connector.auth import build_auth  # noqa: PLC0415 - pandas, duckdb and httpx load here, not for --help
+    from pleo_connector.cli.progress import showing  # noqa: PLC0415
+    from pleo_connector.sync import Connection, Mode, SyncPlan, run  # noqa: PLC0415
+    from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
+
+    warehouse = open_warehouse(settings.warehouse, settings.schema_name)
+    plan = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), allow_mass_delete)
+    connection = Connection(
+        settings.api_url, build_auth(settings), requests_per_minute=settings.requests_per_minute, concurrency=settings.concurrency
+    )
+    with showing(output) as progress:
+        report = run(plan, connection, warehouse, on_load=progress.loaded, on_finish=progress.finished)
+    output.answer(report.as_dict() | {"warehouse": warehouse.location})
+    if not output.json:
+        show(report, output, warehouse.location)
+    if report.failures:
+        raise SyncFailed(report.failures)
+
+
+def show(report: SyncReport, output: Output, location: str) -> None:
+    """The report for a person: a table, what changed, and what to look at."""
+    rows = [
+        (
+            each.stream,
+            each.served,
+            each.inserted,
+            each.updated,
+            each.unchanged,
+            each.deleted,
+            each.quarantined,
+            each.traffic.requests,
+            f"{each.seconds:.1f}",
+        )
+        for each in report.streams.values()
+    ]
+    output.print(add_rows(table(*_HEADINGS, numbers=_HEADINGS[1:]), rows))
+    output.print("")
+    output.print(conclusion(report, location))
+    for each in report.streams.values():
+        for warning in each.warnings:
+            output.warn(f"{each.stream}: {warning}")
+        for remark in drifted(report, each.stream):
+            output.warn(remark)
+
+
+def conclusion(report: SyncReport, location: str) -> str:
+    """One sentence: was anything written, and where."""
+    served = sum(each.served for each in report.streams.values())
+    took = f"{report.requests:,} requests, {report.seconds:.1f} s"
+    if report.written:
+        return f"{report.written:,} of {served:,} records read were new, changed or gone; {location} is up to date with them ({took})."
+    if report.failures:
+        return f"Nothing was written to {location} ({took})."
+    if not served:
+        return f"Nothing changed: Pleo served no records ({took})."
+    return f"Nothing changed: all {served:,} records read are in {location} already ({took})."
+
+
+def drifted(report: SyncReport, stream: str) -> list[str]:
+    """What Pleo serves that the catalogue does not declare, and records that were set aside."""
+    each = report.streams[stream]
+    remarks = []
+    for kind, findings in each.drift.as_json().items():
+        paths = ", ".join(f"{path} ({finding['count']:,} times)" for path, finding in findings.items())
+        remarks.append(f"{stream}: {_KINDS.get(kind, kind.replace('_', ' '))}: {paths}.")
+    if each.quarantined:
+        remarks.append(
+            f"{stream}: {each.quarantined:,} records could not be typed and are kept, with the reason, in the table _quarantine."
+        )
+    return remarks
