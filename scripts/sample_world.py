@@ -1,10 +1,10 @@
 """The invented companies, people and ledgers behind the sample data. All names and addresses are made up."""
 
+# ruff: noqa: RUF001, INP001 - letters as people write them; scripts/ is a folder, not a package
+
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-ORGANISATION_NAME = "Nordlys Group"
 
 
 @dataclass(frozen=True)

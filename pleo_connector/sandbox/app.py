@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pleo_connector.sandbox.control import PREFIX, Control
 from pleo_connector.sandbox.data_api import DataApi, refusal
-from pleo_connector.sandbox.faults import Fault
+from pleo_connector.sandbox.faults import TOKEN_PATH, Fault
 from pleo_connector.sandbox.oauth_endpoints import OAuthEndpoints
 from pleo_connector.sandbox.query import Refused
 from pleo_connector.sandbox.state import SandboxState
@@ -48,6 +48,7 @@ class SandboxApp:
         with self._state.lock:
             self._state.counts.requests += 1
             self._state.counts.by_path[path] += 1
+            self._note_impatience(scope)
             fault = self._state.fault_plan.draw(path)
             if fault is not None:
                 self._state.counts.faults[fault.kind] += 1
@@ -107,8 +108,18 @@ class SandboxApp:
                     self._state.rate_limit.told_to_wait(budget, fault.retry_after)
         return Response(msgspec.json.encode(value), fault.status, headers, "application/json")
 
+    def _note_impatience(self, scope: Scope) -> None:
+        """Count a request whose sender was told to wait, and did not."""
+        limit = self._state.rate_limit
+        if limit.somebody_waits:
+            budget = self._budget(scope)
+            if budget is not None and limit.came_too_early(budget):
+                self._state.counts.sent_before_retry_after += 1
+
     def _budget(self, scope: Scope) -> str | None:
-        """What the rate limit counts a request by that never reached its route; None without a live credential."""
+        """What a request is counted by: its grant, the token endpoint, or None without a live credential."""
+        if scope["path"].startswith(TOKEN_PATH):
+            return TOKEN_PATH
         with self._state.lock:
             return self._api.budget_of(Request(scope).headers.get("authorization", ""))
 

@@ -42,30 +42,36 @@ def authenticated_client(clients: Mapping[str, Client], header: str | None, form
     pages show the one and the standard asks for the other; `client_id` and `client_secret` as form
     fields; and `client_id` alone for a public client.
     """
-    if header is not None:
-        pair = basic_pair(header)
-        if pair is None:
-            raise _invalid_client()
-        if "client_secret" in form:
-            raise OAuthRefusal("invalid_request", "The client authenticated in two ways at once.")
-        for client_id, secret in (pair, (unquote_plus(pair[0]), unquote_plus(pair[1]))):
-            client = clients.get(client_id)
-            if client is not None and client.secret is not None and secrets.compare_digest(secret.encode(), client.secret.encode()):
-                if form.get("client_id", client_id) != client_id:
-                    raise OAuthRefusal("invalid_request", "client_id differs from the one in the Authorization header.")
-                return client
+    return _by_form(clients, form) if header is None else _by_header(clients, header, form)
+
+
+def _by_header(clients: Mapping[str, Client], header: str, form: Mapping[str, str]) -> Client:
+    pair = basic_pair(header)
+    if pair is None:
         raise _invalid_client()
+    if "client_secret" in form:
+        raise OAuthRefusal("invalid_request", "The client authenticated in two ways at once.")
+    for client_id, secret in (pair, (unquote_plus(pair[0]), unquote_plus(pair[1]))):
+        client = clients.get(client_id)
+        if client is not None and client.secret is not None and _same(secret, client.secret):
+            if form.get("client_id", client_id) != client_id:
+                raise OAuthRefusal("invalid_request", "client_id differs from the one in the Authorization header.")
+            return client
+    raise _invalid_client()
+
+
+def _by_form(clients: Mapping[str, Client], form: Mapping[str, str]) -> Client:
     client = clients.get(form.get("client_id", ""))
-    if client is None:
-        raise _invalid_client()
     given = form.get("client_secret")
-    if client.secret is None:
-        if given is not None:
-            raise _invalid_client()
-        return client
-    if given is None or not secrets.compare_digest(given.encode(), client.secret.encode()):
+    if client is None or (client.secret is None) != (given is None):
+        raise _invalid_client()
+    if client.secret is not None and not _same(given or "", client.secret):
         raise _invalid_client()
     return client
+
+
+def _same(given: str, secret: str) -> bool:
+    return secrets.compare_digest(given.encode(), secret.encode())
 
 
 def _invalid_client() -> OAuthRefusal:

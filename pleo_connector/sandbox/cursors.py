@@ -21,7 +21,7 @@ _ALPHABET = re.compile(r"[A-Z2-7=~]+")
 _BLOCK = 5  # base32 pads unless the length is a multiple of this
 
 
-class CursorUnknown(Exception):  # noqa: N818 - becomes a 400, not a failure
+class CursorUnknown(Exception):  # becomes a 400, not a failure
     """Not a cursor of this request: forged, cut, or from other filters."""
 
 

@@ -89,8 +89,6 @@ class DataApi:
 
     def _admitted(self, request: Request) -> Caller:
         caller = self._caller(request.headers.get("authorization", ""))
-        if self._state.rate_limit.came_too_early(caller.budget):
-            self._state.counts.sent_before_retry_after += 1
         wait = self._state.rate_limit.take(caller.budget)
         if wait is not None:
             raise Refused(429, "TOO_MANY_REQUESTS", f"Over the request budget; wait {wait} seconds.", {"Retry-After": str(wait)})

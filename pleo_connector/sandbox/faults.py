@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, get_type_hints
 
 from pleo_connector.errors import ConfigurationError
@@ -136,6 +136,3 @@ class FaultPlan:
                 self._left[number] = left - 1
             return fault
         return None
-
-
-FIELDS = tuple(field.name for field in fields(Fault))

@@ -30,6 +30,15 @@ _SCRAMBLE = 0x9E37_79B9_7F4B  # odd, so multiplying by it can be undone
 _MASK = (1 << 48) - 1
 _UNSCRAMBLE = pow(_SCRAMBLE, -1, 1 << 48)
 
+# Shares of 256: how many entries are of a kind.
+_REFUND = 10
+_AT_HOME = 210
+_SETTLED = 248
+_REVIEWED = 200
+_ACCOUNT_UNKNOWN = 8
+_SPLIT = 26
+_WITH_RECEIPT = 230
+
 _HOME_CURRENCY = {"DK": "DKK", "DE": "EUR", "SE": "SEK", "FR": "EUR"}
 _PER_HUNDRED = {"DKK": 10_000, "EUR": 1_340, "GBP": 1_150, "SEK": 14_900, "JPY": 2_180, "KWD": 4_600}
 """Smallest units that 100 kroner buy (10,000 øre)."""
@@ -150,25 +159,23 @@ class GeneratedEntries:
         performed = self._performed(number, dice)
         family, sub_family = _FAMILIES[dice[14] & 7]
         settled = performed + (1 + dice[21] % 3) * DAY + dice[22] * SECOND
-        is_settled = settled < LAST and dice[21] < 248  # noqa: PLR2004
+        is_settled = settled < LAST and dice[21] < _SETTLED
         deleted = _is_deleted(dice)
 
         bill = 500 + int.from_bytes(dice[10:13]) % 400_000
-        if dice[13] < 10:  # noqa: PLR2004 - one in 25 is a refund
+        if dice[13] < _REFUND:
             bill = -bill
-        currency = company.currency if dice[24] < 210 else _TRAVEL[dice[24] % 6]  # noqa: PLR2004
+        currency = company.currency if dice[24] < _AT_HOME else _TRAVEL[dice[24] % 6]
         paid = bill if currency == company.currency else _exchanged(bill, company.currency, currency)
 
         account_id, account_code = company.accounts[dice[15] % len(company.accounts)]
-        parts = [
-            f'{{"id":"{self._id(number, dice)}","companyId":"{company.id}","employeeId":"{company.employees[dice[16] % len(company.employees)]}"'
-            f',"family":"{family}"'
-        ]
+        employee = company.employees[dice[16] % len(company.employees)]
+        parts = [f'{{"id":"{self._id(number, dice)}","companyId":"{company.id}","employeeId":"{employee}","family":"{family}"']
         if sub_family:
             parts.append(f',"subFamily":"{sub_family}"')
         exported = is_settled and settled < LAST - 20 * DAY
         parts.append(
-            f',"status":"{"COMPLETED" if is_settled else "PENDING"}","reviewStatus":"{"OK" if dice[26] < 200 else "WAITING_FOR_REVIEWER"}"'  # noqa: PLR2004
+            f',"status":"{"COMPLETED" if is_settled else "PENDING"}","reviewStatus":"{"OK" if dice[26] < _REVIEWED else "WAITING_FOR_REVIEWER"}"'
             f',"exportStatus":"{"EXPORTED" if exported else "NOT_EXPORTED"}","performedAt":"{iso(performed, digits)}"'
         )
         if is_settled:
@@ -177,7 +184,7 @@ class GeneratedEntries:
         parts.append(
             f',"transactionValue":{{"currency":"{currency}","minors":{paid}}},"totalBillValue":{{"currency":"{company.currency}","minors":{bill}}}'
         )
-        if dice[25] < 8:  # noqa: PLR2004 - one in 32: the user did not know
+        if dice[25] < _ACCOUNT_UNKNOWN:
             parts.append(f',"accountId":"{NIL_UUID}"')
         else:
             parts.append(f',"accountId":"{account_id}","accountCode":"{account_code}"')
@@ -188,14 +195,11 @@ class GeneratedEntries:
         created = iso(performed + 90 * SECOND, 3)
         updated = iso(performed + (5 * DAY if exported else 2 * 3600 * SECOND), 6)
         tag = company.tags[dice[18] % len(company.tags)]
-        splits = (
-            self._splits(number, dice, company, (currency, paid, bill), f'"createdAt":"{created}","updatedAt":"{updated}"')
-            if dice[19] < 26
-            else ""
-        )  # noqa: PLR2004
-        receipt = f'"{_uuid_start(dice[8:])}-{dice[16:22].hex()}"' if dice[23] < 230 else ""  # noqa: PLR2004
+        times = f'"createdAt":"{created}","updatedAt":"{updated}"'
+        splits = self._splits(number, dice, company, (currency, paid, bill), times) if dice[19] < _SPLIT else ""
+        receipt = f'"{_uuid_start(dice[8:])}-{dice[16:22].hex()}"' if dice[23] < _WITH_RECEIPT else ""
         parts.append(f',"tags":[{tag if dice[18] & 3 else ""}],"splitItems":[{splits}],"attendees":[],"receiptIds":[{receipt}]')
-        parts.append(f',"createdAt":"{created}","updatedAt":"{updated}"')
+        parts.append(f",{times}")
         parts.append(f',"deletedAt":"{iso(performed + 4 * DAY, digits)}"}}' if deleted else "}")
         return "".join(parts).encode()
 

@@ -48,14 +48,14 @@ class OAuthEndpoints:
             if redirect_uri not in client.redirect_uris:
                 return refusal_page("The redirect_uri is not exactly one that the application registered.")
             try:
-                if twice:
-                    raise OAuthRefusal("invalid_request", f"These parameters came twice: {', '.join(twice)}.")
-                consent = self._consent(client, redirect_uri, given)
+                consent = self._consent(client, redirect_uri, given, twice)
             except OAuthRefusal as refusal:
                 return _redirect(redirect_uri, {"error": refusal.error, "error_description": refusal.description}, given.get("state"))
             return consent_page(client.name, self._state.name_of(consent.subject), consent.scopes, self._state.oauth.ask(consent))
 
-    def _consent(self, client: Client, redirect_uri: str, given: dict[str, str]) -> Consent:
+    def _consent(self, client: Client, redirect_uri: str, given: dict[str, str], twice: list[str]) -> Consent:
+        if twice:
+            raise OAuthRefusal("invalid_request", f"These parameters came twice: {', '.join(twice)}.")
         if given.get("response_type") != "code":
             raise OAuthRefusal("unsupported_response_type", "response_type must be code.")
         if not given.get("state"):

@@ -21,7 +21,7 @@ _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
-class OAuthRefusal(Exception):  # noqa: N818 - it is an answer of the protocol, not a failure
+class OAuthRefusal(Exception):  # it is an answer of the protocol, not a failure
     """A refusal in the words of RFC 6749: `error`, `error_description` and the HTTP status."""
 
     def __init__(self, error: str, description: str, status: int = 400) -> None:

@@ -21,7 +21,7 @@ _PAGING = ("before", "after", "offset", "limit", "sorting_keys", "sorting_order"
 _INT32 = 2**31 - 1
 
 
-class Refused(Exception):  # noqa: N818 - becomes an answer, not a failure
+class Refused(Exception):  # becomes an answer, not a failure
     """A request that Pleo would refuse: status, code, sentence and extra headers."""
 
     def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
@@ -174,10 +174,10 @@ def _keeps(rules: Operation, query: Mapping[str, list[str]], body: Mapping[str, 
     archived = body.get("archived")
     if isinstance(archived, bool):
         found.append(lambda record: record.get("archived") is archived)
-    elif rules.archived is Archived.QUERY_FLAG and query.get("include_archived") != ["true"]:
-        found.append(lambda record: not record.get("archived"))
-    elif rules.archived is Archived.BODY_FLAG and body.get("includeArchived") is not True:
-        found.append(lambda record: not record.get("archived"))
+    elif rules.archived is not Archived.ALWAYS:
+        by_query = rules.archived is Archived.QUERY_FLAG
+        if not (query.get("include_archived") == ["true"] if by_query else body.get("includeArchived") is True):
+            found.append(lambda record: not record.get("archived"))
     for name, path in rules.any_of:
         wanted = body.get(name)
         if isinstance(wanted, list) and wanted:

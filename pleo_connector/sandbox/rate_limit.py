@@ -18,6 +18,11 @@ class RateLimit:
         self._sent: dict[str, deque[float]] = {}
         self._wait_until: dict[str, float] = {}
 
+    @property
+    def somebody_waits(self) -> bool:
+        """True when anybody was ever told to wait: asking about one key is worth the trouble."""
+        return bool(self._wait_until)
+
     def came_too_early(self, key: str) -> bool:
         """True when `key` was told to wait and the time has not passed."""
         return self._clock() < self._wait_until.get(key, -math.inf)

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from pleo_connector.sandbox import API_KEY, RunningSandbox, SandboxConfig, running
+from tests.sandbox.signing_in import Clock
+
+
+@pytest.fixture(scope="package")
+def shared() -> Iterator[RunningSandbox]:
+    """A sandbox on the sample data that no test changes."""
+    with running(SandboxConfig(port=0, requests_per_minute=0)) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="package")
+def api(shared: RunningSandbox) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=shared.url, auth=(API_KEY, ""), trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def sandbox(clock: Clock) -> Iterator[RunningSandbox]:
+    """A sandbox of one test's own, whose time stands still until the test moves it."""
+    with running(SandboxConfig(port=0), clock=clock) as own:
+        yield own
+
+
+@pytest.fixture
+def own_api(sandbox: RunningSandbox) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=sandbox.url, auth=(API_KEY, ""), trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="package")
+def companies(api: httpx.Client) -> dict[str, str]:
+    """Company id by country."""
+    return {record["address"]["country"]: record["id"] for record in api.get("/v1/companies").json()["data"]}
