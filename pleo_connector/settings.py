@@ -189,6 +189,9 @@ def variable_of(field: str) -> str:
 
 VARIABLES = tuple(variable_of(field) for field in Settings.model_fields)
 
+SWITCHES = frozenset({"PLEO_DEBUG"})
+"""`PLEO_*` names that are no settings of a connection: PLEO_DEBUG shows tracebacks in the CLI."""
+
 
 def load(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:
     """Settings from the environment over `.env` over presets; ConfigurationError names what is wrong."""
@@ -202,7 +205,7 @@ def load(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(
 def unknown_variables(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> list[str]:
     """One warning for each `PLEO_*` name that means nothing here, with the nearest name that does."""
     warnings = []
-    for name in sorted(set(_pleo_values(environ, env_file)) - set(VARIABLES)):
+    for name in sorted(set(_pleo_values(environ, env_file)) - {*VARIABLES, *SWITCHES}):
         # Without the shared prefix: it would make everything look near.
         known = [variable.removeprefix(PREFIX) for variable in VARIABLES]
         near = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)

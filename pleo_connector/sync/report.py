@@ -68,7 +68,7 @@ class StreamReport:
             "seconds": round(self.seconds, 3),
             **asdict(self.traffic),
             "tables": dict(self.tables),
-            "drift": self.drift.as_dict(),
+            "drift": self.drift.as_json(),
             "warnings": list(self.warnings),
             "error": str(self.error) if self.error else None,
         }
