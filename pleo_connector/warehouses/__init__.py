@@ -8,7 +8,6 @@ name is the URL scheme and whose value is a callable `(url, schema, *, wait) -> 
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable
 from importlib.metadata import entry_points
 
@@ -70,9 +69,12 @@ def _motherduck(url: str, schema: str, *, wait: float) -> Warehouse:
 
 
 def _guess(url: str) -> str:
-    """The URL that a person probably meant: a path of two or more parts with a leading slash is absolute."""
-    rest = re.sub(r"^[a-z0-9_+.-]+:", "", url, flags=re.IGNORECASE) if ":" in url else url
-    path = rest.removeprefix("//")
+    """The URL that a person probably meant. One leading slash may stand for the separator or for an absolute path."""
+    path = url.partition(":")[2] if ":" in url else url
+    if path.startswith("//"):
+        path = path.removeprefix("//").removeprefix("/")
+    elif ":" in url and path.startswith("/") and "/" not in path[1:]:
+        return f"duckdb:///{path} or duckdb:///{path[1:]}"
     return f"duckdb:///{path}" if path.strip("/") else "duckdb:///pleo.duckdb"
 
 

@@ -74,11 +74,9 @@ class DuckDBWarehouse:
         return nullcontext() if self._remote else turn(self._path, self._wait)
 
     def _make_folder(self) -> None:
-        folder = self._path.parent
-        if folder.is_dir():
-            return
         try:
-            folder.mkdir()
+            if not self._path.parent.is_dir():
+                self._path.parent.mkdir(exist_ok=True)
         except OSError as error:
             raise refusal(self.location, error) from error
 

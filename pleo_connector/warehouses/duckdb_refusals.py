@@ -13,6 +13,8 @@ _HELD = re.compile(
 )
 _HOLDER = re.compile(r"lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
+_IO = (duckdb.IOException, duckdb.FatalException, duckdb.SerializationException, OSError)
+
 _UNWRITABLE = (
     (
         r"No such file or directory|cannot find the path",
@@ -53,10 +55,8 @@ def refusal(location: str, error: Exception, *, waited: float = 0.0) -> Warehous
         if "different configuration" in said:
             who = "this same process, read-only or with other settings"
         return WarehouseLocked(f"{where} is open in {who}, and still was after {waited:g} s; close it there, then run again.")
-    if (
-        isinstance(error, (duckdb.IOException, duckdb.FatalException, duckdb.SerializationException, OSError))
-        or type(error) is duckdb.Error
-    ):
+    # a failed COMMIT is a TransactionException that quotes the IO error
+    if isinstance(error, _IO) or type(error) is duckdb.Error or "Could not write" in said:
         for pattern, sentence in _UNWRITABLE:
             if re.search(pattern, said, re.IGNORECASE):
                 return WarehouseUnwritable(f"{where} {sentence}")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -37,14 +40,22 @@ def staged(table: Table, frame: pd.DataFrame, row: str) -> pa.Table:
     for field in table.fields:
         wanted = ARROW[field.storage]
         try:
-            array = pa.Array.from_pandas(frame[field.name])
-            arrays.append(array if array.type == wanted or (wanted == pa.string() and array.type in _TEXTS) else array.cast(wanted))
+            arrays.append(_fit(pa.Array.from_pandas(frame[field.name]), wanted))
         except (pa.ArrowException, TypeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise WarehouseError(
                 f"Table {table.name}, column {field.name}: the values do not fit {field.storage.value} ({reason})."
             ) from error
-    return pa.table([*arrays, pa.array(range(len(frame)), pa.int64())], names=[*table.column_names, row])
+    return pa.table([*arrays, pa.array(np.arange(len(frame)))], names=[*table.column_names, row])
+
+
+def _fit(values: Any, wanted: Any) -> Any:
+    # Any: the stubs spell out every pair of array and type
+    if values.type == wanted or (wanted == pa.string() and values.type in _TEXTS):
+        return values
+    if values.null_count == len(values):  # a column of nothing has whatever type pandas gave it
+        return pa.nulls(len(values), wanted)
+    return values.cast(wanted)
 
 
 def typed(table: Table, rows: pa.Table) -> pa.Table:

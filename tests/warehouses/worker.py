@@ -1,0 +1,85 @@
+"""What the tests run in processes of their own: `python -m tests.warehouses.worker VERB ...`."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+import duckdb
+import pandas as pd
+
+from pleo_connector.errors import PleoError
+from pleo_connector.warehouses import open_warehouse
+from tests.warehouses.rows import BILLS, CURSORS, LINES, SEEN, bill, bills, lines
+
+TABLES = [BILLS, LINES, SEEN, CURSORS]
+
+
+def say(what: str) -> None:
+    """Tell the test that started this process."""
+    sys.stdout.write(what + "\n")
+    sys.stdout.flush()
+
+
+def load(url: str, first: str, many: str, times: str) -> None:
+    """Merge `many` bills of its own, with two lines each, `times` times with new hashes."""
+    warehouse = open_warehouse(url, "spend")
+    numbers = range(int(first), int(first) + int(many))
+    say("ready")
+    sys.stdin.readline()
+    for turn in range(int(times)):
+        with warehouse.transaction() as work:
+            work.ensure(TABLES)
+            counts = work.merge(
+                [BILLS, LINES],
+                {
+                    "bills": bills(*(bill(number, _row_hash=f"{turn}") for number in numbers)),
+                    "bill_lines": lines(*((number, 2) for number in numbers)),
+                },
+            )
+            assert counts.inserted + counts.updated == len(numbers), counts
+    say("done")
+
+
+def hang(url: str) -> None:
+    """Merge and stay inside the transaction until told to go on, or killed."""
+    with open_warehouse(url, "spend").transaction() as work:
+        work.merge([BILLS, LINES], {"bills": bills(bill(1, _row_hash="changed"), bill(77)), "bill_lines": lines((1, 5), (77, 5))})
+        say("inside")
+        sys.stdin.readline()
+    say("done")
+
+
+def analyst(path: str, seconds: str) -> None:
+    """Hold a DuckDB file open with plain DuckDB, read-only, until told to let go or for some seconds."""
+    with duckdb.connect(path, read_only=True):
+        say("holding")
+        if float(seconds):
+            time.sleep(float(seconds))
+        else:
+            sys.stdin.readline()
+
+
+def attempt(url: str, user: str, limit: str, many: str) -> None:
+    """Load some bills as another user (0: stay) and with a limit on file size in bytes (0: none); print what happened."""
+    if int(limit):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+    if int(user):
+        os.setuid(int(user))
+    try:
+        with open_warehouse(url, "spend").transaction() as work:
+            work.ensure(TABLES)
+            big = [bill(number, note=os.urandom(200).hex()) for number in range(int(many))]
+            work.merge([BILLS, LINES], {"bills": pd.concat([bills(*big)]), "bill_lines": lines()})
+        say("written")
+    except PleoError as error:
+        say(f"{type(error).__name__}: {error}")
+
+
+VERBS: dict[str, Callable[..., None]] = {"load": load, "hang": hang, "analyst": analyst, "attempt": attempt}
+
+if __name__ == "__main__":
+    VERBS[sys.argv[1]](*sys.argv[2:])
