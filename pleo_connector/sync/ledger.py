@@ -13,28 +13,20 @@ import pandas as pd
 import pyarrow as pa
 
 from pleo_connector.api import Interval
-from pleo_connector.catalogue import Catalogue, Storage, Stream, Table
+from pleo_connector.catalogue import Catalogue, Stream, Table
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.frames import Batch
 from pleo_connector.sync.state import CHECKPOINTS, QUARANTINE, SEEN_KEYS, SWEEPS
 from pleo_connector.sync.sweep import ServedPage, Sweep
 from pleo_connector.warehouses import Transaction
+from pleo_connector.warehouses.staging import ARROW
 
 RESUMABLE = timedelta(hours=24)
 """An open sweep older than this starts again: what it saw says little about now."""
 
-_ARROW: dict[Storage, pa.DataType] = {
-    Storage.TEXT: pa.string(),
-    Storage.UUID: pa.string(),
-    Storage.BOOLEAN: pa.bool_(),
-    Storage.BIGINT: pa.int64(),
-    Storage.TIMESTAMP: pa.timestamp("us", tz="UTC"),
-}
-
-
 def frame_of(table: Table, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """A frame with the table's columns, Arrow-backed; a column that no row names is NULL."""
-    schema = pa.schema([(field.name, _ARROW[field.storage]) for field in table.fields])
+    schema = pa.schema([(field.name, ARROW[field.storage]) for field in table.fields])
     return pa.Table.from_pylist(list(rows), schema=schema).to_pandas(types_mapper=pd.ArrowDtype)
 
 

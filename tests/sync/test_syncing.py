@@ -14,7 +14,7 @@ import pytest
 from pleo_connector import sync
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.errors import Forbidden, MassDeleteRefused, UnknownCompany
-from pleo_connector.sandbox import RunningSandbox, SandboxConfig, running
+from pleo_connector.sandbox import Fault, RunningSandbox, SandboxConfig, running
 from pleo_connector.warehouses import Warehouse, open_warehouse
 
 API_KEY = httpx.BasicAuth("sandbox-api-key", "")
@@ -138,26 +138,26 @@ def test_a_row_that_is_served_again_lives_again(pleo: RunningSandbox, warehouse:
 
 
 def test_a_mass_deletion_is_refused_until_it_is_meant(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
-    run(pleo, warehouse, "vendors")
+    run(pleo, warehouse, "accounts")
     company = max(
-        (record["companyId"] for record in pleo.state.records("vendors")),
-        key=lambda key: sum(record["companyId"] == key for record in pleo.state.records("vendors")),
+        (record["companyId"] for record in pleo.state.records("accounts")),
+        key=lambda key: sum(record["companyId"] == key for record in pleo.state.records("accounts")),
     )
-    victims = [record["id"] for record in pleo.state.records("vendors") if record["companyId"] == company]
+    victims = [record["id"] for record in pleo.state.records("accounts") if record["companyId"] == company]
     assert len(victims) > 10
     for victim in victims:
-        pleo.state.remove("vendors", victim)
-    refused = run(pleo, warehouse, "vendors").streams["vendors"]
+        pleo.state.remove("accounts", victim)
+    refused = run(pleo, warehouse, "accounts").streams["accounts"]
     assert isinstance(refused.error, MassDeleteRefused)
     assert "--allow-mass-delete" in str(refused.error)
-    assert rows("SELECT count(*) FROM pleo.vendors WHERE _deleted_at IS NOT NULL") == [(0,)]
-    meant = run(pleo, warehouse, "vendors", allow_mass_delete=True).streams["vendors"]
+    assert rows("SELECT count(*) FROM pleo.accounts WHERE _deleted_at IS NOT NULL") == [(0,)]
+    meant = run(pleo, warehouse, "accounts", allow_mass_delete=True).streams["accounts"]
     assert meant.error is None
     assert meant.absent == len(victims)
 
 
 def test_one_refused_stream_does_not_stop_the_others(pleo: RunningSandbox, warehouse: Warehouse) -> None:
-    pleo.state.set_faults([{"kind": "status", "status": 403, "path": "/v1/vendors"}])
+    pleo.state.set_faults(Fault("status", status=403, path="/v1/vendors"))
     report = run(pleo, warehouse)
     assert list(report.failures) == ["vendors"]
     assert isinstance(report.failures["vendors"], Forbidden)

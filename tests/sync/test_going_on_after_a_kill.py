@@ -1,0 +1,120 @@
+"""A run that is killed goes on where it stopped, and ends with the tables of an undisturbed run."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import httpx
+import pytest
+
+from pleo_connector import sync
+from pleo_connector.catalogue import CATALOGUE
+from pleo_connector.sandbox import RunningSandbox, SandboxConfig, running
+from pleo_connector.warehouses import open_warehouse
+
+ROWS = 4_000
+BATCH = 400
+"""Small batches, so that a short run has many commits to be killed between."""
+
+PROGRAM = f"""
+import sys, httpx
+from pleo_connector import sync
+from pleo_connector.sync import loader
+from pleo_connector.warehouses import open_warehouse
+loader.BATCH_ROWS = {BATCH}
+print("ready", flush=True)
+sync.run(
+    sync.SyncPlan(("companies", "employees", "accounting_entries"), mode=sync.Mode.FULL),
+    sync.Connection(sys.argv[1], httpx.BasicAuth("sandbox-api-key", ""), requests_per_minute=1_000_000, concurrency=4),
+    open_warehouse("duckdb:///" + sys.argv[2], "pleo"),
+)
+"""
+
+
+def table_contents(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    contents = {}
+    with duckdb.connect(str(path), read_only=True) as connection:
+        for name in ("companies", "employees", "accounting_entries"):
+            for table in CATALOGUE.stream(name).tables():
+                columns = ", ".join(column for column in table.column_names if column not in ("_synced_at", "_sweep_id"))
+                contents[table.name] = connection.execute(f"SELECT {columns} FROM pleo.{table.name} ORDER BY ALL").fetchall()
+    return contents
+
+
+def start(pleo: RunningSandbox, path: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, pleo.url, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def storm(pleo: RunningSandbox, tmp_path: Path, kills: int, seed: int) -> None:
+    undisturbed, stormy = tmp_path / "undisturbed.duckdb", tmp_path / "stormy.duckdb"
+    began = time.monotonic()
+    with start(pleo, undisturbed) as process:
+        assert process.wait() == 0
+    seconds = time.monotonic() - began
+    chance = random.Random(seed)
+    pleo.state.reset_counters()
+    for _ in range(kills):
+        with start(pleo, stormy) as process:
+            time.sleep(chance.uniform(0.05, seconds * 0.8))
+            process.send_signal(signal.SIGKILL)
+    with start(pleo, stormy) as process:
+        assert process.wait() == 0
+    assert table_contents(stormy) == table_contents(undisturbed)
+    with duckdb.connect(str(stormy), read_only=True) as connection:
+        left = connection.execute("SELECT count(*) FROM pleo._seen_keys UNION ALL SELECT count(*) FROM pleo._checkpoints").fetchall()
+        assert left == [(0,), (0,)]
+        assert connection.execute("SELECT DISTINCT status FROM pleo._sweeps").fetchall() == [("complete",)]
+
+
+def test_a_few_kills_at_random_moments(tmp_path: Path) -> None:
+    with running(SandboxConfig(port=0, rows=ROWS, requests_per_minute=0, latency_ms=5)) as pleo:
+        storm(pleo, tmp_path, kills=3, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", [2, 3, 4])
+def test_many_kills_at_random_moments(tmp_path: Path, seed: int) -> None:
+    with running(SandboxConfig(port=0, rows=ROWS, requests_per_minute=0, latency_ms=5)) as pleo:
+        storm(pleo, tmp_path, kills=20, seed=seed)
+
+
+def test_what_was_committed_is_not_asked_for_again(tmp_path: Path) -> None:
+    with running(SandboxConfig(port=0, rows=ROWS, requests_per_minute=0, latency_ms=5)) as pleo:
+        path = tmp_path / "w.duckdb"
+        warehouse = open_warehouse(f"duckdb:///{path}", "pleo")
+        process = start(pleo, path)
+        while not committed(path):
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+        already = committed(path)
+        assert 0 < already < ROWS
+        connection = sync.Connection(pleo.url, httpx.BasicAuth("sandbox-api-key", ""), requests_per_minute=1_000_000)
+        report = sync.run(sync.SyncPlan(("accounting_entries",), mode=sync.Mode.FULL), connection, warehouse).streams["accounting_entries"]
+        assert report.served == ROWS - already
+        assert (report.inserted, report.absent) == (ROWS - already, 0)
+
+
+def committed(path: Path) -> int:
+    """Entries in the file; 0 while it is not there, or another process holds it."""
+    if not path.exists():
+        return 0
+    try:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            row = connection.execute("SELECT count(*) FROM pleo.accounting_entries").fetchone()
+    except duckdb.Error:
+        return 0
+    return row[0] if row else 0
