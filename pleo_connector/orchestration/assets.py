@@ -18,13 +18,13 @@ from pleo_connector.warehouses import Warehouse
 
 
 def pleo_key(name: str) -> str:
-    """Resource key of the connection's `PleoResource`."""
+    """Resource key of the connection's `PleoResource`: the connection's name."""
     return name
 
 
 def warehouse_key(name: str) -> str:
     """Resource key of the connection's `WarehouseResource`."""
-    return f"{pleo_key(name)}_warehouse"
+    return f"{name}_warehouse"
 
 
 def table_specs(name: str, warehouse: Warehouse, translator: PleoTranslator, catalogue: Catalogue = CATALOGUE) -> dict[str, dg.AssetSpec]:
@@ -53,7 +53,7 @@ def build_pleo_assets(
     step = Step(catalogue, keys, Checker(blocking=blocking_checks))
 
     @dg.multi_asset(
-        name=f"{pleo_key(name)}_tables",
+        name=f"{name}_tables",
         description="Reads the streams of the selected tables from Pleo and writes what changed.",
         specs=list(specs.values()),
         check_specs=[check for table in catalogue.tables() for check in check_specs(table, keys[table.name], blocking=blocking_checks)],

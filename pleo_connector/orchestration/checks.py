@@ -4,7 +4,7 @@ Each warns and never stops anything, unless the definitions were built with `blo
 failing rows by key, at most ten; never by content.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
@@ -52,12 +52,12 @@ class Checker:
         """Whether keys are present and unique, over all rows, deleted ones included."""
         columns = ", ".join(f'"{name}"' for name in table.key)
         missing = " OR ".join(f'"{name}" IS NULL' for name in table.key)
-        shown = " || ' / ' || ".join(f"CAST(\"{name}\" AS VARCHAR)" for name in table.key)
+        shown = " || ' / ' || ".join(f'CAST("{name}" AS VARCHAR)' for name in table.key)
         relation = _relation(table)
         nulls = _number(transaction, f"SELECT count(*) FROM {relation} WHERE {missing}")
         twice = f"SELECT {shown} AS shown FROM {relation} WHERE NOT ({missing}) GROUP BY {columns} HAVING count(*) > 1"
         doubles = _number(transaction, f"SELECT count(*) FROM ({twice}) AS doubles")
-        metadata: dict[str, object] = {"rows_without_key": nulls, "keys_more_than_once": doubles}
+        metadata: dict[str, int | str] = {"rows_without_key": nulls, "keys_more_than_once": doubles}
         if doubles:
             metadata["for_example"] = _shown(transaction, twice)
         return self._result(KEY, asset, passed=not nulls and not doubles, metadata=metadata)
@@ -87,12 +87,12 @@ class Checker:
         """Whether the live parts of each live entry sum to it; an amount that Pleo left out on either side is not compared."""
         wrong = _unequal_sums(table)
         failing = _number(transaction, f"SELECT count(*) FROM ({wrong}) AS failing")
-        metadata: dict[str, object] = {"entries_that_differ": failing}
+        metadata: dict[str, int | str] = {"entries_that_differ": failing}
         if failing:
             metadata["for_example"] = _shown(transaction, wrong)
         return self._result(SPLITS, asset, passed=not failing, metadata=metadata)
 
-    def _result(self, name: str, asset: dg.AssetKey, *, passed: bool, metadata: dict[str, object]) -> dg.AssetCheckResult:
+    def _result(self, name: str, asset: dg.AssetKey, *, passed: bool, metadata: Mapping[str, int | str]) -> dg.AssetCheckResult:
         return dg.AssetCheckResult(passed=passed, asset_key=asset, check_name=name, metadata=metadata, severity=self._severity)
 
 
@@ -123,4 +123,8 @@ def _number(transaction: Transaction, sql: str) -> int:
 
 
 def _shown(transaction: Transaction, sql: str) -> str:
-    return str(transaction.scalar(f"SELECT string_agg(shown, ', ') FROM (SELECT shown FROM ({sql}) AS failing ORDER BY shown LIMIT {SHOWN}) AS few"))
+    return str(
+        transaction.scalar(
+            f"SELECT string_agg(shown, ', ') FROM (SELECT shown FROM ({sql}) AS failing ORDER BY shown LIMIT {SHOWN}) AS few"
+        )
+    )

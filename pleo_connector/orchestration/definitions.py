@@ -12,7 +12,6 @@ from pleo_connector.orchestration.automation import daily_schedule, sync_job
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.translator import PleoTranslator
 from pleo_connector.settings import Settings, load
-from pleo_connector.warehouses import open_warehouse
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -34,11 +33,10 @@ def build_pleo_definitions(
     several connections give each its `name` (it starts keys, group, job and resource names) and its resources, and merge
     with `dg.Definitions.merge`. ConfigurationError names the variable that is wrong.
     """
-    _check_name(name)
-    settings = settings or load()
+    target = warehouse or WarehouseResource.from_settings(settings or load())
     assets = build_pleo_assets(
-        name=name,
-        warehouse=open_warehouse(settings.warehouse, settings.schema_name),
+        name=_checked(name),
+        warehouse=target.open(),
         translator=translator or PleoTranslator(),
         catalogue=catalogue,
         blocking_checks=blocking_checks,
@@ -49,25 +47,26 @@ def build_pleo_definitions(
         assets=[assets],
         jobs=[job],
         schedules=[daily_schedule(name, job)],
-        resources={
-            pleo_key(name): pleo or PleoResource.from_settings(settings),
-            warehouse_key(name): warehouse or WarehouseResource.from_settings(settings),
-        },
+        resources={pleo_key(name): pleo or PleoResource.from_settings(settings or load()), warehouse_key(name): target},
         # In one process: each step process of the default executor would spend 5 to 8 s on imports alone.
         executor=dg.in_process_executor,
     )
 
 
 def load_pleo_asset_specs(
-    settings: Settings | None = None, *, name: str = "pleo", translator: PleoTranslator | None = None, catalogue: Catalogue = CATALOGUE
+    settings: Settings | None = None,
+    *,
+    name: str = "pleo",
+    translator: PleoTranslator | None = None,
+    warehouse: WarehouseResource | None = None,
+    catalogue: Catalogue = CATALOGUE,
 ) -> Sequence[dg.AssetSpec]:
     """The asset of every table, as `build_pleo_definitions` makes them, without anything to run. No network."""
-    _check_name(name)
-    settings = settings or load()
-    warehouse = open_warehouse(settings.warehouse, settings.schema_name)
-    return list(table_specs(name, warehouse, translator or PleoTranslator(), catalogue).values())
+    target = warehouse or WarehouseResource.from_settings(settings or load())
+    return list(table_specs(_checked(name), target.open(), translator or PleoTranslator(), catalogue).values())
 
 
-def _check_name(name: str) -> None:
+def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ConfigurationError(f"A connection's name must be small letters, digits and _, starting with a letter: {name!r} is not.")
+    return name

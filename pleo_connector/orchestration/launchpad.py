@@ -24,9 +24,13 @@ class PleoSyncConfig(dg.Config):
         default=ModeChoice.incremental,
         description="incremental reads the windows that are due; full reads every window again (unchanged rows are not written).",
     )
-    start: str = Field(default="", description="Read entries performed from this day on, such as 2026-01-01 (UTC). Other streams are read whole.")
+    start: str = Field(
+        default="", description="Read entries performed from this day on, such as 2026-01-01 (UTC). Other streams are read whole."
+    )
     end: str = Field(default="", description="Read entries performed before this day (UTC); the day itself is not included.")
-    companies: list[str] = Field(default=[], description="Companies to read, by key or exact name; none means all that the credential covers.")
+    companies: list[str] = Field(
+        default=[], description="Companies to read, by key or exact name; none means all that the credential covers."
+    )
     allow_mass_delete: bool = Field(
         default=False, description="Mark rows as deleted even if more than a fifth of a table is no longer served."
     )

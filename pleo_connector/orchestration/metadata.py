@@ -1,10 +1,13 @@
 """What a materialisation tells about itself. Numbers stay numbers, so that the asset page plots them over time."""
 
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import dagster as dg
 
 from pleo_connector.catalogue import Table
+from pleo_connector.frames.drift import Finding
 from pleo_connector.sync import StreamReport
 
 
@@ -18,7 +21,7 @@ def table_metadata(table: Table, report: StreamReport, relation: str) -> dict[st
 
 
 def stream_metadata(report: StreamReport) -> dict[str, Any]:
-    """Rows, traffic and findings of one stream's sync."""
+    """Rows, traffic and findings of one stream's sync. `seconds` is the time spent reading."""
     traffic = report.traffic
     metadata: dict[str, Any] = {
         "rows_served": report.served,
@@ -45,19 +48,11 @@ def stream_metadata(report: StreamReport) -> dict[str, Any]:
 
 
 def _drift_records(report: StreamReport) -> list[dg.TableRecord]:
-    return [
-        dg.TableRecord({"finding": kind.replace("_", " "), "field": path, "count": count(found), "for example": ", ".join(examples(found))})
-        for kind, paths in report.drift.as_json().items()
-        for path, found in paths.items()
-    ]
-
-
-def count(found: dict[str, object]) -> int:
-    """How many values showed the finding."""
-    return int(str(found["count"]))
-
-
-def examples(found: dict[str, object]) -> list[str]:
-    """Keys of records that showed it."""
-    listed = found["examples"]
-    return [str(key) for key in listed] if isinstance(listed, list) else []
+    """One row per finding; examples are keys of records, never values."""
+    records = []
+    for kind in fields(report.drift):
+        findings: Mapping[str, Finding] = getattr(report.drift, kind.name)
+        for path, finding in findings.items():
+            keys = ", ".join(finding.examples)
+            records.append(dg.TableRecord({"finding": kind.name.replace("_", " "), "field": path, "count": finding.count, "records": keys}))
+    return records

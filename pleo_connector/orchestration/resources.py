@@ -5,7 +5,8 @@ store. So they are safe to build in every process of every executor.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator
 from typing import Any, Self
 
 import dagster as dg
@@ -19,6 +20,8 @@ from pleo_connector.warehouses import Warehouse, open_warehouse
 
 HIDDEN = "***"
 
+_PASSWORD_IN_URL = re.compile(r"://[^@\s]*:[^@\s]*@|(token|password|secret)=", re.IGNORECASE)
+
 
 def _field(description: str, *, secret: bool = False) -> Any:
     return Field(default=None, description=description, json_schema_extra={"dagster__is_secret": True} if secret else None)
@@ -28,14 +31,17 @@ class _PleoSettings(dg.ConfigurableResource[Any]):
     """Settings by field; a field left out takes its `PLEO_*` variable, from the environment or `.env`, at run time."""
 
     def settings(self) -> Settings:
-        """The settings these fields stand for; ConfigurationError names the variable of a wrong one."""
-        given = {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
-        return load({**os.environ, **{variable_of(name): str(value) for name, value in given.items()}})
+        """The settings these fields stand for; ConfigurationError names the variable of a wrong one.
+
+        Works at definition time too, where Dagster has not resolved the variables yet.
+        """
+        given = {name: _resolved(value) for name, value in self._fields()}
+        return load({**os.environ, **{variable_of(name): str(value) for name, value in given.items() if value is not None}})
 
     def get_resource_definition(self) -> Any:
         """Called when the resource is bound to definitions: the moment to refuse what the UI would show in the clear."""
-        for name, value in self.__dict__.items():
-            if self._is_secret(name, value) and not isinstance(value, dg.EnvVar):
+        for name, value in self._fields():
+            if self._is_secret(name, value):
                 raise ConfigurationError(
                     f"{type(self).__name__}: {name} must not be written out, because Dagster shows and stores it in the clear; "
                     f'write {name}=dg.EnvVar("{variable_of(name)}").'
@@ -44,28 +50,35 @@ class _PleoSettings(dg.ConfigurableResource[Any]):
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Refuse a secret typed into the launchpad: Dagster has stored it with the run."""
-        typed: Mapping[str, Any] = context.run.run_config.get("resources", {}) if context.run else {}
-        for resource in typed.values():
-            for name, value in (resource.get("config") or {}).items():
-                if name in type(self).model_fields and self._is_secret(name, value):
+        mine = [key for key, definition in context.all_resource_defs.items() if definition is context.resource_def]
+        run_config: Any = context.run.run_config if context.run else {}
+        resources = run_config.get("resources") or {}
+        for key in mine:
+            for name, value in ((resources.get(key) or {}).get("config") or {}).items():
+                if self._is_secret(name, value):
                     raise ConfigurationError(
                         f"{name} was typed into this run's configuration, where Dagster keeps it in the clear: "
                         f"delete the run, replace the secret, and set {variable_of(name)} instead."
                     )
 
+    def _fields(self) -> Iterator[tuple[str, Any]]:
+        """Fields as they were given: variables unresolved."""
+        return ((name, self.__dict__.get(name)) for name in type(self).model_fields)
+
     @classmethod
     def _is_secret(cls, name: str, value: object) -> bool:
+        """True for a secret written out; False for the name of a variable."""
         field = cls.model_fields.get(name)
-        if field is None or not isinstance(value, str) or not str.__len__(value):
+        if field is None or not isinstance(value, str) or isinstance(value, dg.EnvVar):
             return False
-        extra = field.json_schema_extra
-        return (isinstance(extra, dict) and bool(extra.get("dagster__is_secret"))) or _holds_credentials(value)
+        marked = isinstance(field.json_schema_extra, dict) and bool(field.json_schema_extra.get("dagster__is_secret"))
+        return bool(value) and (marked or holds_password(value))
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
-        for name, value in self.__dict__.items():
+        for name, value in self._fields():
             if isinstance(value, dg.EnvVar):
-                yield name, value.get_value and _Shown(f"EnvVar({value.env_var_name!r})")
-            elif name in type(self).model_fields and value is not None:
+                yield name, _Variable(value.env_var_name)
+            elif value is not None:
                 yield name, HIDDEN if self._is_secret(name, value) else value
 
 
@@ -97,58 +110,59 @@ class PleoResource(_PleoSettings):
 
         ConfigurationError if a secret is not where a run could find it again.
         """
-        fields: dict[str, Any] = {}
-        for name in cls.model_fields:
-            value = getattr(settings, name)
-            fields[name] = _pointer(name, value.get_secret_value()) if isinstance(value, SecretStr) else _plain(name, value)
-        return cls(**fields)
+        return cls(**{name: _given(name, getattr(settings, name)) for name in cls.model_fields})
 
 
 class WarehouseResource(_PleoSettings):
     """Where the tables go."""
 
     warehouse: str | None = _field("The warehouse's URL, such as duckdb:///pleo.duckdb.")
-    schema_name: str | None = _field("The schema the tables are in.")
+    schema_name: str | None = _field("The schema that the tables are in.")
 
     def open(self) -> Warehouse:
-        """The warehouse; nothing is opened until its first transaction."""
+        """The warehouse; nothing is opened before its first transaction."""
         settings = self.settings()
         return open_warehouse(settings.warehouse, settings.schema_name)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The resource of these settings."""
-        return cls(warehouse=_plain("warehouse", settings.warehouse), schema_name=settings.schema_name)
+        """The resource of these settings; a URL with a password in it travels as the name of its variable."""
+        return cls(**{name: _given(name, getattr(settings, name)) for name in cls.model_fields})
 
 
-class _Shown(str):
-    """Text that a repr shows without quotes."""
+class _Variable:
+    """How a repr shows the name of an environment variable."""
 
-    __slots__ = ()
+    def __init__(self, name: str) -> None:
+        self._name = name
 
     def __repr__(self) -> str:
-        return str(self)
+        return f"EnvVar({self._name!r})"
 
 
-def _plain(name: str, value: Any) -> Any:
-    """The value as Dagster may show it; a URL with a password in it travels as the name of its variable."""
-    return _pointer(name, value) if isinstance(value, str) and _holds_credentials(value) else value
+def holds_password(value: str) -> bool:
+    """True for a URL with a password or token in it."""
+    return _PASSWORD_IN_URL.search(value) is not None
 
 
-def _pointer(name: str, secret: str) -> str | None:
-    """How a run finds this secret: its variable, or None for what `.env` or the sandbox's preset gives."""
-    variable = variable_of(name)
+def _resolved(value: Any) -> Any:
+    return value.get_value() if isinstance(value, dg.EnvVar) else value
+
+
+def _given(name: str, value: Any) -> Any:
+    """What a resource is given for a setting: its value where Dagster may show it, else where a run finds it.
+
+    That is its variable, or nothing for what `.env` or the sandbox's preset will say again.
+    """
+    secret = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if not isinstance(value, SecretStr) and not (isinstance(value, str) and holds_password(value)):
+        return value
     if not secret:
         return ""
+    variable = variable_of(name)
     if os.environ.get(variable) == secret:
         return dg.EnvVar(variable)
     found = getattr(load(), name)
     if (found.get_secret_value() if isinstance(found, SecretStr) else found) == secret:
         return None
-    raise ConfigurationError(f"{variable} must be set in the environment (or .env): Dagster's runs take secrets from nowhere else.")
-
-
-def _holds_credentials(value: str) -> bool:
-    """True for a URL with a password or token in it."""
-    raw = str.__str__(value) if not isinstance(value, dg.EnvVar) else ""
-    return "://" in raw and ("@" in raw or "token=" in raw or "password=" in raw) or (raw.startswith("md:") and "token=" in raw)
+    raise ConfigurationError(f"{variable} must be set in the environment or in .env: Dagster's runs take secrets from nowhere else.")

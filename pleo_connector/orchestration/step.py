@@ -13,7 +13,7 @@ from pleo_connector.orchestration.checks import KEY, ROWS, SPLITS, Checker, chec
 from pleo_connector.orchestration.launchpad import PleoSyncConfig
 from pleo_connector.orchestration.metadata import table_metadata
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
-from pleo_connector.orchestration.worker import Finished, Loaded, Quiet, listen
+from pleo_connector.orchestration.worker import Loaded, Quiet, listen
 from pleo_connector.sync import StreamReport, run
 from pleo_connector.warehouses import Transaction, Warehouse
 
@@ -61,11 +61,9 @@ class Step:
                     progress.loaded(event.report)
                 elif isinstance(event, Quiet):
                     progress.quiet()
-                elif event.report.stream not in selection.streams:
-                    continue
                 elif event.report.error is not None:
                     failed[event.report.stream] = event.report.error
-                    context.log.error(f"{event.report.stream} failed: {event.report.error}")
+                    context.log.error("%s failed: %s", event.report.stream, event.report.error)
                 else:
                     progress.finished(event.report)
                     yield from self._results(event.report, warehouse, selection)
@@ -157,11 +155,16 @@ class _Progress:
     def finished(self, report: StreamReport) -> None:
         self._open.pop(report.stream, None)
         self._say(
-            f"{report.stream}: {report.served:,} rows served on {report.pages:,} pages in {report.seconds:.1f} s; {report.inserted:,} new, "
+            f"{report.stream}: {_amount(report)} in {report.seconds:.1f} s; {report.inserted:,} new, "
             f"{report.updated:,} changed, {report.deleted:,} deleted, {report.unchanged:,} unchanged, {report.quarantined:,} quarantined."
         )
 
     def _tell(self) -> None:
         self._last = self._clock()
-        lines = [f"{report.stream}: {report.served:,} rows on {report.pages:,} pages so far" for report in self._open.values()]
+        lines = [f"{report.stream}: {_amount(report)} so far" for report in self._open.values()]
         self._say("; ".join(lines) if lines else "Waiting for Pleo's first answer.")
+
+
+def _amount(report: StreamReport) -> str:
+    rows, pages = (f"{count:,} {word}{'' if count == 1 else 's'}" for count, word in ((report.served, "row"), (report.pages, "page")))
+    return f"{rows} on {pages}"

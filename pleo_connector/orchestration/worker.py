@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from pleo_connector.sync import StreamReport, SyncReport
@@ -39,7 +39,7 @@ class _Ended:
     error: BaseException | None
 
 
-def listen(sync: Sync, *, heartbeat: float = 10.0) -> Iterator[Loaded | Finished | Quiet]:
+def listen(sync: Sync, *, heartbeat: float = 10.0) -> Generator[Loaded | Finished | Quiet, None, None]:
     """Start the sync and yield what it tells, until it ends; raises what it raises.
 
     Leaving early, by an exception or by closing the iterator, cancels the sync and waits until it has stopped. The
