@@ -204,7 +204,7 @@ class _Run:
         done = self._done[work.stream.name].get(company_id, {})
         first = min((span.end for span in done if span.start == windows.BEGINNING), default=None)
         if first is None:
-            first = next((sweep.span.end for sweep in self._open.values() if _starts_history(sweep, work.stream, company_id)), None)
+            first = next((end for sweep in self._open.values() if (end := _history_end(sweep, work.stream, company_id))), None)
         if first is None:
             first = await self._earliest(work, company_id)
         spans = windows.windows(first, self._now)
@@ -258,15 +258,18 @@ async def _unless_cancelled(work: Coroutine[None, None, SyncReport], cancel: thr
     return task.result()
 
 
-def _starts_history(sweep: Sweep, stream: Stream, company_id: str) -> bool:
-    return sweep.stream is stream and sweep.company_id == company_id and sweep.span is not None and sweep.span.start == windows.BEGINNING
+def _history_end(sweep: Sweep, stream: Stream, company_id: str) -> datetime | None:
+    """Where the company's first month begins, if this sweep reads all that came before it."""
+    mine = sweep.stream is stream and sweep.company_id == company_id
+    return sweep.span.end if mine and sweep.span is not None and sweep.span.start == windows.BEGINNING else None
 
 
 def _first_moment(body: bytes, stream: Stream, request: PageRequest) -> datetime | None:
     page = split_page(body, stream.paging, request.what)
     if not page.records or stream.window is None:
         return None
-    column = next(column for column in stream.columns if stream.window is not None and column.name == stream.window.column)
+    name = stream.window.column
+    column = next(column for column in stream.columns if column.name == name)
     try:
         value = msgspec.json.decode(page.records[0], type=dict[str, msgspec.Raw])[column.source]
         moment = datetime.fromisoformat(msgspec.json.decode(value, type=str))

@@ -23,6 +23,8 @@ from pleo_connector.warehouses.staging import ARROW
 
 RESUMABLE = timedelta(hours=24)
 """An open sweep older than this starts again: what it saw says little about now."""
+_TEXT = pd.ArrowDtype(pa.string())
+
 
 def frame_of(table: Table, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """A frame with the table's columns, Arrow-backed; a column that no row names is NULL."""
@@ -105,7 +107,7 @@ def write_seen(transaction: Transaction, batch: Batch) -> None:
     ]
     if held:
         seen = pd.concat([seen, frame_of(SEEN_KEYS, held)]).drop_duplicates(["sweep_id", "key"])
-    seen["stream"] = seen["stream"].astype(pd.ArrowDtype(pa.string()))
+    seen["stream"] = seen["stream"].astype(_TEXT)
     transaction.upsert(SEEN_KEYS, seen)
 
 
@@ -115,7 +117,7 @@ def write_quarantined(transaction: Transaction, batch: Batch) -> None:
         return
     held = batch.quarantined.copy()
     hashes = [hashlib.sha256(str(record).encode("utf-8", "surrogatepass")).hexdigest() for record in held["record"]]
-    held["record_hash"] = pd.array(hashes, dtype=pd.ArrowDtype(pa.string()))
+    held["record_hash"] = pd.Series(hashes, index=held.index, dtype=_TEXT)
     transaction.upsert(QUARANTINE, held.drop_duplicates("record_hash", keep="last")[list(QUARANTINE.column_names)])
 
 
