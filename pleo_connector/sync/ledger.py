@@ -29,7 +29,8 @@ _TEXT = pd.ArrowDtype(pa.string())
 def frame_of(table: Table, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """A frame with the table's columns, Arrow-backed; a column that no row names is NULL."""
     schema = pa.schema([(field.name, ARROW[field.storage]) for field in table.fields])
-    return pa.Table.from_pylist(list(rows), schema=schema).to_pandas(types_mapper=pd.ArrowDtype)
+    frame: pd.DataFrame = pa.Table.from_pylist(list(rows), schema=schema).to_pandas(types_mapper=pd.ArrowDtype)
+    return frame
 
 
 def open_sweeps(transaction: Transaction, catalogue: Catalogue) -> list[Sweep]:

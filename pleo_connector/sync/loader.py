@@ -27,6 +27,9 @@ BATCH_ROWS = 20_000
 LINGER = 0.5
 """Seconds to wait for more pages before a small batch is written."""
 
+OLDEST = 2.0
+"""Seconds after which a batch is written even while more pages keep coming: a run that is stopped loses no more than that."""
+
 _QUEUED_PAGES = 200
 
 
@@ -83,6 +86,8 @@ class Loader:
         ended: list[StreamWork] = []
         rows = 0
         item = await self._queue.get()
+        clock = asyncio.get_running_loop().time
+        closing = clock() + OLDEST
         while True:
             if item is None:
                 return pages, ended, False
@@ -94,7 +99,7 @@ class Loader:
             if rows >= BATCH_ROWS:
                 return pages, ended, True
             try:
-                item = await asyncio.wait_for(self._queue.get(), LINGER)
+                item = await asyncio.wait_for(self._queue.get(), min(LINGER, closing - clock()))
             except TimeoutError:
                 return pages, ended, True
 
