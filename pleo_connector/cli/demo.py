@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from contextlib import chdir
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from pleo_connector.cli.inputs import output_of
+
+_TOKEN_LIFETIME = 5.0
+"""Seconds: short, so that the demo shows tokens being refreshed while it reads."""
 
 
 def demo(
@@ -30,11 +34,12 @@ def demo(
     here = place()
     here.prepare()
     # Inside the folder no `.env` of the person's is found, and nothing that a library leaves behind lands outside.
-    with chdir(here.root), local_pleo(here, rows, token_lifetime=20.0) as pleo:
+    with chdir(here.root), local_pleo(here, rows, token_lifetime=_TOKEN_LIFETIME) as pleo:
         output.note(f"A local Pleo answers at {pleo.sandbox.url}, and its user has agreed: logged in as {pleo.settings.connection}.")
-        written = materialise(here, pleo.settings, output)
+        started_at = datetime.now(UTC)
+        materialise(here, pleo.settings, output)
         here.remember(rows)
-        told = summary(here.warehouse, pleo.sandbox.counters(), written, time.monotonic() - began)
+        told = summary(here.warehouse, pleo.sandbox.counters(), started_at, time.monotonic() - began)
         output.answer(told)
         if not output.json:
             show(told, output)

@@ -11,7 +11,6 @@ from dagster import DagsterEventType
 
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.cli.demo_place import DemoPlace
-from pleo_connector.cli.demo_summary import Written
 from pleo_connector.cli.output import Output
 from pleo_connector.errors import PleoError
 from pleo_connector.orchestration import build_pleo_definitions
@@ -26,8 +25,8 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Dagster's own lines go to its event log, which the UI shows; a person at the terminal gets ours."""
 
 
-def materialise(place: DemoPlace, settings: Settings, output: Output) -> dict[str, Written]:
-    """Run the job over all assets; what it wrote by stream, or PleoError with the failed step's sentence."""
+def materialise(place: DemoPlace, settings: Settings, output: Output) -> None:
+    """Run the job over all assets; PleoError with the failed step's sentence when it fails."""
     logging.getLogger("dagster").setLevel(logging.ERROR)
     job = build_pleo_definitions(settings).resolve_job_def(JOB)
     with dg.DagsterInstance.from_config(str(place.dagster_home)) as instance:
@@ -37,7 +36,6 @@ def materialise(place: DemoPlace, settings: Settings, output: Output) -> dict[st
         result = job.execute_in_process(instance=instance, run_id=run_id, run_config=_QUIET, raise_on_error=False)
         if not result.success:
             raise PleoError(_why(result))
-        return _written(result)
 
 
 def _tell(entry: EventLogEntry, output: Output) -> None:
@@ -48,19 +46,6 @@ def _tell(entry: EventLogEntry, output: Output) -> None:
     materialization = event.step_materialization_data.materialization
     count = materialization.metadata.get("dagster/row_count")
     output.note(f"  {materialization.asset_key.path[-1]}{f': {count.value:,} rows' if count is not None else ''}")
-
-
-def _written(result: ExecuteInProcessResult) -> dict[str, Written]:
-    """Rows written, from the metadata of each stream's main table."""
-    streams = {stream.name for stream in CATALOGUE}
-    written = {}
-    for event in result.get_asset_materialization_events():
-        found = event.step_materialization_data.materialization
-        name = found.asset_key.path[-1]
-        if name in streams:
-            counts = {key: int(str(value.value)) for key, value in found.metadata.items() if key.startswith("rows_")}
-            written[name] = Written(counts.get("rows_inserted", 0), counts.get("rows_updated", 0), counts.get("rows_deleted", 0))
-    return written
 
 
 def _why(result: ExecuteInProcessResult) -> str:
