@@ -46,7 +46,7 @@ class _Process:
     refreshing: threading.Lock = field(default_factory=threading.Lock)
     looking: threading.Lock = field(default_factory=threading.Lock)
     view: _View | None = None
-    failed_at: float = float("-inf")
+    failures: int = 0
     failure: PleoError | None = None
     quiet_until: float = float("-inf")
 
@@ -147,7 +147,7 @@ class CredentialManager:
 
     def _take_turn(self, rejected: Secret | None, force_generation: int | None) -> TokenSet:
         process = self._process()
-        came = self._monotonic()
+        failures = process.failures
         if not process.refreshing.acquire(timeout=self._patience):
             raise RefreshUnavailable(f"A refresh of {self.connection} in this process did not end within {self._patience:g} s; try again.")
         try:
@@ -157,13 +157,13 @@ class CredentialManager:
                     return view.tokens
             elif self._good(view) and view.tokens.access != rejected:
                 return view.tokens
-            if process.failure is not None and process.failed_at >= came:
+            if process.failure is not None and process.failures > failures:
                 # It failed while this thread stood in the queue: the same again would only hammer Pleo.
                 raise type(process.failure)(*process.failure.args)
             try:
                 return self._refresh(process, rejected, view.tokens if force_generation is not None else None)
             except PleoError as error:
-                process.failure, process.failed_at = error, self._monotonic()
+                process.failure, process.failures = error, process.failures + 1
                 process.view = None
                 raise
         finally:

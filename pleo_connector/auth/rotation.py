@@ -207,6 +207,7 @@ class Rotation:
     def _commit(self, record: Record, intent: Intent, new: TokenSet) -> Settled | None:
         blob = self._keys.seal(new, self._binding)
         end = self._monotonic() + _STORE_PATIENCE
+        wait = 0.5
         while True:
             try:
                 stored = self._store.commit(self._binding.connection, record.generation, intent.id, blob)
@@ -215,7 +216,8 @@ class Rotation:
                 if self._monotonic() >= end:
                     raise self._spilled(intent, blob, error) from None
                 _log.error("New tokens could not be stored yet, trying again: %s", error)
-                self._sleep(1.0)
+                self._sleep(wait)
+                wait = min(2 * wait, 8.0)
         if not stored:
             _log.warning("Refresh %s: a newer login was stored meanwhile; its tokens are used, these are dropped.", intent.id)
             return None

@@ -31,7 +31,7 @@ from pleo_connector.errors import ConfigurationError, RefreshUnavailable, TokenS
 
 _APPLICATION_ID = 0x504C454F  # "PLEO": a file without it was not written here
 _VERSION = 1
-_BUSY_SECONDS = 10.0
+_PATIENCE = 10.0
 _PADDING = 4096  # the commit must not need a page that a full disk cannot give
 
 _TABLE = """
@@ -81,9 +81,18 @@ class SqliteTokenStore:
 
     lock_proves_owner_dead = True
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time, file_system: Callable[[Path], str] = file_system_of) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        file_system: Callable[[Path], str] = file_system_of,
+        patience: float = _PATIENCE,
+    ) -> None:
+        """`patience`: seconds to wait for another process's transaction."""
         self.path = path.parent.resolve() / path.name
         self._clock = clock
+        self._patience = patience
         if self.path.parent.exists():
             check_folder(self.path.parent)
             refuse_network_file_system(self.path, file_system(self.path.parent))
@@ -91,7 +100,7 @@ class SqliteTokenStore:
 
     def read(self, connection: str) -> Record | None:
         """The record, or None when this connection was never stored (the file is then not created)."""
-        if not check_private_file(self.path, "token store"):
+        if not self._written():
             return None
         with self._open() as db:
             row = db.execute("select * from connection where name = ?", (connection,)).fetchone()
@@ -179,7 +188,7 @@ class SqliteTokenStore:
 
     def delete(self, connection: str) -> None:
         """Forget the tokens; `secure_delete` overwrites them in the file."""
-        if check_private_file(self.path, "token store"):
+        if self._written():
             self._change(
                 f"update connection set generation = generation + 1, state = 'disconnected', blob = null, reason = '', "
                 f"updated_at = ?, {_NO_INTENT} where name = ? and state <> 'disconnected'",
@@ -193,6 +202,10 @@ class SqliteTokenStore:
             return f"{stat.S_IMODE(self.path.stat().st_mode):04o}"
         except OSError:
             return "-"
+
+    def _written(self) -> bool:
+        # An empty file is a store that somebody is creating, or was killed creating.
+        return check_private_file(self.path, "token store") and self.path.stat().st_size > 0
 
     def _create(self) -> None:
         make_private_folder(self.path.parent)
@@ -211,7 +224,7 @@ class SqliteTokenStore:
                 db.execute(f"pragma user_version = {_VERSION}")
 
     def _change(self, statement: str, *values: object) -> bool:
-        if not check_private_file(self.path, "token store"):
+        if not self._written():
             return False
         with self._open(write=True) as db:
             return db.execute(statement, values).rowcount == 1
@@ -220,7 +233,7 @@ class SqliteTokenStore:
     def _open(self, *, write: bool = False, creating: bool = False) -> Iterator[sqlite3.Connection]:
         try:
             # mode=rw: a file that vanished in between must not come back empty.
-            db = sqlite3.connect(f"{self.path.as_uri()}?mode=rw", uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+            db = sqlite3.connect(f"{self.path.as_uri()}?mode=rw", uri=True, timeout=self._patience, isolation_level=None)
             db.row_factory = sqlite3.Row
             with contextlib.closing(db):
                 self._check(db, creating=creating)

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.auth.harness import Pleo, pleo
+
+
+@pytest.fixture(scope="session")
+def one_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pleo]:
+    with pleo(tmp_path_factory.mktemp("shared"), requests_per_minute=0) as found:
+        yield found
+
+
+@pytest.fixture
+def unconnected(one_sandbox: Pleo, tmp_path: Path) -> Iterator[Pleo]:
+    """A sandbox whose tokens live 900 s, and a store of its own that nothing is in yet."""
+    yield replace(one_sandbox, environ={**one_sandbox.environ, "PLEO_TOKEN_STORE": str(tmp_path / "state" / "tokens.sqlite")})
+    one_sandbox.sandbox.state.set_faults()
+    one_sandbox.sandbox.state.revoke_grants()
+
+
+@pytest.fixture
+def connected(unconnected: Pleo) -> Pleo:
+    """The same after somebody has just connected; counters start at zero."""
+    unconnected.connect()
+    unconnected.sandbox.state.reset_counters()
+    return unconnected

@@ -1,0 +1,151 @@
+"""One contract for all token stores: a new store is added to STORES, and passes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pleo_connector.auth.stores import Intent, SqliteTokenStore, State, TokenStore
+from pleo_connector.auth.stores.memory import MemoryTokenStore
+from pleo_connector.errors import RefreshUnavailable
+
+STORES: dict[str, Callable[[Path], TokenStore]] = {
+    "memory": lambda _: MemoryTokenStore(),
+    "sqlite": lambda folder: SqliteTokenStore(folder / "private" / "tokens.sqlite"),
+}
+ONE, TWO = "sandbox/one", "sandbox/two"
+
+
+@pytest.fixture(params=sorted(STORES))
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> TokenStore:
+    return STORES[request.param](tmp_path)
+
+
+def intent(name: str = "abc") -> Intent:
+    return Intent(name, "host", 42, 1000.0, 1020.0, access_dead=True)
+
+
+def test_nothing_is_there_at_first(store: TokenStore) -> None:
+    assert store.read(ONE) is None
+    assert not store.begin(ONE, 0, intent())
+    assert not store.commit(ONE, 0, "abc", b"x")
+    assert not store.mark(ONE, 0, State.ACTIVE, "")
+    store.delete(ONE)
+    assert store.read(ONE) is None
+
+
+def test_a_login_is_stored_and_connections_are_apart(store: TokenStore) -> None:
+    assert store.replace(ONE, b"one") == 1
+    assert store.replace(TWO, b"two") == 1
+    assert store.replace(ONE, b"newer") == 2
+    one, two = store.read(ONE), store.read(TWO)
+    assert one is not None and two is not None
+    assert (one.generation, one.state, one.blob, one.intent, one.reason) == (2, State.ACTIVE, b"newer", None, "")
+    assert two.blob == b"two" and one.refreshed_at is not None
+
+
+def test_an_intent_is_kept_whole_and_opens_once(store: TokenStore) -> None:
+    store.replace(ONE, b"one")
+    assert store.begin(ONE, 1, intent())
+    record = store.read(ONE)
+    assert record is not None and record.state is State.REFRESHING and record.intent == intent() and record.blob == b"one"
+    assert not store.begin(ONE, 1, intent("other")), "an open intent must not be overwritten"
+
+
+def test_commit_needs_the_open_intent_and_its_generation(store: TokenStore) -> None:
+    store.replace(ONE, b"one")
+    assert not store.commit(ONE, 1, "abc", b"x"), "nothing was begun"
+    store.begin(ONE, 1, intent())
+    assert not store.commit(ONE, 1, "other", b"x")
+    assert not store.commit(ONE, 2, "abc", b"x")
+    assert store.commit(ONE, 1, "abc", b"next")
+    record = store.read(ONE)
+    assert record is not None and (record.generation, record.state, record.blob, record.intent) == (2, State.ACTIVE, b"next", None)
+    assert not store.commit(ONE, 1, "abc", b"again")
+
+
+def test_a_late_commit_never_beats_a_newer_login(store: TokenStore) -> None:
+    store.replace(ONE, b"one")
+    store.begin(ONE, 1, intent())
+    store.replace(ONE, b"login")
+    assert not store.commit(ONE, 1, "abc", b"late")
+    record = store.read(ONE)
+    assert record is not None and (record.generation, record.blob, record.state) == (2, b"login", State.ACTIVE)
+
+
+def test_a_late_commit_never_revives_what_was_disconnected(store: TokenStore) -> None:
+    store.replace(ONE, b"one")
+    store.begin(ONE, 1, intent())
+    store.delete(ONE)
+    assert not store.commit(ONE, 1, "abc", b"late")
+    record = store.read(ONE)
+    assert record is not None and (record.state, record.blob, record.intent) == (State.DISCONNECTED, None, None)
+    assert store.replace(ONE, b"again") == 3, "generations only grow"
+
+
+def test_mark_is_bound_to_the_generation_and_clears_the_intent(store: TokenStore) -> None:
+    store.replace(ONE, b"one")
+    store.begin(ONE, 1, intent())
+    assert not store.mark(ONE, 9, State.REAUTH_REQUIRED, "no")
+    assert store.mark(ONE, 1, State.REAUTH_REQUIRED, "because")
+    record = store.read(ONE)
+    assert record is not None and (record.state, record.reason, record.intent, record.blob) == (
+        State.REAUTH_REQUIRED,
+        "because",
+        None,
+        b"one",
+    )
+    assert not store.begin(ONE, 1, intent()), "no refresh of a grant that is gone"
+
+
+def test_only_one_holds_the_lock(store: TokenStore) -> None:
+    holding, done, refused = threading.Event(), threading.Event(), []
+
+    def hold() -> None:
+        with store.lock(ONE, 1) as handle:
+            assert handle.still_held()
+            holding.set()
+            done.wait(5)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    holding.wait(5)
+    try:
+        with store.lock(ONE, 0.1):
+            pass
+    except RefreshUnavailable as error:
+        refused.append(str(error))
+    with store.lock(TWO, 1):
+        pass  # another connection is another lock
+    done.set()
+    thread.join()
+    assert len(refused) == 1
+    with store.lock(ONE, 1) as handle:
+        assert handle.still_held()
+
+
+def test_the_lock_is_free_again_after_an_error(store: TokenStore) -> None:
+    with pytest.raises(ZeroDivisionError), store.lock(ONE, 1):
+        raise ZeroDivisionError
+    with store.lock(ONE, 0.1):
+        pass
+
+
+def test_one_of_many_racers_begins(store: TokenStore) -> None:
+    store.replace(ONE, b"one")
+    won: list[str] = []
+
+    def race(name: str) -> None:
+        if store.begin(ONE, 1, intent(name)):
+            won.append(name)
+
+    threads = [threading.Thread(target=race, args=(str(number),)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    record = store.read(ONE)
+    assert record is not None and record.intent is not None and won == [record.intent.id]
