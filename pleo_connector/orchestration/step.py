@@ -67,6 +67,11 @@ class Step:
                 else:
                     progress.finished(event.report)
                     yield from self._results(event.report, warehouse, selection)
+        except PleoError:
+            raise
+        except BaseException:  # a person stopped the run, or Dagster closes this generator
+            context.log.info("The sync is being stopped; what it has loaded is kept, and the next run goes on there.")
+            raise
         finally:
             events.close()
         if failed:
