@@ -8,11 +8,10 @@ rows in DuckDB, ten times faster than MERGE or INSERT OR REPLACE; uniqueness is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from pleo_connector.catalogue import Field, Table
-from pleo_connector.warehouses.dialect import Dialect
 from pleo_connector.warehouses.protocol import SEEN_KEYS, Scope
+from pleo_connector.warehouses.tables import Tables
 
 SERVED = "_pleo_served"
 """Temporary table of the staged parents: their key columns, `is_new`, `is_changed` and `is_deleted`."""
@@ -30,50 +29,8 @@ _Spelled = Callable[[str], str]
 """Column name to SQL."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Statements for the tables of one schema; `catalog` goes before the schema where a name needs it."""
-
-    dialect: Dialect
-    schema: str
-    catalog: str | None = None
-
-    # names
-
-    @property
-    def schema_name(self) -> str:
-        """The schema, quoted and qualified."""
-        return ".".join(self.dialect.quote(part) for part in (self.catalog, self.schema) if part is not None)
-
-    def relation(self, table: Table | str) -> str:
-        """A table, quoted and qualified."""
-        return f"{self.schema_name}.{self.dialect.quote(table if isinstance(table, str) else table.name)}"
-
-    # tables
-
-    def create_schema(self) -> str:
-        """Create the schema if it is missing."""
-        return f"CREATE SCHEMA IF NOT EXISTS {self.schema_name}"
-
-    def create_table(self, table: Table) -> str:
-        """Create a table; key columns are NOT NULL, and no index is built."""
-        columns = ",\n".join(
-            f"  {self.dialect.quote(field.name)} {self.dialect.types[field.storage]}{' NOT NULL' if field.name in table.key else ''}"
-            for field in table.fields
-        )
-        return f"CREATE TABLE {self.relation(table)} (\n{columns}\n)"
-
-    def add_column(self, table: Table, field: Field) -> str:
-        """Add a column; stored rows get NULL and are not rewritten."""
-        return f"ALTER TABLE {self.relation(table)} ADD COLUMN {self.dialect.quote(field.name)} {self.dialect.types[field.storage]}"
-
-    def comment_table(self, table: Table) -> str:
-        """Store the table's description."""
-        return f"COMMENT ON TABLE {self.relation(table)} IS {self.dialect.literal(table.description)}"
-
-    def comment_column(self, table: Table, field: Field) -> str:
-        """Store a column's description."""
-        return f"COMMENT ON COLUMN {self.relation(table)}.{self.dialect.quote(field.name)} IS {self.dialect.literal(field.description)}"
+class Plan(Tables):
+    """Statements that load, sweep and read the tables of one schema."""
 
     # staged rows
 

@@ -1,0 +1,202 @@
+"""One open transaction on a DuckDB file: the plan's statements, run on one connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from pleo_connector.catalogue import Table
+from pleo_connector.errors import WarehouseError
+from pleo_connector.warehouses.dialect import DUCKDB
+from pleo_connector.warehouses.duckdb_refusals import refusal
+from pleo_connector.warehouses.plan import ABSENT, ROW, SERVED, Plan
+from pleo_connector.warehouses.protocol import MergeCounts, Scope
+from pleo_connector.warehouses.staging import staged, typed
+
+
+class DuckDBTransaction:
+    """One open transaction on one connection."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, schema: str, location: str) -> None:
+        self._connection = connection
+        self._location = location
+        self._stages: dict[str, pa.Table] = {}
+        catalog = str(self._row("SELECT current_database()")[0])
+        self._plan = Plan(DUCKDB, schema, catalog)
+        self._schema = schema
+
+    def ensure(self, tables: Sequence[Table]) -> None:
+        """Create what is missing and refresh comments; WarehouseError where a stored column has another type."""
+        plan = self._plan
+        stored: dict[str, dict[str | None, tuple[object, object]]] = {}
+        for table_name, column, kind, comment in self.run(DUCKDB.snapshot, [self._schema]):
+            stored.setdefault(str(table_name).lower(), {})[None if column is None else str(column).lower()] = (kind, comment)
+        if not stored:
+            self.run(plan.create_schema())
+        for table in tables:
+            columns = stored.get(table.name.lower())
+            if columns is None:
+                self.run(plan.create_table(table))
+                columns = {None: (None, None)} | {
+                    field.name.lower(): (DUCKDB.catalogue_types[field.storage], None) for field in table.fields
+                }
+            for field in table.fields:
+                kind, comment = columns.get(field.name.lower(), (None, None))
+                if kind is None:
+                    self.run(plan.add_column(table, field))
+                elif kind != DUCKDB.catalogue_types[field.storage]:
+                    raise WarehouseError(
+                        f"Column {field.name} of table {table.name} in {self._location} is {kind}, and the connector needs "
+                        f"{DUCKDB.catalogue_types[field.storage]}; rename or drop that table (the next full sync loads it again), or set PLEO_SCHEMA to another schema."
+                    )
+                if comment != field.description:
+                    self.run(plan.comment_column(table, field))
+            if columns[None][1] != table.description:
+                self.run(plan.comment_table(table))
+
+    def merge(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame]) -> MergeCounts:
+        """Write new and changed parents (`tables[0]`) and replace their children; WarehouseError for rows that cannot be told apart."""
+        missing = [table.name for table in tables if table.name not in frames]
+        if missing:
+            raise WarehouseError(
+                f"Rows for table {tables[0].name} came without those of {', '.join(missing)}; an empty frame says there are none."
+            )
+        plan, (parent, *children) = self._plan, tables
+        with self._staged(tables, frames) as names:
+            self.run(plan.drop_temporary(SERVED))
+            self.run(plan.served(parent, names[0]))
+            rows, nulls, distinct, new, changed, deleted = self._row(plan.count_served(parent))
+            _refuse_faults(parent, nulls, rows - distinct)
+            filled = [(child, name) for child, name in zip(children, names[1:], strict=True) if len(frames[child.name])]
+            if filled and (lost := self._row(plan.orphans(filled, parent))[0]):
+                raise WarehouseError(
+                    f"{lost} rows of {', '.join(child.name for child, _ in filled)} belong to no row of {parent.name} in the same load."
+                )
+            for child, name in filled:
+                _refuse_faults(child, *self._row(plan.faults(child, name)))
+            if changed:
+                for table in tables:
+                    self.run(plan.delete_changed(table, parent))
+            if new + changed:
+                some = new + changed < rows
+                for table, name in [(parent, names[0]), *filled]:
+                    if some:
+                        self._narrow(name, self._arrow(plan.rows_to_write(table, name, parent)))
+                    self.run(plan.insert(table, name))
+            self.run(plan.drop_temporary(SERVED))
+        return MergeCounts(inserted=new, updated=changed, unchanged=rows - new - changed, deleted=deleted)
+
+    def upsert(self, table: Table, frame: pd.DataFrame) -> None:
+        """Replace rows by key."""
+        if frame.empty:
+            return
+        with self._staged([table], {table.name: frame}) as (name,):
+            _refuse_faults(table, *self._row(self._plan.faults(table, name)))
+            self.run(self._plan.delete_staged(table, name))
+            self.run(self._plan.insert(table, name))
+
+    def delete(self, table: Table, **equals: object) -> int:
+        """Delete rows whose columns equal these values; returns how many. ValueError without any column."""
+        return int(self._row(*self._plan.delete(table, equals))[0])
+
+    def absent(self, table: Table, scope: Scope, sweeps: Sequence[str]) -> tuple[int, int]:
+        """(live rows in scope, those of them that these sweeps did not see)."""
+        live, missing = self._row(*self._plan.count_absent(table, scope, sweeps))
+        return int(live), int(missing)
+
+    def tombstone(self, tables: Sequence[Table], scope: Scope, sweeps: Sequence[str], at: datetime) -> int:
+        """Mark absent parents and their children deleted at `at`; returns how many parents."""
+        if at.tzinfo is None:
+            raise ValueError("a tombstone needs a time with its zone")
+        plan = self._plan
+        self.run(plan.drop_temporary(ABSENT))
+        self.run(*plan.select_absent(tables[0], scope, sweeps))
+        found = int(self._row(plan.count_selected())[0])
+        if found:
+            for table in tables:
+                self.run(*plan.tombstone(table, at))
+        self.run(plan.drop_temporary(ABSENT))
+        return found
+
+    def read(self, table: Table, columns: Sequence[str] | None = None, **equals: object) -> pa.Table:
+        """Rows whose columns equal these values, with the Arrow types of `staging.ARROW`; order is not promised."""
+        return typed(table, self._arrow(*self._plan.select(table, columns or table.column_names, equals)))
+
+    def scalar(self, sql: str) -> object:
+        """The first value of a SELECT, or None; `{schema}` in it stands for the quoted schema."""
+        sql = sql.replace("{schema}", self._plan.schema_name)
+        try:
+            kinds = [statement.type for statement in self._connection.extract_statements(sql)]
+        except duckdb.Error as error:
+            raise refusal(self._location, error) from error
+        if kinds != [duckdb.StatementType.SELECT]:
+            raise ValueError("scalar() runs one SELECT and nothing else")
+        rows = self._arrow(sql)
+        return rows.column(0)[0].as_py() if rows.num_rows else None
+
+    def count(self, table: Table) -> int:
+        """Rows that are not tombstones."""
+        return int(self._row(self._plan.count(table))[0])
+
+    def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        """Run one statement to its end and return its rows; DuckDB's refusals become WarehouseError."""
+        try:
+            return self._connection.execute(sql, list(values)).fetchall()
+        except duckdb.Error as error:
+            raise refusal(self._location, error) from error
+
+    def _row(self, sql: str, values: Sequence[object] = ()) -> tuple[int, ...]:
+        (row,) = self.run(sql, values)
+        return row  # type: ignore[return-value]
+
+    def _arrow(self, sql: str, values: Sequence[object] = ()) -> pa.Table:
+        try:
+            # a relation, not execute(): Arrow from a DB-API result costs a copy
+            rows: pa.Table = self._connection.sql(sql, params=list(values)).to_arrow_table()
+        except duckdb.Error as error:
+            raise refusal(self._location, error) from error
+        return rows
+
+    @contextmanager
+    def _staged(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame]) -> Iterator[list[str]]:
+        """Register the frames without copying them; yields their names in the order of `tables`."""
+        before = set(self._stages)
+        names = []
+        try:
+            for table in tables:
+                name = f"_pleo_staged_{len(self._stages)}"
+                self._register(name, staged(table, frames[table.name], ROW))
+                names.append(name)
+            yield names
+        finally:
+            for name in set(self._stages) - before:
+                del self._stages[name]
+                with suppress(duckdb.Error):  # after an error the connection is about to be closed anyway
+                    self._connection.unregister(name)
+
+    def _register(self, name: str, rows: pa.Table) -> None:
+        try:
+            self._connection.register(name, rows)
+        except duckdb.Error as error:
+            raise refusal(self._location, error) from error
+        self._stages[name] = rows
+
+    def _narrow(self, name: str, numbers: pa.Table) -> None:
+        """Keep only some rows of a stage: Arrow picks 1 % of the rows in a tenth of the time a join over all columns takes."""
+        rows = self._stages[name].take(numbers.column(0))
+        self._connection.unregister(name)
+        self._register(name, rows)
+
+
+def _refuse_faults(table: Table, nulls: int, twice: int) -> None:
+    """WarehouseError for staged rows that cannot be told apart."""
+    key = ", ".join(table.key)
+    if nulls:
+        raise WarehouseError(f"{nulls} rows for table {table.name} lack their key ({key}); nothing of this load was written.")
+    if twice:
+        raise WarehouseError(f"{twice} keys ({key}) occur more than once in one load of table {table.name}; nothing of it was written.")

@@ -1,0 +1,50 @@
+"""Names of tables, and the SQL that makes them and says what they hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pleo_connector.catalogue import Field, Table
+from pleo_connector.warehouses.dialect import Dialect
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of one schema; `catalog` goes before the schema where a name needs it."""
+
+    dialect: Dialect
+    schema: str
+    catalog: str | None = None
+
+    @property
+    def schema_name(self) -> str:
+        """The schema, quoted and qualified."""
+        return ".".join(self.dialect.quote(part) for part in (self.catalog, self.schema) if part is not None)
+
+    def relation(self, table: Table | str) -> str:
+        """A table, quoted and qualified."""
+        return f"{self.schema_name}.{self.dialect.quote(table if isinstance(table, str) else table.name)}"
+
+    def create_schema(self) -> str:
+        """Create the schema if it is missing."""
+        return f"CREATE SCHEMA IF NOT EXISTS {self.schema_name}"
+
+    def create_table(self, table: Table) -> str:
+        """Create a table; key columns are NOT NULL, and no index is built."""
+        columns = ",\n".join(
+            f"  {self.dialect.quote(field.name)} {self.dialect.types[field.storage]}{' NOT NULL' if field.name in table.key else ''}"
+            for field in table.fields
+        )
+        return f"CREATE TABLE {self.relation(table)} (\n{columns}\n)"
+
+    def add_column(self, table: Table, field: Field) -> str:
+        """Add a column; stored rows get NULL and are not rewritten."""
+        return f"ALTER TABLE {self.relation(table)} ADD COLUMN {self.dialect.quote(field.name)} {self.dialect.types[field.storage]}"
+
+    def comment_table(self, table: Table) -> str:
+        """Store the table's description."""
+        return f"COMMENT ON TABLE {self.relation(table)} IS {self.dialect.literal(table.description)}"
+
+    def comment_column(self, table: Table, field: Field) -> str:
+        """Store a column's description."""
+        return f"COMMENT ON COLUMN {self.relation(table)}.{self.dialect.quote(field.name)} IS {self.dialect.literal(field.description)}"
