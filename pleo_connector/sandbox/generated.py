@@ -15,7 +15,7 @@ import msgspec
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.catalogue.types import NIL_UUID
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.sandbox.samples import Record
+from pleo_connector.sandbox.samples import Record, Stored
 from pleo_connector.sandbox.times import DAY, SECOND, iso, nanoseconds
 
 FIRST = nanoseconds("2025-10-01T00:00:00Z")
@@ -81,9 +81,9 @@ class _Company:
 class GeneratedEntries:
     """`rows` entries over the sample companies."""
 
-    def __init__(self, rows: int, seed: int, samples: Mapping[str, Sequence[Record]]) -> None:
+    def __init__(self, rows: int, seed: int, samples: Mapping[str, Sequence[Stored]]) -> None:
         self.rows = rows
-        self._companies = tuple(_company(record, samples) for record in samples["companies"][: max(_SHARES) + 1])
+        self._companies = tuple(_company(stored.record, samples) for stored in samples["companies"][: max(_SHARES) + 1])
         if len(self._companies) <= max(_SHARES):
             raise ConfigurationError(f"Generated rows need {max(_SHARES) + 1} sample companies; there are {len(self._companies)}.")
         self.company_ids = tuple(company.id for company in self._companies)
@@ -238,9 +238,9 @@ def _exchanged(minors: int, home: str, away: str) -> int:
     return sign * max(1, abs(minors) * _PER_HUNDRED[away] // _PER_HUNDRED[home])
 
 
-def _company(record: Record, samples: Mapping[str, Sequence[Record]]) -> _Company:
+def _company(record: Record, samples: Mapping[str, Sequence[Stored]]) -> _Company:
     def of(stream: str) -> list[Record]:
-        return [found for found in samples[stream] if found["companyId"] == record["id"]]
+        return [found.record for found in samples[stream] if found.record["companyId"] == record["id"]]
 
     return _Company(
         id=record["id"],

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pleo_connector.sandbox.generated import GeneratedEntries
 from pleo_connector.sandbox.ordering import Key, Order, Value
 from pleo_connector.sandbox.query import Query
-from pleo_connector.sandbox.samples import Record
-from pleo_connector.sandbox.store import Store, Stored, owner
+from pleo_connector.sandbox.samples import Record, Stored
+from pleo_connector.sandbox.store import Store, owner
 from pleo_connector.sandbox.times import nanoseconds
 from pleo_connector.sandbox.walk import Page, Walk
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,27 @@ def sample_folder(places: tuple[Path, ...] = _PLACES) -> Path:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record and its JSON, made once; neither is ever changed."""
+
+    record: Record
+    body: bytes
+
+    @classmethod
+    def of(cls, record: Record) -> Stored:
+        """The record, copied, with its JSON."""
+        body = msgspec.json.encode(record)
+        return cls(msgspec.json.decode(body, type=Record), body)
+
+
 @cache
-def read_samples(folder: Path, stream: str) -> tuple[Record, ...]:
-    """The records of one stream in file order, or none when it has no file. Do not change them."""
+def read_samples(folder: Path, stream: str) -> tuple[Stored, ...]:
+    """The records of one stream in file order, or none when it has no file."""
     file = folder / f"{stream}.jsonl"
     if not file.is_file():
         return ()
     try:
-        return tuple(msgspec.json.decode(line, type=Record) for line in file.read_bytes().splitlines() if line)
+        return tuple(Stored(msgspec.json.decode(line, type=Record), line) for line in file.read_bytes().split(b"\n") if line)
     except msgspec.DecodeError as error:
         raise ConfigurationError(f"The sample file {file} is not JSON Lines: {error}.") from None

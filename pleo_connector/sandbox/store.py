@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
 from pleo_connector.catalogue import Catalogue
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.sandbox.generated import STREAM, GeneratedEntries
-from pleo_connector.sandbox.samples import Record
+from pleo_connector.sandbox.samples import Record, Stored
 
 COMPANIES = "companies"
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A record and its JSON, made once."""
-
-    record: Record
-    body: bytes
-
-    @classmethod
-    def of(cls, record: Record) -> Stored:
-        """The record, copied, with its JSON."""
-        body = msgspec.json.encode(record)
-        return cls(msgspec.json.decode(body, type=Record), body)
 
 
 class Store:
     """Records by stream and id. Not thread-safe: callers hold the sandbox's lock."""
 
-    def __init__(self, catalogue: Catalogue, samples: Mapping[str, Sequence[Record]], generated: GeneratedEntries | None) -> None:
+    def __init__(self, catalogue: Catalogue, samples: Mapping[str, Sequence[Stored]], generated: GeneratedEntries | None) -> None:
         self._catalogue = catalogue
         self._kept: dict[str, dict[str, Stored]] = {
-            stream.name: {record["id"]: Stored.of(record) for record in samples.get(stream.name, ())} for stream in catalogue
+            stream.name: {stored.record["id"]: stored for stored in samples.get(stream.name, ())} for stream in catalogue
         }
         self.generated = generated
         self.hidden: set[int] = set()

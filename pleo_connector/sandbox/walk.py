@@ -10,7 +10,7 @@ from typing import Protocol
 
 from pleo_connector.sandbox.ordering import Key, Order, Value
 from pleo_connector.sandbox.query import PageAsked
-from pleo_connector.sandbox.store import Stored
+from pleo_connector.sandbox.samples import Stored
 
 
 class Positions(Protocol):

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from pleo_connector.sandbox import API_KEY, RunningSandbox, SandboxConfig, running
-from tests.sandbox.signing_in import Clock
+from tests.sandbox.signing_in import Clock, client_of
 
 
 @pytest.fixture(scope="package")
@@ -18,7 +18,7 @@ def shared() -> Iterator[RunningSandbox]:
 
 @pytest.fixture(scope="package")
 def api(shared: RunningSandbox) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=shared.url, auth=(API_KEY, ""), trust_env=False) as client:
+    with client_of(shared, auth=(API_KEY, "")) as client:
         yield client
 
 
@@ -36,7 +36,7 @@ def sandbox(clock: Clock) -> Iterator[RunningSandbox]:
 
 @pytest.fixture
 def own_api(sandbox: RunningSandbox) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=sandbox.url, auth=(API_KEY, ""), trust_env=False) as client:
+    with client_of(sandbox, auth=(API_KEY, "")) as client:
         yield client
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pleo_connector.errors import ConfigurationError, PleoError
 from pleo_connector.sandbox import CLIENT_ID, CLIENT_SECRET, PUBLIC_CLIENT_ID, RunningSandbox, SandboxConfig, consent, running
-from tests.sandbox.signing_in import BASIC, REDIRECT, SCOPES, Clock, Login, bearer, refreshed, signed_in, token
+from tests.sandbox.signing_in import BASIC, REDIRECT, SCOPES, Clock, Login, bearer, get, post, refreshed, signed_in, token
 
 
 def alive(sandbox: RunningSandbox, access_token: str) -> bool:
@@ -27,7 +27,7 @@ def test_a_login_gives_a_pair_that_opens_the_api(sandbox: RunningSandbox) -> Non
 
 
 def test_the_consent_page_names_client_company_and_scopes_in_words(sandbox: RunningSandbox) -> None:
-    page = httpx.get(Login(sandbox).authorize_url, trust_env=False)
+    page = get(Login(sandbox).authorize_url)
     assert page.status_code == 200
     assert "asks to read your Pleo data" in page.text
     assert "Nordlys Design ApS" in page.text
@@ -82,7 +82,7 @@ def test_a_missing_state_is_refused(sandbox: RunningSandbox) -> None:
 )
 def test_an_untrusted_address_is_never_redirected_to(sandbox: RunningSandbox, changes: dict[str, str | None]) -> None:
     url = Login(sandbox, changes).authorize_url
-    assert httpx.get(url, trust_env=False).status_code == 400
+    assert get(url).status_code == 400
     with pytest.raises(PleoError, match="400"):
         consent(url)
 
@@ -93,11 +93,11 @@ def test_consent_is_given_only_to_a_sandbox() -> None:
 
 
 def test_a_consent_page_can_be_answered_once(sandbox: RunningSandbox) -> None:
-    page = httpx.get(Login(sandbox).authorize_url, trust_env=False).text
+    page = get(Login(sandbox).authorize_url).text
     ticket = page.split('name="ticket" value="')[1].split('"')[0]
     form = {"ticket": ticket, "decision": "allow"}
-    assert httpx.post(f"{sandbox.url}/oauth/authorize", data=form, trust_env=False).status_code == 302
-    assert httpx.post(f"{sandbox.url}/oauth/authorize", data=form, trust_env=False).status_code == 400
+    assert post(f"{sandbox.url}/oauth/authorize", data=form).status_code == 302
+    assert post(f"{sandbox.url}/oauth/authorize", data=form).status_code == 400
 
 
 def test_a_second_use_of_a_code_voids_what_the_first_got(sandbox: RunningSandbox) -> None:
@@ -161,7 +161,9 @@ def test_the_client_may_authenticate_by_basic_by_post_or_be_public(sandbox: Runn
         (BASIC, {"client_id": PUBLIC_CLIENT_ID}, 400),
     ],
 )
-def test_wrong_client_authentication_is_refused(sandbox: RunningSandbox, auth: tuple[str, str] | None, form: dict[str, str], status: int) -> None:
+def test_wrong_client_authentication_is_refused(
+    sandbox: RunningSandbox, auth: tuple[str, str] | None, form: dict[str, str], status: int
+) -> None:
     answer = token(sandbox, {**Login(sandbox).code_form(), **form}, auth)
     assert answer.status_code == status
     assert answer.json()["error"] == ("invalid_client" if status == 401 else "invalid_request")
@@ -181,8 +183,8 @@ def test_basic_takes_the_secret_raw_and_form_encoded(clock: Clock) -> None:
 
 def test_token_requests_must_be_forms_without_repeats(sandbox: RunningSandbox) -> None:
     url = f"{sandbox.url}/oauth/token"
-    assert httpx.post(url, json={"grant_type": "refresh_token"}, auth=BASIC, trust_env=False).json()["error"] == "invalid_request"
-    twice = httpx.post(url, data={"grant_type": ["refresh_token", "refresh_token"]}, auth=BASIC, trust_env=False)
+    assert post(url, json={"grant_type": "refresh_token"}, auth=BASIC).json()["error"] == "invalid_request"
+    twice = post(url, data={"grant_type": ["refresh_token", "refresh_token"]}, auth=BASIC)
     assert twice.json()["error"] == "invalid_request"
 
 
@@ -263,7 +265,7 @@ def test_grants_can_be_revoked_and_access_tokens_expired_from_outside(sandbox: R
 
 
 def introspected(sandbox: RunningSandbox, shown: str, auth: tuple[str, str] = BASIC) -> httpx.Response:
-    return httpx.post(f"{sandbox.url}/oauth/token/introspect", data={"token": shown}, auth=auth, trust_env=False)
+    return post(f"{sandbox.url}/oauth/token/introspect", data={"token": shown}, auth=auth)
 
 
 def test_introspection_tells_the_own_client_and_nobody_else(sandbox: RunningSandbox) -> None:
@@ -277,7 +279,7 @@ def test_introspection_tells_the_own_client_and_nobody_else(sandbox: RunningSand
     assert introspected(sandbox, "unknown").json() == {"active": False}
     assert introspected(sandbox, first["access_token"], (CLIENT_ID, "wrong")).status_code == 401
     foreign = {"token": first["access_token"], "client_id": PUBLIC_CLIENT_ID}
-    assert httpx.post(f"{sandbox.url}/oauth/token/introspect", data=foreign, trust_env=False).json() == {"active": False}
+    assert post(f"{sandbox.url}/oauth/token/introspect", data=foreign).json() == {"active": False}
 
 
 def test_introspecting_an_old_refresh_token_is_no_reuse(sandbox: RunningSandbox) -> None:
@@ -302,10 +304,10 @@ def test_the_api_introspects_tokens_and_keys(sandbox: RunningSandbox, own_api: h
 
 def test_api_keys_are_user_names_with_an_empty_password(sandbox: RunningSandbox) -> None:
     for auth, status in ((("sandbox-api-key", ""), 200), (("sandbox-api-key", "x"), 401), (("", "sandbox-api-key"), 401)):
-        assert httpx.get(f"{sandbox.url}/v1/companies", auth=auth, trust_env=False).status_code == status
+        assert get(f"{sandbox.url}/v1/companies", auth=auth).status_code == status
     raw = {"Authorization": "Basic sandbox-api-key"}
-    assert httpx.get(f"{sandbox.url}/v1/companies", headers=raw, trust_env=False).status_code == 401
-    assert httpx.get(f"{sandbox.url}/v1/companies", trust_env=False).status_code == 401
+    assert get(f"{sandbox.url}/v1/companies", headers=raw).status_code == 401
+    assert get(f"{sandbox.url}/v1/companies").status_code == 401
 
 
 def test_a_route_needs_its_scope_in_one_of_its_spellings(sandbox: RunningSandbox) -> None:
@@ -318,7 +320,10 @@ def test_a_route_needs_its_scope_in_one_of_its_spellings(sandbox: RunningSandbox
 
 def test_a_grant_may_cover_one_company(clock: Clock, companies: dict[str, str]) -> None:
     danish, german = companies["DK"], companies["DE"]
-    with running(SandboxConfig(port=0, company=danish), clock=clock) as sandbox, bearer(sandbox, signed_in(sandbox)["access_token"]) as client:
+    with (
+        running(SandboxConfig(port=0, company=danish), clock=clock) as sandbox,
+        bearer(sandbox, signed_in(sandbox)["access_token"]) as client,
+    ):
         assert client.get("/v1/introspect").json()["data"]["subjectURN"] == f"urn:pleo:company:{danish}"
         assert [record["id"] for record in client.get("/v1/companies").json()["data"]] == [danish]
         assert client.get(f"/v1/companies/{danish}").json()["data"]["name"] == "Nordlys Design ApS"
