@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
+from functools import cache
 
 import duckdb
 import numpy as np
@@ -12,10 +14,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pleo_connector.catalogue import Storage, Stream, Table
+from pleo_connector.catalogue import LogicalType, Storage, Stream, Table
 from pleo_connector.catalogue.types import MONEY_SCALE, RATE_SCALE
 from pleo_connector.frames import expressions as sql
 from pleo_connector.frames.batch import Served
+from pleo_connector.frames.currencies import exponents
 from pleo_connector.frames.quarantine import SetAside
 from pleo_connector.frames.reading import ReadLevel, arrow_of
 
@@ -52,8 +55,18 @@ def _to_pandas(table: pa.Table) -> pd.DataFrame:
 class Assembly:
     """Which records survive, and the columns that their rows and their children's rows share."""
 
-    def __init__(self, stream: Stream, pages: Sequence[Served], now: datetime, top: pa.Table, hashes: pa.Table, aside: SetAside) -> None:
-        self._stream = stream
+    def __init__(
+        self,
+        stream: Stream,
+        pages: Sequence[Served],
+        now: datetime,
+        con: duckdb.DuckDBPyConnection,
+        read: ReadLevel,
+        hashes: pa.Table,
+        aside: SetAside,
+    ) -> None:
+        self._stream, self._con, self._read = stream, con, read
+        top = _rows(con, read)
         records = top["i"].to_numpy()
         good = ~np.isin(records, np.fromiter(aside.reasons, np.int64, len(aside.reasons)))
         winners = _last_of_each_key(top[stream.key], good)
@@ -76,23 +89,21 @@ class Assembly:
             "_sweep_id": pa.array([p.sweep_id for p in pages], pa.string()).take(page),
         }
 
-    def frames(self, con: duckdb.DuckDBPyConnection, top: ReadLevel) -> dict[str, pd.DataFrame]:
+    def frames(self) -> dict[str, pd.DataFrame]:
         """One frame per table of the stream, those without rows included."""
         frames = empty_frames(self._stream)
-        for read in top.walk():
+        for read in self._read.walk():
             table = read.level.table
-            frames[table.name] = self._parents(table) if read is top else self._children(con, read)
+            frames[table.name] = self._parents(table) if read is self._read else self._children(read)
         return frames
 
     def _parents(self, table: Table) -> pd.DataFrame:
         names = set(self._top.column_names)
-        columns = {name: self._top[name] if name in names else self._shared[name] for name in table.column_names}
-        return _conformed(columns, table)
+        return _conformed({name: self._top[name] if name in names else self._shared[name] for name in table.column_names}, table)
 
-    def _children(self, con: duckdb.DuckDBPyConnection, read: ReadLevel) -> pd.DataFrame:
+    def _children(self, read: ReadLevel) -> pd.DataFrame:
         level = read.level
-        wanted = ", ".join([*level.place, *(sql.quoted(name) for name in level.typed), "_extra"])
-        rows = arrow_of(con, f"SELECT {wanted} FROM {read.relation}")
+        rows = _rows(self._con, read)
         parent = self._row_of[rows["i"].to_numpy()]
         if (parent < 0).any():
             rows, parent = rows.filter(pa.array(parent >= 0)), parent[parent >= 0]
@@ -107,6 +118,34 @@ class Assembly:
             else:
                 columns[name] = self._shared[name].take(take)
         return _conformed(columns, level.table)
+
+
+def _rows(con: duckdb.DuckDBPyConnection, read: ReadLevel) -> pa.Table:
+    """A level's typed rows, amounts of money included."""
+    level = read.level
+    page = ("page",) if level.depth == 0 else ()
+    wanted = ", ".join([*level.place, *page, *(sql.quoted(name) for name in level.typed), "_extra"])
+    rows = arrow_of(con, f"SELECT {wanted} FROM {read.relation}")
+    for column in level.columns:
+        if column.type is LogicalType.MONEY:
+            rows = rows.append_column(column.name, amounts(rows[f"{column.name}_minors"], rows[f"{column.name}_currency"]))
+    return rows
+
+
+@cache
+def _units() -> tuple[pa.Array, pa.Array]:
+    """Currency codes, and what one smallest unit of each is worth."""
+    known = exponents()
+    units = [Decimal(1).scaleb(-exponent) for exponent in known.values()]
+    return pa.array(list(known), pa.string()), pa.array(units, pa.decimal128(5, MONEY_SCALE))
+
+
+def amounts(minors: pa.ChunkedArray, currency: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Exact amounts; NULL where the currency is unknown to ISO 4217 or has no smallest unit."""
+    codes, units = _units()
+    unit = units.take(pc.index_in(currency, codes).combine_chunks())
+    exact = pc.multiply(minors.combine_chunks().cast(pa.decimal128(19, 0)), unit)
+    return pa.chunked_array([exact.cast(pa.decimal128(38, MONEY_SCALE))])
 
 
 def _last_of_each_key(keys: pa.ChunkedArray, good: npt.NDArray[np.bool_]) -> Indices:

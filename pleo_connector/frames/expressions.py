@@ -6,10 +6,7 @@ gives NULL for a value that is absent, null, or impossible; the caller tells the
 
 from __future__ import annotations
 
-from functools import cache
-
-from pleo_connector.catalogue.types import MONEY_SCALE, NIL_UUID, RATE_SCALE, UNDEFINED, LogicalType
-from pleo_connector.frames.currencies import exponents
+from pleo_connector.catalogue.types import NIL_UUID, RATE_SCALE, UNDEFINED, LogicalType
 
 _ISO = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d+)?)?([Zz]|[+-]\d\d(:?[0-5]\d)?)?"
 _ISO_DATE = r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d([.,]\d+)?)?([Zz]|[+-]\d\d(:?[0-5]\d)?)?)?"
@@ -66,14 +63,17 @@ def rate(raw: str) -> str:
 
 
 def timestamp(raw: str) -> str:
-    """UTC, microseconds; further digits are cut off, not rounded. No offset means UTC."""
-    value = inner(raw)
+    """The usual form, `YYYY-MM-DDTHH:MM:SS[.digits]Z`; digits after the sixth are cut off, not rounded."""
     usual = f"{raw}[12] = 'T' AND ends_with({raw}, 'Z\"') AND length({raw}) >= 22 AND NOT contains({raw}, ' ')"
-    return f"CASE WHEN {usual} THEN TRY_CAST({value} AS TIMESTAMP) ELSE {_any_timestamp(value)} END"
+    return f"CASE WHEN {usual} THEN TRY_CAST({inner(raw)} AS TIMESTAMP) END"
 
 
-def _any_timestamp(value: str) -> str:
-    # DuckDB's own cast ignores offsets, and its 1.4 wants seconds, so the pieces are put together here.
+def any_timestamp(raw: str) -> str:
+    """Every ISO 8601 date-time, to UTC; without an offset it is UTC already.
+
+    DuckDB's own cast ignores offsets, and its 1.4 wants seconds, so the pieces are put together here.
+    """
+    value = inner(raw)
     day, clock = f"substr({value}, 1, 10)", f"substr({value}, 12, 5)"
     seconds = f"coalesce(nullif(regexp_extract({value}, '^.{{16}}(:\\d\\d([.,]\\d+)?)', 1), ''), ':00')"
     offset = f"regexp_extract({value}, '^.{{16,}}([+-])(\\d\\d):?(\\d\\d)?$', ['sign', 'hours', 'minutes'])"
@@ -87,25 +87,6 @@ def date(raw: str) -> str:
     """The day as served, of a date or a date-time."""
     value = inner(raw)
     return f"CASE WHEN regexp_full_match({value}, {literal(_ISO_DATE)}) THEN TRY_CAST(substr({value}, 1, 10) AS DATE) END"
-
-
-@cache
-def _factors() -> str:
-    """CASE arms from currency code to the value of one smallest unit."""
-    by_exponent: dict[int, list[str]] = {}
-    for code, exponent in sorted(exponents().items()):
-        by_exponent.setdefault(exponent, []).append(code)
-    arms = []
-    for exponent, codes in sorted(by_exponent.items()):
-        one = "1." + "0" * MONEY_SCALE if exponent == 0 else "0." + "0" * (exponent - 1) + "1" + "0" * (MONEY_SCALE - exponent)
-        arms.append(f"WHEN {{code}} IN ({', '.join(map(literal, codes))}) THEN {one}::DECIMAL(5, {MONEY_SCALE})")
-    return " ".join(arms)
-
-
-def money(currency: str, minors: str) -> str:
-    """The exact amount, from typed currency and minors; NULL for a currency that ISO 4217 does not know."""
-    factor = f"CASE {_factors().format(code=currency)} END"
-    return f"({minors}::DECIMAL(19, 0) * ({factor}))::DECIMAL(38, {MONEY_SCALE})"
 
 
 def known(raw: str) -> str:

@@ -11,6 +11,7 @@ import duckdb
 
 from pleo_connector.catalogue import Column, LogicalType, Stream
 from pleo_connector.frames import expressions as sql
+from pleo_connector.frames.currencies import exponents
 from pleo_connector.frames.drift import EXAMPLES, Drift, Finding
 from pleo_connector.frames.plan import MASK_BITS, Level
 from pleo_connector.frames.quarantine import SetAside
@@ -41,6 +42,9 @@ def find_drift(con: duckdb.DuckDBPyConnection, top: ReadLevel, aside: SetAside, 
             if count:
                 found = _details(con, read, top, key, path, test, value)
                 kinds[kind].update(found)
+    for read in top.walk():
+        for path, code, test in _odd_currencies(con, read):
+            kinds["unknown_currencies"].update(_details(con, read, top, key, path, test, code))
     for said, records in _by_path(aside).items():
         kinds["impossible_values"][said] = Finding(len(records), _keys(con, top, key, sorted(records)[:EXAMPLES]))
     return Drift(**kinds)
@@ -58,11 +62,20 @@ def _probes(read: ReadLevel) -> Iterator[Probe]:
         if column.values:
             known = ", ".join(map(sql.literal, column.values))
             yield "unseen_values", path, f"bad IS NULL AND {sql.quoted(name)} NOT IN ({known})", sql.quoted(name)
-        if column.type is LogicalType.MONEY:
-            amount, code = sql.quoted(column.name), f"coalesce({sql.quoted(column.name + '_currency')}, 'none')"
-            yield "unknown_currencies", path, f"bad IS NULL AND {sql.quoted(name)} IS NOT NULL AND {amount} IS NULL", code
     for number, (path, _) in enumerate(level.changes):
         yield "type_changes", path, f"(changed_{number // MASK_BITS} >> {number % MASK_BITS}) & 1 = 1", None
+
+
+def _odd_currencies(con: duckdb.DuckDBPyConnection, read: ReadLevel) -> Iterator[tuple[str, str, str]]:
+    """(path, SQL of the code, SQL test) of money whose currency has no known smallest unit, `none` standing for no code."""
+    for column in read.level.columns:
+        if column.type is LogicalType.MONEY:
+            code = f"coalesce({sql.quoted(column.name + '_currency')}, 'none')"
+            live = f"bad IS NULL AND {sql.quoted(column.name + '_minors')} IS NOT NULL"
+            met = con.execute(f"SELECT DISTINCT {code} FROM {read.relation} WHERE {live}").fetchall()
+            odd = sorted(str(found) for (found,) in met if found not in exponents())
+            if odd:
+                yield _path(read.level, column), code, f"{live} AND {code} IN ({', '.join(map(sql.literal, odd))})"
 
 
 def _path(level: Level, column: Column) -> str:

@@ -19,8 +19,11 @@ def row_hashes(con: duckdb.DuckDBPyConnection, top: ReadLevel, fingerprint: str)
 
 
 def _text(read: ReadLevel) -> str:
-    """SQL for what is hashed of one row; a child list adds the fixed-length hash of its elements' hashes."""
-    lists = "".join(f" || chr(29) || coalesce(a{n}.hash, '')" for n in range(len(read.children)))
+    """SQL for what is hashed of one row; a child list adds the combined hash of its elements.
+
+    Each element is hashed with its position, so combining by XOR keeps their order without sorting.
+    """
+    lists = "".join(f" || chr(29) || coalesce(a{n}.hash::VARCHAR, '')" for n in range(len(read.children)))
     return f"t.fixed || chr(29) || coalesce(canon.sorted, t.loose){lists}"
 
 
@@ -33,7 +36,7 @@ def _joined(con: duckdb.DuckDBPyConnection, read: ReadLevel) -> str:
     for number, (_, child) in enumerate(read.children):
         group = ", ".join(f"t.{key}" for key in keys)
         last = child.level.positions[-1]
-        elements = f"SELECT {group}, md5(string_agg(md5({_text(child)}), '' ORDER BY t.{last})) AS hash FROM {_joined(con, child)} GROUP BY {group}"
+        elements = f"SELECT {group}, bit_xor(md5_number_lower(t.{last} || chr(31) || {_text(child)})) AS hash FROM {_joined(con, child)} GROUP BY {group}"
         clauses.append(f"LEFT JOIN ({elements}) a{number} ON {' AND '.join(f't.{key} = a{number}.{key}' for key in keys)}")
     return " ".join(clauses)
 

@@ -17,14 +17,14 @@ import pyarrow as pa
 
 from pleo_connector.catalogue import Stream
 from pleo_connector.errors import DriftError
-from pleo_connector.frames.assembly import Assembly, empty_frames
+from pleo_connector.frames.assembly import Assembly, Indices, empty_frames
 from pleo_connector.frames.batch import Batch, Served
 from pleo_connector.frames.drift import Drift, DriftPolicy
 from pleo_connector.frames.findings import find_drift
 from pleo_connector.frames.hashing import row_hashes
-from pleo_connector.frames.plan import compile_plan
+from pleo_connector.frames.plan import Plan, compile_plan
 from pleo_connector.frames.quarantine import SetAside, broken_rows, quarantine_frame
-from pleo_connector.frames.reading import arrow_of, open_reader, read_level
+from pleo_connector.frames.reading import ReadLevel, open_reader, read_level
 from pleo_connector.frames.texts import record_texts
 
 
@@ -44,11 +44,11 @@ def normalise(stream: Stream, pages: Sequence[Served], *, now: datetime, policy:
     texts, aside = record_texts(records)
     strict = policy is DriftPolicy.QUARANTINE
     with open_reader() as con:
-        aside = aside | _not_json(con, texts, aside)
-        readable = np.setdiff1d(np.arange(len(records), dtype=np.int64), np.fromiter(aside.reasons, np.int64, len(aside.reasons)))
-        source = pa.table({"i": readable, "page": of_page[readable], "rec": texts.take(pa.array(readable)) if aside else texts})
-        con.register("served", source)
-        top = read_level(con, plan.top, "served", strict=strict)
+        try:
+            top = _read(con, plan, texts, of_page, aside, strict=strict)
+        except duckdb.Error:
+            aside = aside | _not_json(con, texts)
+            top = _read(con, plan, texts, of_page, aside, strict=strict)
         aside = aside | broken_rows(con, top)
         drift = find_drift(con, top, aside, stream)
         if policy is DriftPolicy.FREEZE and drift.breaks_declaration:
@@ -57,17 +57,27 @@ def normalise(stream: Stream, pages: Sequence[Served], *, now: datetime, policy:
                 " update the connector, or set the stream's drift policy to evolve."
             )
         hashes = row_hashes(con, top, plan.fingerprint)
-        assembly = Assembly(stream, pages, now, arrow_of(con, f"SELECT * FROM {top.relation}"), hashes, aside)
-        frames = assembly.frames(con, top)
+        assembly = Assembly(stream, pages, now, con, top, hashes, aside)
+        frames = assembly.frames()
     quarantined = quarantine_frame(stream, aside, records, pages, of_page, now)
     return Batch(stream, frames, quarantined, len(records), assembly.duplicates, drift)
 
 
-def _not_json(con: duckdb.DuckDBPyConnection, texts: pa.Array, aside: SetAside) -> SetAside:
-    """Records that DuckDB cannot parse; one quick look tells whether there are any."""
+def _read(con: duckdb.DuckDBPyConnection, plan: Plan, texts: pa.Array, of_page: Indices, aside: SetAside, *, strict: bool) -> ReadLevel:
+    """Type all records that are not set aside; duckdb.Error when one of them is not JSON."""
+    numbers = np.arange(len(texts), dtype=np.int64)
+    if aside:
+        numbers = np.setdiff1d(numbers, np.fromiter(aside.reasons, np.int64, len(aside.reasons)))
+        texts, of_page = texts.take(pa.array(numbers)), of_page[numbers]
+    con.register("served", pa.table({"i": numbers, "page": of_page, "rec": texts}))
+    return read_level(con, plan.top, "served", strict=strict)
+
+
+def _not_json(con: duckdb.DuckDBPyConnection, texts: pa.Array) -> SetAside:
+    """Records that DuckDB cannot parse; looked for only when it has complained."""
     con.register("texts", pa.table({"i": np.arange(len(texts)), "rec": texts}))
     rows = con.execute("SELECT i FROM texts WHERE NOT json_valid(rec)").fetchall()
-    return SetAside({i: ("$", "not valid JSON") for (i,) in rows if i not in aside.reasons})
+    return SetAside({i: ("$", "not valid JSON") for (i,) in rows})
 
 
 __all__ = ["Served", "normalise"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -13,6 +13,8 @@ import pyarrow as pa
 
 from pleo_connector.frames import expressions as sql
 from pleo_connector.frames.plan import MASK_BITS, SEPARATOR, Level, containers
+
+EMPTY = "''"
 
 _lock = threading.Lock()
 _database: duckdb.DuckDBPyConnection | None = None
@@ -69,13 +71,18 @@ def read_level(con: duckdb.DuckDBPyConnection, level: Level, source: str, *, str
     Raises duckdb.Error when a record is not JSON. With `strict` a changed type is an impossible value.
     """
     read = ReadLevel(level, f"typed_{level.table.name}", _unknown_fields(con, level, source))
-    con.execute(f"CREATE TEMP TABLE {read.relation} AS {_select(level, read.unknown, source, strict=strict)}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {read.relation} AS {_select(level, read.unknown, source, strict=strict, typed=level.typed)}")
+    if level.careful and _number(con, f"SELECT count(bad) FROM {read.relation}"):
+        complete = {**level.typed, **level.careful}
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE {read.relation} AS {_select(level, read.unknown, source, strict=strict, typed=complete)}"
+        )
     handed = [*level.place, *([f"{sql.quoted(level.identity[0])} AS {sql.quoted(level.identity[1])}"] if level.identity else [])]
     keys = ", ".join(handed)
     for column, child in level.children:
         below = f"source_{child.table.name}"
         con.execute(
-            f"CREATE TEMP TABLE {below} AS SELECT {keys}, generate_subscripts({column}, 1) AS p{child.depth},"
+            f"CREATE OR REPLACE TEMP TABLE {below} AS SELECT {keys}, generate_subscripts({column}, 1) AS p{child.depth},"
             f" unnest({column})::VARCHAR AS rec FROM {read.relation} WHERE len({column}) > 0"
         )
         if _number(con, f"SELECT count(*) FROM {below}"):
@@ -102,7 +109,7 @@ def _unknown_fields(con: duckdb.DuckDBPyConnection, level: Level, source: str) -
     return found
 
 
-def _select(level: Level, unknown: Sequence[Unknown], source: str, *, strict: bool) -> str:
+def _select(level: Level, unknown: Sequence[Unknown], source: str, *, strict: bool, typed: Mapping[str, str]) -> str:
     """Three nested selects: parse, type, judge; each value is computed once."""
     keys = ", ".join((*level.place, *(("page",) if level.depth == 0 else ())))
     lists = [raw for raw, _ in level.children]
@@ -119,21 +126,21 @@ def _select(level: Level, unknown: Sequence[Unknown], source: str, *, strict: bo
             f"SELECT {keys}, types, {raws}{extra} FROM (SELECT {keys}, from_json(rec, {structure}) AS r,"
             f" json_type(rec, [{paths}]) AS types{fetched} FROM {source})"
         )
-    typed = ", ".join(f"{code} AS {sql.quoted(name)}" for name, code in level.typed.items())
+    values = ", ".join(f"{code} AS {sql.quoted(name)}" for name, code in typed.items())
     members = [f"{sql.literal(json.dumps(u.local, ensure_ascii=False) + ':')} || {u.column}" for u in unknown]
     loose = [*(f"coalesce({raw}, '')" for raw in level.free_form), *members]
     chosen = [
         keys,
-        *(sql.quoted(name) for name in level.typed),
+        *(sql.quoted(name) for name in typed),
         *lists,
         *(u.column for u in unknown),
         f"{_bad(level, strict=strict)} AS bad",
         *(f"{mask} AS changed_{n}" for n, mask in enumerate(_masks(level))),
-        _joined([f"coalesce({raw}, '')" for raw in fixed]) + " AS fixed",
+        f"md5({_joined([f'coalesce({raw}, {EMPTY})' for raw in fixed])}) AS fixed",
         _joined(loose) + " AS loose",
         f"{_extra(members)} AS _extra",
     ]
-    return f"SELECT {', '.join(chosen)} FROM (SELECT *, {typed} FROM ({parsed}))"
+    return f"SELECT {', '.join(chosen)} FROM (SELECT *, {values} FROM ({parsed}))"
 
 
 def _joined(values: Sequence[str]) -> str:
