@@ -22,7 +22,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type
 
 from pleo_connector.api.budget import Budget
 from pleo_connector.api.pages import PageRequest
-from pleo_connector.api.patience import UNREACHABLE, Patience, TransientError
+from pleo_connector.api.patience import OUTAGE, UNREACHABLE, Patience, TransientError
 from pleo_connector.errors import (
     ApiError,
     BadAnswer,
@@ -57,11 +57,13 @@ class PleoClient:
         budget: Budget,
         *,
         connections: int = 8,
+        patience: float = OUTAGE,
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._budget = budget
+        self._patience = patience
         self._clock = clock
         self._sleep = sleep
         self._api_url = api_url
@@ -84,7 +86,7 @@ class PleoClient:
 
     async def fetch(self, request: PageRequest, parse: Callable[[bytes], T], traffic: Traffic) -> T:
         """The parsed body of a 200 answer; `parse` raises BadAnswer for a body worth another try."""
-        patience = Patience(self._clock)
+        patience = Patience(self._clock, self._patience)
         retrying = AsyncRetrying(
             sleep=self._sleep, wait=patience.wait, stop=patience.stop, retry=retry_if_exception_type(TransientError), reraise=True
         )

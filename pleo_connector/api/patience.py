@@ -35,8 +35,10 @@ class TransientError(Exception):
 class Patience:
     """Stop and wait rules of one request, in the form tenacity takes."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], longest: float = OUTAGE) -> None:
+        """`longest` caps the seconds for which any failure is tried again."""
         self._clock = clock
+        self._longest = longest
         self._began = clock()
         self._bad_answers = 0
 
@@ -49,7 +51,7 @@ class Patience:
                 return True
         if cause.retry_after is not None and cause.retry_after > LONGEST_PAUSE:
             return True
-        return self._clock() - self._began >= cause.patience
+        return self._clock() - self._began >= min(cause.patience, self._longest)
 
     def wait(self, state: RetryCallState) -> float:
         """Seconds; none where the budget is paused already, for everybody."""

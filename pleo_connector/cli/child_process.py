@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_POLITE_SECONDS = 8.0
+_POLITE_SECONDS = 5.0
 """How long each signal has before the next, harder one."""
 
 
 @contextmanager
 def started(command: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run the command in its own process group, output to `log`; at the block's end the whole group is gone."""
-    with log.open("wb") as sink:
+    with log.open("wb") as sink, _hearing_ctrl_c():
         # Its own session: Ctrl-C reaches only us, and one signal to the group reaches all that it started.
         process = subprocess.Popen(  # noqa: S603 - our own command, no shell
             list(command), env=dict(environment), cwd=folder, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
@@ -26,6 +26,16 @@ def started(command: Sequence[str], *, environment: Mapping[str, str], folder: P
         yield process
     finally:
         end_group(process)
+
+
+@contextmanager
+def _hearing_ctrl_c() -> Iterator[None]:
+    """A shell starts what runs in the background with SIGINT ignored, and children inherit that: not those started in here."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:

@@ -29,6 +29,14 @@ from pleo_connector.orchestration import build_pleo_definitions
 defs = build_pleo_definitions()
 '''
 
+WORKSPACE = """\
+# Written by `pleo-connector demo`.
+load_from:
+  - python_file:
+      relative_path: definitions.py
+      location_name: pleo
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class DemoPlace:
@@ -47,9 +55,9 @@ class DemoPlace:
         return self.root / "dagster"
 
     @property
-    def definitions(self) -> Path:
-        """The file that Dagster's UI loads."""
-        return self.root / "definitions.py"
+    def workspace(self) -> Path:
+        """The file that tells Dagster's UI what to load."""
+        return self.root / "workspace.yaml"
 
     @property
     def note(self) -> Path:
@@ -62,7 +70,8 @@ class DemoPlace:
             self.dagster_home.mkdir(parents=True, exist_ok=True)
             _write(self.root / ".gitignore", "*\n")
             _write(self.dagster_home / "dagster.yaml", DAGSTER_YAML)
-            _write(self.definitions, DEFINITIONS)
+            _write(self.root / "definitions.py", DEFINITIONS)
+            _write(self.workspace, WORKSPACE)
         except OSError as error:
             raise ConfigurationError(
                 f"The demo cannot write its folder {self.root} ({error.strerror}); run it in a folder of your own, such as an empty new one."

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -27,11 +27,19 @@ FINE, FAILED, USAGE = 0, 1, 2
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
 
 
-def run(argv: Sequence[str]) -> int:
-    """Run one command line and return its exit code; prints, never raises."""
-    debug = "--debug" in argv or os.environ.get("PLEO_DEBUG", "").strip().lower() not in ("", "0", "false", "no")
+def run(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
+    """Run one command line and return its exit code; prints, never raises.
+
+    `environ` holds the settings; None means this process's environment and `.env`.
+    """
+    debug = "--debug" in argv or (os.environ if environ is None else environ).get("PLEO_DEBUG", "").strip().lower() not in (
+        "",
+        "0",
+        "false",
+        "no",
+    )
     arguments = [argument for argument in argv if argument != "--debug"]
-    output = Output(json="--json" in arguments)
+    output = Output(json="--json" in arguments, environ=environ)
     if debug:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
     with _sigterm_as_ctrl_c():

@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import typer
 
@@ -27,9 +28,10 @@ def settings_in_use(output: Output, *, warn: bool = True) -> Settings:
     """The settings of this run; from here on, none of their secrets can be printed."""
     from pleo_connector.auth import REDACTOR, Secret  # noqa: PLC0415 - not needed for --help
 
-    for warning in unknown_variables() if warn else ():
+    env_file = Path(".env") if output.environ is None else None
+    for warning in unknown_variables(output.environ, env_file) if warn else ():
         output.warn(warning)
-    settings = load()
+    settings = load(output.environ, env_file)
     secret = settings.client_secret.get_secret_value()
     REDACTOR.register_basic(settings.client_id, Secret(secret))
     REDACTOR.register_basic(settings.api_key.get_secret_value(), Secret(""))

@@ -30,6 +30,8 @@ class Output:
     """The two streams of one run of the command."""
 
     json: bool = False
+    environ: Mapping[str, str] | None = None
+    """Where settings are read from; None means this process's environment and `.env`."""
     scrub: Callable[[str], str] = str
     """Replaces secrets in any text; `settings_in_use` sets it as soon as there are secrets to know."""
     document: dict[str, Any] | None = field(default=None, repr=False)

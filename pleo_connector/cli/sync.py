@@ -44,6 +44,8 @@ def sync(
     end: Annotated[str | None, typer.Option("--to", metavar="DATE", help="First moment that is not read any more.")] = None,
     company: Annotated[list[str] | None, typer.Option(metavar="ID", help="Only this company, by key or name; may be repeated.")] = None,
     allow_mass_delete: Annotated[bool, typer.Option("--allow-mass-delete", help="Mark rows deleted even if very many are gone.")] = False,
+    patience: Annotated[float, typer.Option(min=0.0, metavar="SECONDS", help="How long a request that fails is tried again.")] = 120.0,
+    wait: Annotated[float, typer.Option(min=0.0, metavar="SECONDS", help="How long to wait while another program has the file.")] = 60.0,
     json: Annotated[bool, typer.Option("--json", help="The report as one JSON object on stdout.")] = False,
 ) -> None:
     """Read what is due from Pleo and load it into the warehouse.
@@ -60,11 +62,9 @@ def sync(
     from pleo_connector.sync import Connection, Mode, SyncPlan, run  # noqa: PLC0415
     from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
 
-    warehouse = open_warehouse(settings.warehouse, settings.schema_name)
+    warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait)
     plan = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), allow_mass_delete)
-    connection = Connection(
-        settings.api_url, build_auth(settings), requests_per_minute=settings.requests_per_minute, concurrency=settings.concurrency
-    )
+    connection = Connection(settings.api_url, build_auth(settings), settings.requests_per_minute, settings.concurrency, patience=patience)
     with showing(output) as progress:
         report = run(plan, connection, warehouse, on_load=progress.loaded, on_finish=progress.finished)
     output.answer(report.as_dict() | {"warehouse": warehouse.location})

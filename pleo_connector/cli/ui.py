@@ -36,7 +36,7 @@ def ui(ctx: typer.Context, port: Annotated[int, typer.Option(min=1, max=65535, h
         raise ConfigurationError(f"Port {port} of 127.0.0.1 is taken; stop what uses it, or choose another with --port.")
     here.prepare()
     log = here.root / "ui.log"
-    command = [sys.executable, "-m", "dagster", "dev", "-f", str(here.definitions), "-h", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-m", "dagster", "dev", "-w", str(here.workspace), "-h", "127.0.0.1", "-p", str(port)]
     with local_pleo(here, here.remembered_rows()) as pleo:
         output.note(f"The sandbox is at {pleo.sandbox.url}. Starting Dagster, which takes half a minute ...")
         with started(command, environment=os.environ, folder=here.root, log=log) as server:

@@ -17,6 +17,7 @@ import httpx
 import msgspec
 
 from pleo_connector.api import Budget, Interval, PageRequest, PleoClient, Traffic, page_request
+from pleo_connector.api.patience import OUTAGE
 from pleo_connector.catalogue import CATALOGUE, Catalogue, CompanyIn, Stream
 from pleo_connector.errors import (
     CredentialError,
@@ -72,6 +73,8 @@ class Connection:
     auth: httpx.Auth
     requests_per_minute: int = 500
     concurrency: int = 8
+    patience: float = OUTAGE
+    """Seconds for which a failing request is tried again."""
 
 
 Listener = Callable[[StreamReport], None]
@@ -129,7 +132,11 @@ class _Run:
         budget = Budget(self._connection.requests_per_minute)
         try:
             async with PleoClient(
-                self._connection.api_url, self._connection.auth, budget, connections=self._connection.concurrency
+                self._connection.api_url,
+                self._connection.auth,
+                budget,
+                connections=self._connection.concurrency,
+                patience=self._connection.patience,
             ) as client:
                 self._client = client
                 companies = await self._companies()
