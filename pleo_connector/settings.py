@@ -207,7 +207,7 @@ def unknown_variables(environ: Mapping[str, str] | None = None, env_file: Path |
     warnings = []
     for name in sorted(set(_pleo_values(environ, env_file)) - {*VARIABLES, *SWITCHES}):
         # Without the shared prefix: it would make everything look near.
-        known = [variable.removeprefix(PREFIX) for variable in VARIABLES]
+        known = [variable.removeprefix(PREFIX) for variable in (*VARIABLES, *SWITCHES)]
         near = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
         hint = f"did you mean {PREFIX}{near[0]}?" if near else f"known names: {', '.join(VARIABLES)}."
         warnings.append(f"{name} is not a setting of pleo-connector and is ignored; {hint}")

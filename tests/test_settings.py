@@ -6,7 +6,17 @@ import pytest
 from pydantic import ValidationError
 
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.settings import DEFAULT_SCOPES, VARIABLES, ClientAuth, Environment, Settings, load, unknown_variables, variable_of
+from pleo_connector.settings import (
+    DEFAULT_SCOPES,
+    SWITCHES,
+    VARIABLES,
+    ClientAuth,
+    Environment,
+    Settings,
+    load,
+    unknown_variables,
+    variable_of,
+)
 
 LIVE = {"PLEO_ENVIRONMENT": "production", "PLEO_CLIENT_ID": "client-1", "PLEO_CLIENT_SECRET": "hush-secret"}
 
@@ -176,6 +186,7 @@ def test_a_missing_file_is_no_fault_and_an_unreadable_one_is(tmp_path: Path) -> 
         ("PLEO_CLIENTID", "did you mean PLEO_CLIENT_ID?"),
         ("PLEO_ENVIROMENT", "did you mean PLEO_ENVIRONMENT?"),
         ("PLEO_SCHEMA_NAME", "did you mean PLEO_SCHEMA?"),
+        ("PLEO_DEBUGG", "did you mean PLEO_DEBUG?"),
         ("PLEO_QQQ", "known names: PLEO_ENVIRONMENT, PLEO_API_URL"),
     ],
 )
@@ -190,7 +201,7 @@ def test_an_unknown_variable_is_warned_about_with_the_nearest_name(name: str, hi
 def test_known_variables_are_not_warned_about(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text("PLEO_SHEMA=x\n", encoding="utf-8")
-    assert unknown_variables(dict.fromkeys(VARIABLES, "x"), env_file=None) == []
+    assert unknown_variables(dict.fromkeys((*VARIABLES, *SWITCHES), "x"), env_file=None) == []
     assert len(unknown_variables({}, env_file=file)) == 1
 
 
