@@ -65,6 +65,10 @@ def _duckdb(url: str, schema: str, *, wait: float) -> Warehouse:
 
 
 def _motherduck(url: str, schema: str, *, wait: float) -> Warehouse:
+    if "?" in url:  # its token would end up in messages and logs
+        raise ConfigurationError(
+            "PLEO_WAREHOUSE takes no options after '?'; write md:name, and give the token in the variable motherduck_token."
+        )
     return DuckDBWarehouse(url, schema, wait=wait)
 
 

@@ -35,7 +35,7 @@ class DuckDBWarehouse:
         self._wait = wait
         self._pause = pause
         self._schema = schema
-        self.location = database.partition("?")[0] if self._remote else str(self._path)
+        self.location = database if self._remote else str(self._path)
 
     def __repr__(self) -> str:
         return f"DuckDBWarehouse({self.location!r}, {self._schema!r})"
@@ -93,7 +93,6 @@ class DuckDBWarehouse:
         connection = duckdb.connect(self._database)
         try:
             connection.execute("SET TimeZone = 'UTC'")
-            connection.execute("SET preserve_insertion_order = false")
             connection.execute("BEGIN TRANSACTION")
         except BaseException:
             connection.close()

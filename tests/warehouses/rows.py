@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pleo_connector.catalogue import SYSTEM_FIELDS, Field, Storage, Table
-from pleo_connector.warehouses import SEEN_KEYS
+from pleo_connector.warehouses import SEEN_KEYS, MergeCounts, Warehouse
 from pleo_connector.warehouses.staging import ARROW
 
 FIRST = datetime(2026, 1, 31, 23, 59, 59, 999_999, tzinfo=UTC)
@@ -75,6 +75,8 @@ CURSORS = Table(
     ("stream", "window"),
     "_state",
 )
+
+TABLES = [BILLS, LINES]
 
 COMPANY = "c0000000-0000-4000-8000-000000000001"
 OTHER_COMPANY = "c0000000-0000-4000-8000-000000000002"
@@ -144,3 +146,16 @@ def lines(*of: tuple[int, int], text: str = "line", **values: object) -> pd.Data
 def seen(sweep: str, *numbers: int, stream: str = "bills") -> pd.DataFrame:
     """A frame of seen keys."""
     return frame(SEEN, [{"sweep_id": sweep, "stream": stream, "key": key(number)} for number in numbers])
+
+
+def load(warehouse: Warehouse, *rows: dict[str, object], children: pd.DataFrame | None = None) -> MergeCounts:
+    """Merge bills and their lines in a transaction of their own."""
+    with warehouse.transaction() as work:
+        return work.merge(TABLES, {"bills": bills(*rows), "bill_lines": lines() if children is None else children})
+
+
+def stored(warehouse: Warehouse, table: Table = BILLS) -> list[dict[str, object]]:
+    """All rows of a table in the order of their keys."""
+    with warehouse.transaction() as work:
+        rows: list[dict[str, object]] = work.read(table).to_pylist()
+    return sorted(rows, key=lambda row: [str(row[name]) for name in table.key])

@@ -20,13 +20,11 @@ from tests.warehouses.conftest import ROOT
         ("duckdb:////var/data/pleo.duckdb", "/var/data/pleo.duckdb"),
         ("duckdb:///~/pleo.duckdb", str(Path("~/pleo.duckdb").expanduser())),
         ("md:pleo", "md:pleo"),
-        ("md:pleo?motherduck_token=hush", "md:pleo"),
     ],
 )
 def test_a_url_names_a_place(url: str, location: str) -> None:
     warehouse = open_warehouse(url, "pleo")
     assert (warehouse.kind, warehouse.location) == ("duckdb", location)
-    assert "hush" not in repr(warehouse)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +45,7 @@ def test_a_url_names_a_place(url: str, location: str) -> None:
         ("duckdb:///data/", "names no file"),
         ("duckdb:///:memory:", "cannot be a database in memory"),
         ("duckdb:///pleo.duckdb?threads=2", "takes no options"),
+        ("md:pleo?motherduck_token=hush", "give the token in the variable motherduck_token"),
         ("postgresql://u:hush@host/db", "asks for PostgreSQL, which this version cannot load into yet"),
         ("postgres://u:hush@host/db", "asks for PostgreSQL"),
         ("postgresql+psycopg://u:hush@host/db", "asks for PostgreSQL"),
