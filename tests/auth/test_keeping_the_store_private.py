@@ -95,7 +95,7 @@ def test_the_file_system_is_that_of_the_nearest_mount(tmp_path: Path) -> None:
     mounts = tmp_path / "mountinfo"
     mounts.write_text(
         "22 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n"
-        f"30 22 0:40 / {str(tmp_path)}/my\\040share rw - nfs4 server:/x rw\n"
+        f"30 22 0:40 / {tmp_path!s}/my\\040share rw - nfs4 server:/x rw\n"
         "31 22 0:41 / /elsewhere rw - tmpfs tmpfs rw\n"
     )
     (tmp_path / "my share").mkdir()

@@ -116,7 +116,7 @@ def test_a_body_that_cannot_be_sent_again_is_not(connected: Pleo) -> None:
 
     connected.sandbox.state.expire_access_tokens()
     with connected.client() as client:
-        assert client.post("/v2/accounting-entries:search", content=once()).status_code == 401
+        assert client.post("/v1/vendors:search", content=once()).status_code == 401
         assert connected.counted("token_requests") == 0
 
 

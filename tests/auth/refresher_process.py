@@ -1,0 +1,79 @@
+"""A process that uses credentials as a sync would; the tests start it, watch it, and kill it.
+
+Settings come from the environment. Verbs:
+  call THREADS SECONDS   threads that keep calling the API; prints {"calls", "failed", "errors"}
+  fork                   for each line on stdin, forks a child that refreshes back to back, and prints its pid
+  once                   one refresh; prints "done"
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+
+import httpx
+
+from pleo_connector.auth import build_auth, build_manager
+from pleo_connector.settings import load
+
+
+def call(threads: int, seconds: float) -> None:
+    settings = load(None, None)
+    auth = build_auth(settings)
+    end = time.monotonic() + seconds
+    calls, errors = [0] * threads, []
+
+    def go(number: int) -> None:
+        with httpx.Client(base_url=settings.api_url, auth=auth, trust_env=False) as client:
+            while time.monotonic() < end:
+                try:
+                    answer = client.get("/v1/introspect")
+                    if answer.status_code != httpx.codes.OK:
+                        errors.append(str(answer.status_code))
+                except Exception as error:
+                    errors.append(f"{type(error).__name__}: {error}")
+                calls[number] += 1
+                time.sleep(0.02)
+
+    workers = [threading.Thread(target=go, args=(number,)) for number in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    print(json.dumps({"calls": sum(calls), "failed": len(errors), "errors": sorted(set(errors))[:5]}))
+
+
+def fork() -> None:
+    print("ready", flush=True)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # killed children leave no zombies
+    for _ in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                manager = build_manager(load(None, None), settle=0.05)
+                while True:
+                    manager.refresh()
+            finally:
+                os._exit(1)
+        print(pid, flush=True)
+
+
+def once() -> None:
+    manager = build_manager(load(None, None), settle=0.05)
+    print("ready", flush=True)
+    manager.refresh()
+    print("done", flush=True)
+
+
+if __name__ == "__main__":
+    verb, *rest = sys.argv[1:]
+    if verb == "call":
+        call(int(rest[0]), float(rest[1]))
+    elif verb == "fork":
+        fork()
+    else:
+        once()

@@ -1,0 +1,262 @@
+"""Threads, event loops, processes, forks and kills; the sandbox's counters judge."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from pleo_connector import auth
+from pleo_connector.auth.connection import binding_of
+from pleo_connector.auth.keys import load_keys
+from pleo_connector.auth.stores import State, open_store
+from pleo_connector.errors import ReauthRequired
+from pleo_connector.sandbox import Fault
+from tests.auth.harness import Pleo, pleo
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(found: Pleo, *arguments: str) -> subprocess.Popen[str]:
+    environ = {**os.environ, **found.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.auth.refresher_process", *arguments]
+    return subprocess.Popen(
+        command, env=environ, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def stampede(tmp_path: Path, *, processes: int, threads: int, seconds: float, lifetime: float) -> None:
+    with pleo(tmp_path, access_token_lifetime=lifetime, requests_per_minute=0) as found:
+        found.connect()
+        found.sandbox.state.reset_counters()
+        began = time.monotonic()
+        running = [start(found, "call", str(threads), str(seconds)) for _ in range(processes)]
+        results = [process.communicate(timeout=seconds + 60) for process in running]
+        took = time.monotonic() - began
+        told = [json.loads(out) for out, err in results]
+        assert [err for _, err in results] == [""] * processes
+        assert sum(one["failed"] for one in told) == 0, [one["errors"] for one in told]
+        assert min(one["calls"] for one in told) > 0
+        counters = found.sandbox.counters()
+        assert counters["reuse"] == 0 and counters["revoked_grants"] == 0
+        assert seconds / lifetime - 2 <= counters["refreshes"] <= took / (lifetime / 2) + 1
+        assert counters["token_requests"] == counters["refreshes"], "no refresh was sent in vain"
+        assert found.record().generation == counters["refreshes"] + 1
+
+
+def test_eight_processes_share_one_grant(tmp_path: Path) -> None:
+    stampede(tmp_path, processes=8, threads=4, seconds=4, lifetime=2)
+
+
+@pytest.mark.slow
+def test_eight_processes_of_25_threads_for_a_minute(tmp_path: Path) -> None:
+    stampede(tmp_path, processes=8, threads=25, seconds=60, lifetime=4)
+
+
+def test_threads_of_one_process_refresh_once(connected: Pleo) -> None:
+    connected.sandbox.state.expire_access_tokens()
+    answers: list[int] = []
+    with connected.client() as client:
+        threads = [threading.Thread(target=lambda: answers.append(client.get("/v1/introspect").status_code)) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert Counter(answers) == {200: 16}
+    assert connected.counted("refreshes") == 1 and connected.counted("reuse") == 0
+
+
+def test_coroutines_of_several_loops_refresh_once(connected: Pleo) -> None:
+    auth_ = auth.build_auth(connected.settings)
+    answers: list[int] = []
+
+    async def many() -> None:
+        async with httpx.AsyncClient(base_url=connected.url, auth=auth_, trust_env=False) as client:
+            answers.extend(answer.status_code for answer in await asyncio.gather(*(client.get("/v1/introspect") for _ in range(16))))
+
+    for _ in range(2):
+        connected.sandbox.state.expire_access_tokens()
+        threads = [threading.Thread(target=lambda: asyncio.run(many())) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert Counter(answers) == {200: 64}
+    assert connected.counted("refreshes") == 2 and connected.counted("reuse") == 0
+
+
+def test_threads_that_waited_for_a_failed_refresh_do_not_all_try_it_again(connected: Pleo) -> None:
+    token = connected.manager().access_token()
+    connected.sandbox.state.set_faults(
+        Fault("status", path="/oauth/token", status=401, error="invalid_client"),
+    )
+    manager = connected.manager()
+    outcomes: list[str] = []
+    barrier = threading.Barrier(8)
+
+    def go() -> None:
+        barrier.wait()
+        try:
+            manager.access_token(rejected=token)
+        except Exception as error:
+            outcomes.append(type(error).__name__)
+
+    threads = [threading.Thread(target=go) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes == ["ClientRejected"] * 8
+    assert connected.sandbox.counters()["by_path"]["/oauth/token"] <= 3
+
+
+def test_a_fork_made_during_a_refresh_can_refresh_by_itself(connected: Pleo) -> None:
+    """The child inherits locks that are held by threads it does not have."""
+    code = (
+        "import os, threading, time\n"
+        "from pleo_connector.auth import build_manager\n"
+        "from pleo_connector.settings import load\n"
+        "manager = build_manager(load(None, None), settle=0.05)\n"
+        "token = manager.access_token()\n"
+        "thread = threading.Thread(target=manager.refresh); thread.start(); time.sleep(0.3)\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    os._exit(0 if manager.access_token(rejected=token) != token else 7)\n"
+        "thread.join()\n"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+    )
+    connected.sandbox.state.set_faults(Fault("delay_after", path="/oauth/token", times=1, seconds=1.0))
+    environ = {**os.environ, **connected.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], env=environ, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert connected.counted("refreshes") == 1 and connected.counted("reuse") == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT])
+def test_an_interrupt_during_the_post_does_not_lose_the_tokens(connected: Pleo, number: signal.Signals) -> None:
+    connected.sandbox.state.set_faults(Fault("delay_after", path="/oauth/token", times=1, seconds=1.0))
+    process = start(connected, "once")
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    wait_for(lambda: connected.counted("refreshes") == 1)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert "KeyboardInterrupt" in err
+    assert connected.record().generation == 2 and connected.record().state is State.ACTIVE
+    connected.manager().refresh()
+    assert connected.counted("reuse") == 0
+
+
+def wait_for(true: object, seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():  # type: ignore[operator]
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.005)
+
+
+# --- kills -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def forker(found: Pleo) -> Iterator[subprocess.Popen[str]]:
+    process = start(found, "fork")
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    try:
+        yield process
+    finally:
+        process.communicate(timeout=10)
+
+
+def child_of(process: subprocess.Popen[str]) -> int:
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return int(process.stdout.readline())
+
+
+def verdict(found: Pleo) -> str:
+    """What the connector says after a kill, checked against what the sandbox knows afterwards."""
+    was_open = found.record().state is State.REFRESHING
+    try:
+        found.manager(settle=0.2).refresh()
+    except ReauthRequired as error:
+        assert "rotation uncertain" in str(error), error
+        assert not stored_token_lives(found), f"a false alarm: {error}"
+        found.connect()
+        return "reported"
+    assert stored_token_lives(found)
+    return "recovered" if was_open else "idle"
+
+
+def stored_token_lives(found: Pleo) -> bool:
+    opened = open_store(found.environ["PLEO_TOKEN_STORE"])
+    keys = load_keys(auth.Secret(""), opened.key_file)
+    assert keys is not None
+    stored = keys.open(found.record().blob or b"", binding_of(found.settings))
+    with found.sandbox.state.lock:
+        return found.sandbox.state.oauth.inspect("sandbox-client", stored.refresh.reveal()) is not None
+
+
+def kill_at_random(found: Pleo, kills: int) -> Counter[str]:
+    dice = random.Random(7)
+    seen: Counter[str] = Counter()
+    with forker(found) as process:
+        for _ in range(kills):
+            pid = child_of(process)
+            time.sleep(0.03 + dice.random() * 0.12)
+            os.kill(pid, signal.SIGKILL)
+            seen[verdict(found)] += 1
+    assert found.counted("reuse") == 0 and found.counted("revoked_grants") == 0
+    return seen
+
+
+def test_kills_at_random_moments_lose_nothing_unseen(connected: Pleo) -> None:
+    seen = kill_at_random(connected, 30)
+    assert seen.total() == 30 and seen["recovered"] + seen["reported"] > 0, seen
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_500_kills_lose_nothing_unseen(connected: Pleo) -> None:
+    seen = kill_at_random(connected, 500)
+    assert seen.total() == 500 and seen["recovered"] > 0 and seen["reported"] > 0, seen
+
+
+def test_a_kill_after_the_rotation_is_reported(connected: Pleo) -> None:
+    with forker(connected) as process:
+        for _ in range(3):
+            connected.sandbox.state.reset_counters()
+            connected.sandbox.state.set_faults(Fault("delay_after", path="/oauth/token", times=1, seconds=1.0))
+            pid = child_of(process)
+            wait_for(lambda: connected.counted("refreshes") == 1)
+            os.kill(pid, signal.SIGKILL)
+            connected.sandbox.state.set_faults()
+            assert verdict(connected) == "reported"
+            assert connected.counted("reuse") == 0
+
+
+def test_a_kill_before_the_rotation_is_recovered(connected: Pleo) -> None:
+    with forker(connected) as process:
+        for _ in range(3):
+            connected.sandbox.state.set_faults(Fault("hang", path="/oauth/token", times=1))
+            pid = child_of(process)
+            wait_for(lambda: connected.record().state is State.REFRESHING)
+            time.sleep(0.05)
+            os.kill(pid, signal.SIGKILL)
+            connected.sandbox.state.set_faults()
+            assert verdict(connected) == "recovered"
+    assert connected.counted("reuse") == 0

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+from pleo_connector import auth
+from pleo_connector.sandbox import Fault
+from tests.auth.harness import Pleo
+
+
+def test_before_during_and_after(unconnected: Pleo) -> None:
+    settings = unconnected.settings
+    assert auth.status(settings).state == "not connected"
+    assert auth.disconnect(settings) == "Nothing is connected as sandbox/sandbox-client."
+    unconnected.connect()
+    unconnected.sandbox.state.reset_counters()
+    active = auth.status(settings)
+    assert (active.state, active.generation, active.access_expired) == ("active", 1, False)
+    assert active.store_permissions == "0600" and active.store_kind == "sqlite" and len(active.key_id or "") == 8
+    assert "companies:read" in active.scopes and active.last_refresh is not None and active.online_active is None
+    assert unconnected.counted("requests") == 0
+    sentence = auth.disconnect(settings)
+    assert "forgotten here" in sentence and "no way to revoke" in sentence
+    assert auth.status(settings).state == "disconnected"
+    assert auth.disconnect(settings) == "Nothing is connected as sandbox/sandbox-client."
+
+
+def test_it_never_refreshes(connected: Pleo) -> None:
+    late = auth.status(connected.settings, clock=lambda: time.time() + 10_000)
+    assert late.state == "active" and late.access_expired
+    assert connected.counted("token_requests") == 0
+
+
+def test_online_asks_once(connected: Pleo) -> None:
+    online = auth.status(connected.settings, online=True)
+    assert online.online_active is True and (online.subject or "").startswith("urn:pleo:")
+    connected.sandbox.state.expire_access_tokens()
+    assert auth.status(connected.settings, online=True).online_active is False
+    assert connected.counted("token_requests") == 0
+
+
+def test_an_open_refresh_shows_its_owner(connected: Pleo) -> None:
+    connected.sandbox.state.set_faults(Fault("reset", path="/"))
+    try:
+        connected.manager(sleep=lambda _: None).refresh()
+    except Exception as error:
+        assert "could not be refreshed" in str(error)
+    shown = auth.status(connected.settings)
+    assert shown.state == "refreshing" and "pid=" in shown.reason
+
+
+def test_it_is_plain_json_without_secrets(connected: Pleo) -> None:
+    text = json.dumps(auth.status(connected.settings, online=True).to_json())
+    tokens = connected.manager().tokens()
+    for secret in (tokens.access.reveal(), tokens.refresh.reveal(), connected.settings.client_secret.get_secret_value()):
+        assert secret not in text
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    code = "import sys, pleo_connector.auth; print([m for m in ('httpx', 'authlib', 'cryptography', 'sqlite3') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
