@@ -49,7 +49,8 @@ def empty_frames(stream: Stream) -> dict[str, pd.DataFrame]:
 
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
-    return table.to_pandas(types_mapper=pd.ArrowDtype)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)
+    return frame
 
 
 class Assembly:

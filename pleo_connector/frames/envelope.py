@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -12,7 +11,7 @@ from pleo_connector.catalogue import Paging
 from pleo_connector.errors import BadAnswer
 from pleo_connector.frames.lenient import LenientEnvelope, read_leniently
 
-RawRecord: TypeAlias = bytes | memoryview | msgspec.Raw
+RawRecord: TypeAlias = bytes | msgspec.Raw
 """The text of one record as served."""
 
 
@@ -70,7 +69,7 @@ def _begin(what: str) -> str:
 
 
 def _mended(error: msgspec.ValidationError) -> str:
-    """msgspec's message names types and paths, never values."""
+    """The message of msgspec names types and paths, never values."""
     return str(error).replace("Object missing required field", "it lacks the field").replace(" - at `$`", "")
 
 
@@ -88,24 +87,25 @@ def _second_look(body: bytes, paging: Paging, what: str) -> Page:
     return Page(tuple(found.records), pagination.has_next, pagination.end_cursor, pagination.total)
 
 
+_MARKS = (
+    (b"<!doctype html", "is an HTML page, not JSON (often a proxy or a login page)"),
+    (b"<html", "is an HTML page, not JSON (often a proxy or a login page)"),
+    (b"<", "is XML or HTML, not JSON"),
+    (b"\x1f\x8b", "is gzip data, not JSON"),
+)
+
+
 def _nature(body: bytes) -> str:
     """What a body that is not JSON looks like, without its content."""
     start = body[:200].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not start:
         return "is empty"
-    if start.startswith((b"<!doctype html", b"<html")):
-        return "is an HTML page, not JSON (often a proxy or a login page)"
-    if start.startswith(b"<"):
-        return "is XML or HTML, not JSON"
-    if start.startswith(b"\x1f\x8b"):
-        return "is gzip data, not JSON"
-    if start.startswith((b"{", b"[")) and not body.rstrip().endswith((b"}", b"]")):
-        return f"ended after {len(body):,} bytes, in the middle of the JSON"
-    if start.startswith((b"{", b"[")):
+    for mark, nature in _MARKS:
+        if start.startswith(mark):
+            return nature
+    closing = {b"{": b"}", b"[": b"]"}.get(start[:1])
+    if closing is None:
+        return f"is plain text of {len(body):,} bytes, not JSON"
+    if body.rstrip().endswith(closing):
         return f"is damaged or cut JSON of {len(body):,} bytes"
-    return f"is plain text of {len(body):,} bytes, not JSON"
-
-
-def total_size(records: Sequence[RawRecord]) -> int:
-    """Bytes of all records together."""
-    return sum(memoryview(record).nbytes for record in records)
+    return f"ended after {len(body):,} bytes, in the middle of the JSON"

@@ -1,6 +1,6 @@
-"""A second, forgiving reading of a page that the strict reader refused.
+r"""A second, forgiving reading of a page that the strict reader refused.
 
-The standard library's parser takes a lone surrogate (`"\\ud800"`) and NaN. A page whose envelope
+The standard library's parser takes a lone surrogate (`"\ud800"`) and NaN. A page whose envelope
 is whole is split with it, so that only the damaged record is set aside. Slow, and rarely used.
 """
 

@@ -37,7 +37,7 @@ def normalise(stream: Stream, pages: Sequence[Served], *, now: datetime, policy:
     if now.tzinfo is None:
         raise ValueError("normalise needs a `now` with a time zone")
     records = [record for page in pages for record in page.records]
-    of_page = np.repeat(np.arange(len(pages), dtype=np.int32), [len(page.records) for page in pages])
+    of_page = np.repeat(np.arange(len(pages), dtype=np.int64), [len(page.records) for page in pages])
     if not records:
         return Batch(stream, empty_frames(stream), quarantine_frame(stream, SetAside(), [], pages, of_page, now), 0, 0, Drift())
     plan = compile_plan(stream)

@@ -80,7 +80,7 @@ class Level:
         return any(column.source == "" for column in self.columns)
 
     def walk(self) -> Iterator[Level]:
-        """This level and all below, parents first."""
+        """The level itself and all below, parents first."""
         yield self
         for _, child in self.children:
             yield from child.walk()

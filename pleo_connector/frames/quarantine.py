@@ -69,4 +69,5 @@ def quarantine_frame(
         pa.array([aside.reasons[number][1] for number in numbers], pa.string()),
         pa.array([now] * len(numbers), pa.timestamp("us", "UTC")),
     )
-    return pa.table(dict(zip(QUARANTINE_COLUMNS, columns, strict=True))).to_pandas(types_mapper=pd.ArrowDtype)
+    frame: pd.DataFrame = pa.table(dict(zip(QUARANTINE_COLUMNS, columns, strict=True))).to_pandas(types_mapper=pd.ArrowDtype)
+    return frame

@@ -59,7 +59,7 @@ class ReadLevel:
     children: list[tuple[str, ReadLevel]] = field(default_factory=list)
 
     def walk(self) -> Iterator[ReadLevel]:
-        """This and all below, parents first."""
+        """The level itself and all below, parents first."""
         yield self
         for _, child in self.children:
             yield from child.walk()

@@ -14,7 +14,7 @@ from pleo_connector.frames.quarantine import SetAside
 def record_texts(records: Sequence[RawRecord]) -> tuple[pa.Array, SetAside]:
     """The records as one large_string column; those that are not UTF-8 are NULL in it and set aside."""
     offsets = np.zeros(len(records) + 1, np.int64)
-    views = list(map(memoryview, records))
+    views = [memoryview(record) for record in records]
     np.cumsum([view.nbytes for view in views], out=offsets[1:])
     joined = b"".join(views)
     binary = pa.Array.from_buffers(pa.large_binary(), len(records), [None, pa.py_buffer(offsets), pa.py_buffer(joined)])
