@@ -44,6 +44,12 @@ def test_a_flagged_deletion_is_counted_once_and_undone(warehouse: Warehouse) -> 
         assert work.count(BILLS) == 2
 
 
+def test_a_deletion_without_a_source_is_a_change_too(warehouse: Warehouse) -> None:
+    load(warehouse, bill(1))
+    assert load(warehouse, bill(1, _deleted_at=LATER)) == MergeCounts(updated=1, deleted=1)
+    assert load(warehouse, bill(1, _deleted_at=LATER)) == MergeCounts(unchanged=1)
+
+
 def test_rows_that_a_sweep_did_not_see_become_tombstones_and_come_back(warehouse: Warehouse) -> None:
     rows = [
         bill(1), bill(2), bill(3, performed_at=LATER), bill(4, company_id=OTHER_COMPANY),
