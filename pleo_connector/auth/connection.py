@@ -119,7 +119,7 @@ def build_manager(settings: Settings, *, opened: OpenedStore | None = None, **in
 
     return CredentialManager(
         store=opened.store,
-        keys=_keys(settings, opened),
+        keys=lambda: _keys(settings, opened),
         binding=binding,
         rotation=rotation,
         clock=given.clock,

@@ -108,7 +108,7 @@ class TokenEndpoint:
 
     def exchange(self, code: Secret, verifier: Secret, redirect_uri: str) -> Answer:
         """Trade the code of a login for tokens. Never repeated: a code works once."""
-        REDACTOR.register(code, verifier)
+        REDACTOR.register(code, verifier, passing=True)
 
         def ask(core: OAuth2Client) -> dict[str, Any]:
             token: dict[str, Any] = core.fetch_token(
@@ -164,7 +164,7 @@ class TokenEndpoint:
         core.compliance_hook["access_token_response"].add(_guard)
         started = time.monotonic()
         answer = self._sorted(core, ask)
-        REDACTOR.register(*((answer.access, answer.refresh) if isinstance(answer, Granted) else ()))
+        REDACTOR.register(*((answer.access, answer.refresh) if isinstance(answer, Granted) else ()), passing=True)
         told = answer.error if isinstance(answer, Refused) else getattr(answer, "why", "")
         _log.info("Token %s: %s %s in %.3f s.", what, type(answer).__name__, told, time.monotonic() - started)
         return answer

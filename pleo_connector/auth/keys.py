@@ -89,7 +89,7 @@ class KeyRing:
                 f"The tokens stored for {binding.connection} belong to another connection; nothing was changed. "
                 "Run `pleo-connector connect` to log in again."
             )
-        REDACTOR.register(tokens.access, tokens.refresh)
+        REDACTOR.register(tokens.access, tokens.refresh, passing=True)
         if issuer != binding.issuer:
             raise ReauthRequired(
                 f"The stored tokens of {binding.connection} were issued by {issuer}, and PLEO_AUTH_URL is now {binding.issuer}; "

@@ -58,7 +58,7 @@ class CredentialManager:
         self,
         *,
         store: TokenStore,
-        keys: KeyRing | None,
+        keys: Callable[[], KeyRing | None],
         binding: Binding,
         rotation: Callable[[KeyRing], Rotation],
         clock: Callable[[], float] = time.time,
@@ -67,16 +67,18 @@ class CredentialManager:
         jitter: Callable[[float, float], float] = random.uniform,
         patience: float = 150.0,
     ) -> None:
-        """`keys` is None when there is no key yet: then nothing can be connected. `patience`: seconds a thread waits for its turn."""
+        """`keys` gives None while there is no key yet, which is before the first login. `patience`: seconds a thread waits for its turn."""
         self._store = store
-        self._keys = keys
+        self._load_keys = keys
+        self._keys: KeyRing | None = None
         self._binding = binding
-        self._rotation = None if keys is None else rotation(keys)
+        self._rotation = rotation
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
         self._jitter = jitter
         self._patience = patience
+        self._made: Rotation | None = None
         self._processes: dict[int, _Process] = {}
 
     @property
@@ -141,9 +143,18 @@ class CredentialManager:
             return process.view
 
     def _ring(self) -> KeyRing:
-        if self._keys is None:
+        # Loaded when tokens are there to open: a process may be up before somebody connects.
+        keys = self._keys or self._load_keys()
+        if keys is None:
             raise missing_key(self.connection)
-        return self._keys
+        self._keys = keys
+        return keys
+
+    def _current_rotation(self) -> Rotation:
+        keys = self._ring()
+        if self._made is None:
+            self._made = self._rotation(keys)
+        return self._made
 
     def _take_turn(self, rejected: Secret | None, force_generation: int | None) -> TokenSet:
         process = self._process()
@@ -204,9 +215,7 @@ class CredentialManager:
 
     def _uncut(self, wanted: Callable[[TokenSet], bool], rejected: Secret | None) -> Settled | Postponed:
         """Run one rotation where no KeyboardInterrupt can cut it between POST and commit: in a non-daemon thread."""
-        rotation = self._rotation
-        if rotation is None:
-            raise missing_key(self.connection)
+        rotation = self._current_rotation()
         abandoned = threading.Event()
         done = threading.Event()
         results: list[Settled | Postponed] = []

@@ -17,7 +17,7 @@ from urllib.parse import quote, quote_plus
 from pleo_connector.auth.secret import HIDDEN, Secret
 
 _SHORTEST = 6  # shorter values would blank out ordinary words
-_KEPT = 512  # forms of rotated tokens; old ones are dead, and fall out
+_KEPT = 512  # forms of passing secrets; tokens rotated away long ago are dead, and fall out
 
 
 class Redactor(logging.Filter):
@@ -29,7 +29,8 @@ class Redactor(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._forms: OrderedDict[str, None] = OrderedDict()
+        self._lasting: set[str] = set()
+        self._passing: OrderedDict[str, None] = OrderedDict()
         self._guard = threading.Lock()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._after_fork)
@@ -37,27 +38,27 @@ class Redactor(logging.Filter):
     def _after_fork(self) -> None:
         self._guard = threading.Lock()  # the parent's may be held by a thread that the child does not have
 
-    def register(self, *secrets: Secret | str | None) -> None:
-        """Learn secrets: each as it is, URL-encoded (both ways), and base64."""
+    def register(self, *secrets: Secret | str | None, passing: bool = False) -> None:
+        """Learn secrets: each as it is, URL-encoded (both ways), and base64; `passing` for tokens and codes."""
         forms: list[str] = []
         for secret in secrets:
             value = secret.reveal() if isinstance(secret, Secret) else secret
             if value and len(value) >= _SHORTEST:
                 forms += [value, quote(value, safe=""), quote_plus(value), _base64(value)]
-        self._learn(forms)
+        self._learn(forms, passing=passing)
 
     def register_basic(self, user: str, password: Secret) -> None:
         """Learn a Basic header's value, with the parts as they are and form-encoded."""
         if user or password:
             secret = password.reveal()
-            self._learn([_base64(f"{user}:{secret}"), _base64(f"{quote_plus(user)}:{quote_plus(secret)}")])
+            self._learn([_base64(f"{user}:{secret}"), _base64(f"{quote_plus(user)}:{quote_plus(secret)}")], passing=False)
             self.register(password)
 
     def scrub(self, text: str) -> str:
         """The text without any known secret."""
         with self._guard:
             # Longest first: a value may be part of another one's encoded form.
-            forms = sorted((form for form in self._forms if form in text), key=len, reverse=True)
+            forms = sorted((form for form in (*self._lasting, *self._passing) if form in text), key=len, reverse=True)
         for form in forms:
             text = text.replace(form, HIDDEN)
         return text
@@ -86,13 +87,16 @@ class Redactor(logging.Filter):
         for handler in (logger or logging.getLogger()).handlers:
             handler.addFilter(self)  # addFilter ignores one that is there already
 
-    def _learn(self, forms: list[str]) -> None:
+    def _learn(self, forms: list[str], *, passing: bool) -> None:
         with self._guard:
+            if not passing:
+                self._lasting.update(forms)
+                return
             for form in forms:
-                self._forms[form] = None
-                self._forms.move_to_end(form)
-            while len(self._forms) > _KEPT:
-                self._forms.popitem(last=False)
+                self._passing[form] = None
+                self._passing.move_to_end(form)
+            while len(self._passing) > _KEPT:
+                self._passing.popitem(last=False)
 
 
 REDACTOR = Redactor()

@@ -25,7 +25,7 @@ class AuthorizationRequest:
         self.redirect_uri = redirect_uri
         self.state = Secret(secrets.token_urlsafe(32))  # 256 bits
         self.verifier = Secret(generate_token(_VERIFIER_LENGTH))
-        REDACTOR.register(self.verifier)
+        REDACTOR.register(self.verifier, passing=True)
         self.url: str = prepare_grant_uri(
             f"{auth_url}/oauth/authorize",
             client_id=client_id,

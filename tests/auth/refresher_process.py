@@ -21,6 +21,11 @@ from pleo_connector.auth import build_auth, build_manager
 from pleo_connector.settings import load
 
 
+def tell(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def call(threads: int, seconds: float) -> None:
     settings = load(None, None)
     auth = build_auth(settings)
@@ -34,7 +39,7 @@ def call(threads: int, seconds: float) -> None:
                     answer = client.get("/v1/introspect")
                     if answer.status_code != httpx.codes.OK:
                         errors.append(str(answer.status_code))
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - counted and told
                     errors.append(f"{type(error).__name__}: {error}")
                 calls[number] += 1
                 time.sleep(0.02)
@@ -44,11 +49,11 @@ def call(threads: int, seconds: float) -> None:
         worker.start()
     for worker in workers:
         worker.join()
-    print(json.dumps({"calls": sum(calls), "failed": len(errors), "errors": sorted(set(errors))[:5]}))
+    tell(json.dumps({"calls": sum(calls), "failed": len(errors), "errors": sorted(set(errors))[:5]}))
 
 
 def fork() -> None:
-    print("ready", flush=True)
+    tell("ready")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # killed children leave no zombies
     for _ in sys.stdin:
         pid = os.fork()
@@ -59,14 +64,14 @@ def fork() -> None:
                     manager.refresh()
             finally:
                 os._exit(1)
-        print(pid, flush=True)
+        tell(str(pid))
 
 
 def once() -> None:
     manager = build_manager(load(None, None), settle=0.05)
-    print("ready", flush=True)
+    tell("ready")
     manager.refresh()
-    print("done", flush=True)
+    tell("done")
 
 
 if __name__ == "__main__":

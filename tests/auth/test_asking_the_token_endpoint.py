@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from urllib.parse import unquote_plus
 
 import httpx
 import pytest
@@ -59,8 +60,6 @@ def test_a_good_answer_is_taken() -> None:
 
 @pytest.mark.parametrize("secret", ["plain", "a+b%c:d/e f", "=?&"])
 def test_basic_is_form_encoded_before_base64(secret: str) -> None:
-    from urllib.parse import unquote_plus
-
     _, (request,) = ask(lambda _: httpx.Response(200, json=GOOD), secret=secret)
     user, _, password = base64.b64decode(request.headers["authorization"].removeprefix("Basic ")).decode().partition(":")
     assert (unquote_plus(user), unquote_plus(password)) == ("the id+1", secret)

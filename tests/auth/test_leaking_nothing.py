@@ -6,6 +6,7 @@ import base64
 import contextlib
 import logging
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote_plus
 
@@ -64,7 +65,7 @@ def test_no_secret_in_logs_errors_files_or_reprs(connected: Pleo, tmp_path: Path
                 client.get("/v1/introspect")
             remember()
         wrong = connected.with_(PLEO_CLIENT_SECRET=SECRET)
-        attempts = [lambda: connected.manager(wrong).refresh(), lambda: connected.connect(wrong)]
+        attempts: list[Callable[[], object]] = [lambda: connected.manager(wrong).refresh(), lambda: connected.connect(wrong)]
         connected.sandbox.state.set_faults()
         for attempt in attempts:
             try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cryptography.fernet import Fernet
 
 from pleo_connector import auth
 from pleo_connector.auth.stores import OpenedStore, State, open_store
@@ -168,6 +169,17 @@ def test_nothing_connected_says_which_command(tmp_path: Path) -> None:
     with pleo(tmp_path) as found, found.client() as client, pytest.raises(ReauthRequired, match="run `pleo-connector connect`"):
         client.get("/v1/introspect")
     assert not (tmp_path / "state").exists()
+
+
+def test_a_process_that_was_up_before_the_login_uses_it(unconnected: Pleo) -> None:
+    with unconnected.client() as client:
+        with pytest.raises(ReauthRequired):
+            client.get("/v1/introspect")
+        unconnected.connect()
+        assert client.get("/v1/introspect").status_code == 200
+        unconnected.connect()
+        unconnected.sandbox.state.expire_access_tokens()
+        assert client.get("/v1/introspect").status_code == 200
 
 
 def test_an_unreachable_authorisation_host_keeps_everything(connected: Pleo) -> None:
@@ -378,8 +390,6 @@ def test_with_no_place_to_spill_the_process_itself_keeps_them(connected: Pleo) -
 
 
 def test_a_wrong_key_changes_nothing_and_is_not_called_disconnected(connected: Pleo) -> None:
-    from cryptography.fernet import Fernet
-
     before = connected.record()
     wrong = connected.with_(PLEO_TOKEN_KEYS=Fernet.generate_key().decode())
     for attempt in (
@@ -408,8 +418,6 @@ def test_a_lost_key_file_is_a_wrong_key_and_no_new_one_is_made(connected: Pleo, 
 
 
 def test_keys_rotate_by_putting_a_new_one_first(tmp_path: Path) -> None:
-    from cryptography.fernet import Fernet
-
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     with pleo(tmp_path) as found:
         found.connect(found.with_(PLEO_TOKEN_KEYS=old))
@@ -429,7 +437,7 @@ def test_another_servers_tokens_are_not_sent_anywhere(connected: Pleo) -> None:
 def test_a_corrupt_store_is_reported_and_left_alone(connected: Pleo) -> None:
     path = Path(connected.environ["PLEO_TOKEN_STORE"])
     path.write_bytes(b"scribble" * 1000)
-    for attempt in (lambda: connected.manager().access_token(), lambda: auth.status(connected.settings), lambda: connected.connect()):
+    for attempt in (lambda: connected.manager().access_token(), lambda: auth.status(connected.settings), connected.connect):
         with pytest.raises(TokenStoreCorrupt, match="left as it is"):
             attempt()
     assert path.read_bytes() == b"scribble" * 1000

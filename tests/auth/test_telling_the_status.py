@@ -5,7 +5,10 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from pleo_connector import auth
+from pleo_connector.errors import RefreshUnavailable
 from pleo_connector.sandbox import Fault
 from tests.auth.harness import Pleo
 
@@ -43,10 +46,8 @@ def test_online_asks_once(connected: Pleo) -> None:
 
 def test_an_open_refresh_shows_its_owner(connected: Pleo) -> None:
     connected.sandbox.state.set_faults(Fault("reset", path="/"))
-    try:
+    with pytest.raises(RefreshUnavailable):
         connected.manager(sleep=lambda _: None).refresh()
-    except Exception as error:
-        assert "could not be refreshed" in str(error)
     shown = auth.status(connected.settings)
     assert shown.state == "refreshing" and "pid=" in shown.reason
 
