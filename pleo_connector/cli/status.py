@@ -24,6 +24,7 @@ def status(
     """Say whether this connection works; exit code 3 when a person must connect."""
     output = output_of(ctx, json)
     settings = settings_in_use(output)
+    settings.require_credentials()
     from pleo_connector.auth import status as ask  # noqa: PLC0415 - httpx and cryptography load here, not for --help
 
     told = ask(settings, online=online)

@@ -21,6 +21,10 @@ _UNWRITABLE = (
         "cannot be made: neither its folder nor the folder above exists; create the folder, or set PLEO_WAREHOUSE to another place.",
     ),
     (
+        r"File exists",
+        "cannot be made: what should be its folder is a file; set PLEO_WAREHOUSE to another place.",
+    ),
+    (
         r"No space left|File too large|quota|out of disk|disk full",
         "cannot grow: the disk is full or a size limit is reached; nothing of this load was kept: free some space, then run again.",
     ),

@@ -28,6 +28,8 @@ def turn(path: Path, wait: float) -> Iterator[None]:
     note = path.with_name(path.name + ".holder")
     lock = FileLock(lock_path, thread_local=False)
     try:
+        # filelock takes some refusals (such as /proc's) for a lock that somebody else holds, and would wait.
+        os.close(os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o644))
         lock.acquire(timeout=wait, poll_interval=_POLL)
     except Timeout:
         raise WarehouseLocked(
