@@ -187,16 +187,14 @@ class Plan(Tables):
         conditions: list[str] = []
         values: list[object] = []
         for name, value in equals.items():
-            field = _field(table, name)
-            if value is None:
-                conditions.append(f"{self.dialect.quote(name)} IS NULL")
-            elif isinstance(value, list):
-                places = [f"CAST(${len(values) + place} AS {self.dialect.types[field.storage]})" for place in range(1, len(value) + 1)]
-                values += value
-                conditions.append(f"{self.dialect.quote(name)} IN ({', '.join(places)})")
-            else:
-                values.append(value)
-                conditions.append(f"{self.dialect.quote(name)} = CAST(${len(values)} AS {self.dialect.types[field.storage]})")
+            kind = self.dialect.types[_field(table, name).storage]
+            any_of = list(value) if isinstance(value, (list, tuple, set, frozenset)) else [value]
+            known = [one for one in any_of if one is not None]
+            marks = ", ".join(f"CAST(${len(values) + position} AS {kind})" for position in range(1, len(known) + 1))
+            values += known
+            either = [f"{self.dialect.quote(name)} IN ({marks})"] if known else []
+            either += [f"{self.dialect.quote(name)} IS NULL"] if len(known) < len(any_of) else []
+            conditions.append(f"({' OR '.join(either)})" if either else "FALSE")
         return (f" WHERE {' AND '.join(conditions)}" if conditions else "", values)
 
     def _live_beside_seen(self, table: Table, scope: Scope, sweeps: Sequence[str]) -> Statement:

@@ -64,7 +64,7 @@ class Transaction(Protocol):
         """Replace rows by key; for state tables. WarehouseError for keys that are NULL or occur twice."""
 
     def delete(self, table: Table, **equals: object) -> int:
-        """Delete rows whose columns equal these values (a list: any of them); returns how many."""
+        """Delete rows whose columns equal these values (None means NULL, a list any of its values); returns how many."""
 
     def absent(self, table: Table, scope: Scope, sweeps: Sequence[str]) -> tuple[int, int]:
         """(live rows in scope, those of them whose key is not in `_seen_keys` for these sweeps and `table.stream`)."""
@@ -73,7 +73,7 @@ class Transaction(Protocol):
         """Mark the absent rows and their children deleted (`sweep_absent`); returns how many parents."""
 
     def read(self, table: Table, columns: Sequence[str] | None = None, **equals: object) -> pa.Table:
-        """Rows whose columns equal these values (None means NULL), typed as `staging.ARROW` says, in no promised order."""
+        """Rows whose columns equal these values (None means NULL, a list any of its values), typed as `staging.ARROW` says, in no promised order."""
 
     def scalar(self, sql: str) -> object:
         """The first value of one SELECT, or None without rows; `{schema}` stands for the quoted schema. ValueError for anything else."""

@@ -116,7 +116,10 @@ def test_reading_by_key_null_and_time(warehouse: Warehouse) -> None:
         assert work.read(BILLS, ["id"], id=uuid.UUID(key(1)))["id"].to_pylist() == [key(1)]
         assert work.read(BILLS, ["id"], note=None)["id"].to_pylist() == [key(2)]
         assert work.read(BILLS, ["id"], performed_at=LATER)["id"].to_pylist() == [key(2)]
+        assert work.read(BILLS, ["id"], id=[]).num_rows == 0
+        assert work.read(BILLS, ["id"], id=[key(1), key(7)], note=[None, "x", bill(1)["note"]])["id"].to_pylist() == [key(1)]
         assert work.scalar("SELECT id FROM {schema}.bills WHERE false") is None
+        assert work.delete(BILLS, id=[key(1), key(2), key(3)], company_id=COMPANY) == 2
 
 
 def test_scalar_only_reads(warehouse: Warehouse) -> None:

@@ -137,11 +137,11 @@ DROP TABLE IF EXISTS "_pleo_absent";
 -- read
 -- $1: c0000000-0000-4000-8000-000000000001
 -- $2: 2026-01-31 23:59:59.999999+00:00
-SELECT "id", "note" FROM "pleo"."order ""1"""."bills" WHERE "company_id" = CAST($1 AS UUID) AND "note" IS NULL AND "performed_at" = CAST($2 AS TIMESTAMPTZ);
+SELECT "id", "note" FROM "pleo"."order ""1"""."bills" WHERE ("company_id" IN (CAST($1 AS UUID))) AND ("note" IS NULL) AND ("performed_at" IN (CAST($2 AS TIMESTAMPTZ)));
 
 -- delete
 -- $1: bills
-DELETE FROM "pleo"."order ""1"""."_cursors" WHERE "stream" = CAST($1 AS VARCHAR);
+DELETE FROM "pleo"."order ""1"""."_cursors" WHERE ("stream" IN (CAST($1 AS VARCHAR)));
 
 -- count live rows
 SELECT count(*) FROM "pleo"."order ""1"""."bills" WHERE "_deleted_at" IS NULL;
