@@ -24,14 +24,19 @@ def _text(read: ReadLevel) -> str:
     Each element is hashed with its position, so combining by XOR keeps their order without sorting.
     """
     lists = "".join(f" || chr(29) || coalesce(a{n}.hash::VARCHAR, '')" for n in range(len(read.children)))
-    return f"t.fixed || chr(29) || coalesce(canon.sorted, t.loose){lists}"
+    return f"t.fixed || chr(29) || t.loose{lists}"
 
 
 def _joined(con: duckdb.DuckDBPyConnection, read: ReadLevel) -> str:
     """The level's rows with the sorted form of their free-form data and the hashes of their lists."""
-    name = f"canon_{read.level.table.name}"
-    con.register(name, _sorted_forms(con, read))
-    clauses = [f"{read.relation} t LEFT JOIN {name} canon ON t.loose = canon.loose"]
+    clauses = [f"{read.relation} t"]
+    sorted_forms = _sorted_forms(con, read)
+    if len(sorted_forms):
+        name = f"canon_{read.level.table.name}"
+        con.register(name, sorted_forms)
+        clauses = [
+            f"(SELECT o.* REPLACE (coalesce(canon.sorted, o.loose) AS loose) FROM {read.relation} o LEFT JOIN {name} canon ON o.loose = canon.loose) t"
+        ]
     keys = ("i", *read.level.positions)
     for number, (_, child) in enumerate(read.children):
         group = ", ".join(f"t.{key}" for key in keys)

@@ -34,6 +34,8 @@ def broken_rows(con: duckdb.DuckDBPyConnection, top: ReadLevel) -> SetAside:
     """Records with an impossible value in themselves or in any element of their lists."""
     aside = SetAside()
     for read in top.walk():
+        if not read.broken:
+            continue
         level = read.level
         rules = [(rule.path, rule.reason) for rule in level.rules]
         rules += [(path, "another type where text is wanted") for path, _ in level.changes]

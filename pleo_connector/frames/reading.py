@@ -56,6 +56,8 @@ class ReadLevel:
     level: Level
     relation: str
     unknown: list[Unknown] = field(default_factory=list)
+    broken: int = 0
+    """Rows with an impossible value."""
     children: list[tuple[str, ReadLevel]] = field(default_factory=list)
 
     def walk(self) -> Iterator[ReadLevel]:
@@ -72,21 +74,24 @@ def read_level(con: duckdb.DuckDBPyConnection, level: Level, source: str, *, str
     """
     read = ReadLevel(level, f"typed_{level.table.name}", _unknown_fields(con, level, source))
     con.execute(f"CREATE OR REPLACE TEMP TABLE {read.relation} AS {_select(level, read.unknown, source, strict=strict, typed=level.typed)}")
-    if level.careful and _number(con, f"SELECT count(bad) FROM {read.relation}"):
+    read.broken, *lengths = _summary(con, read)
+    if level.careful and read.broken:
         complete = {**level.typed, **level.careful}
         con.execute(
             f"CREATE OR REPLACE TEMP TABLE {read.relation} AS {_select(level, read.unknown, source, strict=strict, typed=complete)}"
         )
+        read.broken, *lengths = _summary(con, read)
     handed = [*level.place, *([f"{sql.quoted(level.identity[0])} AS {sql.quoted(level.identity[1])}"] if level.identity else [])]
     keys = ", ".join(handed)
-    for column, child in level.children:
+    for (column, child), length in zip(level.children, lengths, strict=True):
+        if not length:
+            continue
         below = f"source_{child.table.name}"
         con.execute(
             f"CREATE OR REPLACE TEMP TABLE {below} AS SELECT {keys}, generate_subscripts({column}, 1) AS p{child.depth},"
             f" unnest({column})::VARCHAR AS rec FROM {read.relation} WHERE len({column}) > 0"
         )
-        if _number(con, f"SELECT count(*) FROM {below}"):
-            read.children.append((column, read_level(con, child, below, strict=strict)))
+        read.children.append((column, read_level(con, child, below, strict=strict)))
     return read
 
 
@@ -173,6 +178,8 @@ def arrow_of(con: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
     return con.sql(query).to_arrow_table()
 
 
-def _number(con: duckdb.DuckDBPyConnection, query: str) -> int:
+def _summary(con: duckdb.DuckDBPyConnection, read: ReadLevel) -> list[int]:
+    """Rows with an impossible value, then the elements in each child list."""
+    sums = ["count(bad)", *(f"coalesce(sum(len({column})), 0)" for column, _ in read.level.children)]
     # fetchall, not fetchone: duckdb 2 refuses other work while a result is open.
-    return int(con.execute(query).fetchall()[0][0])
+    return [int(found) for found in con.execute(f"SELECT {', '.join(sums)} FROM {read.relation}").fetchall()[0]]

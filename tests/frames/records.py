@@ -44,21 +44,22 @@ def _put(record: dict[str, object], source: str, value: object) -> None:
     record[last] = value
 
 
-def _fill(columns: tuple[Column, ...], children: tuple[Child, ...], full: bool) -> object:
+def _fill(columns: tuple[Column, ...], children: tuple[Child, ...], *, full: bool) -> object:
     if columns[0].source == "":
         return _VALUES[columns[0].type]
     record: dict[str, object] = {}
     for column in columns:
         if full or column.required:
-            _put(record, column.source, column.values[0] if column.values else _VALUES[column.type])
+            known = next(iter(column.values), None)
+            _put(record, column.source, known or _VALUES[column.type])
     if full:
         for child in children:
-            _put(record, child.source, [_fill(child.columns, child.children, full), _fill(child.columns, child.children, full)])
+            _put(record, child.source, [_fill(child.columns, child.children, full=full), _fill(child.columns, child.children, full=full)])
     return record
 
 
 def example(stream: Stream, *, full: bool, number: int = 0) -> dict[str, object]:
-    record = _fill(stream.columns, stream.children, full)
+    record = _fill(stream.columns, stream.children, full=full)
     assert isinstance(record, dict)
     return {**record, stream.key: key(number)}
 

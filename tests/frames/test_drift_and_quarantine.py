@@ -203,7 +203,7 @@ FIELDS = [
 MUTATION: Callable[..., st.SearchStrategy[dict[str, object]]] = st.dictionaries
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 4), MUTATION(st.sampled_from(FIELDS), JSON, max_size=3)), max_size=6),
     st.sampled_from([DriftPolicy.EVOLVE, DriftPolicy.QUARANTINE]),
