@@ -29,6 +29,7 @@ class Control:
         return [
             Route(f"{PREFIX}counters", self._get_counters, methods=["GET"]),
             Route(f"{PREFIX}reset", self._reset, methods=["POST"]),
+            Route(f"{PREFIX}start-over", self._start_over, methods=["POST"]),
             Route(f"{PREFIX}faults", self._get_faults, methods=["GET"]),
             Route(f"{PREFIX}faults", self._set_faults, methods=["PUT", "POST"]),
             Route(f"{PREFIX}revoke", self._revoke, methods=["POST"]),
@@ -47,6 +48,11 @@ class Control:
             self._state.reset_counters()
             self._state.rate_limit.reset()
         return _json({"reset": True})
+
+    async def _start_over(self, _: Request) -> Response:
+        """Everything as it was at the start: records, grants, faults, counters."""
+        self._state.start_over()
+        return _json({"started_over": True})
 
     async def _get_faults(self, _: Request) -> Response:
         return _json([fault.to_mapping() for fault in self._state.fault_plan.faults])

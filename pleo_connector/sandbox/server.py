@@ -91,7 +91,8 @@ def serve(config: SandboxConfig | None = None, *, on_ready: Callable[[RunningSan
 
 def _listener(config: SandboxConfig) -> socket.socket:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # naming TCP matters: asyncio switches Nagle off only then, and each answer would wait 40 ms for an ACK
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # so that it can start again at once on its fixed port
         listener.bind((config.host, config.port))

@@ -34,16 +34,9 @@ class SandboxState:
         self.lock = threading.RLock()
         self.url = ""
         folder = sample_folder()
-        samples = {stream.name: read_samples(folder, stream.name) for stream in catalogue}
-        generated = None if config.rows is None else GeneratedEntries(config.rows, config.seed, samples)
-        self.store = Store(catalogue, samples, generated)
-        self.lister = Lister(self.store)
-        self.cursors = Cursors(config.seed)
-        self.fault_plan = FaultPlan(config.faults, config.seed)
-        self.rate_limit = RateLimit(config.requests_per_minute, clock)
-        self.counts = Counters()
-        lifetimes = Lifetimes(config.access_token_lifetime, config.refresh_token_lifetime, config.code_lifetime)
-        self.oauth = OAuthRules(lifetimes, self.counts, clock)
+        self._samples = {stream.name: read_samples(folder, stream.name) for stream in catalogue}
+        self._generated = None if config.rows is None else GeneratedEntries(config.rows, config.seed, self._samples)
+        self.start_over()
         self.organisation_id = _organisation(self.store)
         self.scopes = config.scopes if config.scopes is not None else every_scope(catalogue)
         self.clients = {
@@ -52,6 +45,19 @@ class SandboxState:
         }
         if config.company is not None and config.company not in self.store.companies():
             raise ConfigurationError(f"The sandbox has no company {config.company!r}; it has: {', '.join(self.store.companies())}.")
+
+    def start_over(self) -> None:
+        """As if just started: samples as they came, no grants, no counts, the configured faults."""
+        config = self.config
+        with self.lock:
+            self.store = Store(self.catalogue, self._samples, self._generated)
+            self.lister = Lister(self.store)
+            self.cursors = Cursors(config.seed)
+            self.fault_plan = FaultPlan(config.faults, config.seed)
+            self.rate_limit = RateLimit(config.requests_per_minute, self.clock)
+            self.counts = Counters()
+            lifetimes = Lifetimes(config.access_token_lifetime, config.refresh_token_lifetime, config.code_lifetime)
+            self.oauth = OAuthRules(lifetimes, self.counts, self.clock)
 
     # --- records -------------------------------------------------------------------------------
 

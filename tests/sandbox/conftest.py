@@ -22,16 +22,26 @@ def api(shared: RunningSandbox) -> Iterator[httpx.Client]:
         yield client
 
 
+CLOCK = Clock()
+
+
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    CLOCK.now = Clock().now
+    return CLOCK
+
+
+@pytest.fixture(scope="package")
+def again_and_again() -> Iterator[RunningSandbox]:
+    with running(SandboxConfig(port=0), clock=CLOCK) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture
-def sandbox(clock: Clock) -> Iterator[RunningSandbox]:
-    """A sandbox of one test's own, whose time stands still until the test moves it."""
-    with running(SandboxConfig(port=0), clock=clock) as own:
-        yield own
+def sandbox(again_and_again: RunningSandbox, clock: Clock) -> RunningSandbox:
+    """A sandbox as good as new, whose time stands still until the test moves it."""
+    again_and_again.state.start_over()
+    return again_and_again
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from pleo_connector.catalogue import CATALOGUE, Catalogue
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.sandbox import API_KEY, CLIENT_SECRET, RunningSandbox, SandboxConfig, running
+from pleo_connector.sandbox import API_KEY, CLIENT_SECRET, Fault, RunningSandbox, SandboxConfig, running
 from tests.sandbox.signing_in import client_of, get, ids, post, signed_in
 
 
@@ -180,6 +180,19 @@ def test_counters_over_http_count_everything_but_the_control_itself(sandbox: Run
     assert (counters["token_requests"], counters["logins"], counters["live_tokens"], counters["records_served"]) == (1, 1, 1, 4)
     assert post(f"{sandbox.url}/_sandbox/reset").status_code == 200
     assert (sandbox.counters()["requests"], sandbox.counters()["live_tokens"]) == (0, 1)
+
+
+def test_starting_over_undoes_everything(sandbox: RunningSandbox, own_api: httpx.Client) -> None:
+    pair = signed_in(sandbox)
+    employee = sandbox.state.records("employees")[0]
+    sandbox.state.remove("employees", employee["id"])
+    sandbox.state.set_faults(Fault("status", path="/v2"))
+    assert own_api.post("/_sandbox/start-over").status_code == 200
+    assert sandbox.state.get("employees", employee["id"]) == employee
+    assert own_api.get("/v2/employees").status_code == 200
+    assert (sandbox.counters()["requests"], sandbox.counters()["live_tokens"]) == (1, 0)
+    with client_of(sandbox, headers={"Authorization": f"Bearer {pair['access_token']}"}) as client:
+        assert client.get("/v1/introspect").status_code == 401
 
 
 def test_faults_and_grants_are_switched_over_http(sandbox: RunningSandbox, own_api: httpx.Client) -> None:
