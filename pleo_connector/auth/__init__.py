@@ -13,16 +13,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pleo_connector.auth.connection import (
-        ConnectionStatus,
-        Injectables,
-        LoginResult,
-        build_auth,
-        build_manager,
-        disconnect,
-        login,
-        status,
-    )
+    from pleo_connector.auth.connection import Injectables, LoginResult, build_auth, build_manager, login
+    from pleo_connector.auth.connection_status import ConnectionStatus, disconnect, status
     from pleo_connector.auth.httpx_auth import ApiKeyAuth, PleoAuth
     from pleo_connector.auth.manager import CredentialManager
     from pleo_connector.auth.redaction import REDACTOR, Redactor
@@ -48,6 +40,9 @@ __all__ = [
 _HOMES = {
     "REDACTOR": "redaction",
     "ApiKeyAuth": "httpx_auth",
+    "ConnectionStatus": "connection_status",
+    "disconnect": "connection_status",
+    "status": "connection_status",
     "CredentialManager": "manager",
     "PleoAuth": "httpx_auth",
     "Redactor": "redaction",

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pleo_connector.auth.keys import Binding, KeyRing
-from pleo_connector.auth.rotation import Postponed, Rotation, Settled, connected
+from pleo_connector.auth.reauth import connected, missing_key
+from pleo_connector.auth.rotation import Postponed, Rotation, Settled
 from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.stores.protocol import State, TokenStore
 from pleo_connector.auth.token import TokenSet
@@ -239,13 +240,3 @@ class CredentialManager:
             # Frames of the worker hold tokens; tracebacks with locals must not show them.
             raise error.with_traceback(None) if isinstance(error, PleoError) else error
         return results[0]
-
-
-def missing_key(connection: str) -> PleoError:
-    """The error for stored tokens without any key to open them."""
-    from pleo_connector.errors import WrongKey  # noqa: PLC0415 - only needed here
-
-    return WrongKey(
-        f"Tokens of {connection} are stored, and there is no key to open them: the key file beside the token store is gone and "
-        "PLEO_TOKEN_KEYS is not set. Restore the key; if it is lost, run `pleo-connector disconnect` and then `pleo-connector connect`."
-    )

@@ -14,12 +14,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from pleo_connector.auth.answers import Granted, NotProcessed, Refused, Uncertain
 from pleo_connector.auth.endpoint import DEADLINE, TokenEndpoint
 from pleo_connector.auth.keys import Binding, KeyRing
 from pleo_connector.auth.oracle import Oracle, Verdict
+from pleo_connector.auth.reauth import connected, outcome_unknown, reauth
 from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.spill import Spill
 from pleo_connector.auth.stores.protocol import Intent, LockHandle, Record, State, TokenStore
@@ -28,12 +28,10 @@ from pleo_connector.errors import (
     ClientRejected,
     ConfigurationError,
     CredentialError,
-    ReauthRequired,
     RefreshUnavailable,
     TokenStoreUnavailable,
 )
 
-CONNECT = "run `pleo-connector connect`"
 _GRANT_GONE = frozenset({"invalid_grant", "invalid_refresh_token"})
 _CLIENT_WRONG = frozenset({"invalid_client", "unauthorized_client"})
 _STORE_PATIENCE = 60.0  # seconds of trying to store tokens that exist nowhere else
@@ -191,7 +189,7 @@ class Rotation:
                 return  # somebody logged in, or a late owner committed: theirs count
             reason = f"Pleo no longer accepts the refresh token ({error}): the grant was revoked, has expired, or was used elsewhere"
             if intent.last_retry:
-                reason = f"{_unknown(record, intent)}; the one retry was refused ({error})"
+                reason = f"{outcome_unknown(record, intent)}; the one retry was refused ({error})"
             self._mark(record, State.REAUTH_REQUIRED, reason)
             raise reauth(connection, reason)
         self._mark(record, State.ACTIVE)
@@ -252,7 +250,7 @@ class Rotation:
         verdict = self._oracle.ask(tokens, intent)
         _log.info("Refresh %s by host=%s pid=%d has an unknown outcome: %s.", intent.id, intent.host, intent.pid, verdict.name)
         if verdict is Verdict.ROTATED or (verdict is Verdict.NOBODY_KNOWS and intent.last_retry):
-            reason = _unknown(record, intent)
+            reason = outcome_unknown(record, intent)
             if self._mark(record, State.REAUTH_REQUIRED, reason):
                 raise reauth(self._binding.connection, reason)
             return Verdict.NOT_ROTATED
@@ -275,30 +273,3 @@ class Rotation:
 
     def _mark(self, record: Record, state: State, reason: str = "") -> bool:
         return self._store.mark(self._binding.connection, record.generation, state, reason)
-
-
-def connected(record: Record | None, connection: str) -> Record:
-    """The record if it can be used; else ReauthRequired with what to do."""
-    if record is None or record.state is State.DISCONNECTED or record.blob is None:
-        raise ReauthRequired(f"Nothing is connected as {connection}; {CONNECT}.")
-    if record.state is State.REAUTH_REQUIRED:
-        raise reauth(connection, record.reason)
-    return record
-
-
-def reauth(connection: str, reason: str) -> ReauthRequired:
-    """The error for a grant that is gone."""
-    return ReauthRequired(f"Re-authorisation of {connection} is required: {reason}; {CONNECT}.")
-
-
-def _unknown(record: Record, intent: Intent) -> str:
-    last = "unknown" if record.refreshed_at is None else utc(record.refreshed_at)
-    return (
-        f"rotation outcome unknown (rotation uncertain): a refresh started {utc(intent.started)} by host={intent.host} pid={intent.pid} "
-        f"reached Pleo and its answer was not stored, last good refresh {last}"
-    )
-
-
-def utc(seconds: float) -> str:
-    """Seconds since the epoch as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

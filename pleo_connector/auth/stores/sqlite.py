@@ -17,8 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import filelock
-
+from pleo_connector.auth.stores.file_lock import FileLockHandle, held
 from pleo_connector.auth.stores.files import (
     check_folder,
     check_private_file,
@@ -27,7 +26,7 @@ from pleo_connector.auth.stores.files import (
     refuse_network_file_system,
 )
 from pleo_connector.auth.stores.protocol import Intent, Record, State
-from pleo_connector.errors import ConfigurationError, RefreshUnavailable, TokenStoreCorrupt, TokenStoreUnavailable
+from pleo_connector.errors import TokenStoreCorrupt, TokenStoreUnavailable
 
 _APPLICATION_ID = 0x504C454F  # "PLEO": a file without it was not written here
 _VERSION = 1
@@ -57,23 +56,6 @@ _NO_INTENT = (
     "intent_id = null, intent_host = null, intent_pid = null, intent_started = null, intent_deadline = null, "
     "intent_access_dead = null, intent_last_retry = null, padding = null"
 )
-
-
-class FileLockHandle:
-    """The lock file of one connection while this process holds it."""
-
-    def __init__(self, path: Path, lock: filelock.BaseFileLock) -> None:
-        self._path = path
-        self._lock = lock
-        self._pid = os.getpid()
-        self._inode = path.stat().st_ino
-
-    def still_held(self) -> bool:
-        """False in a fork, after release, or when somebody replaced the lock file."""
-        try:
-            return self._lock.is_locked and self._pid == os.getpid() and self._path.stat().st_ino == self._inode
-        except OSError:
-            return False
 
 
 class SqliteTokenStore:
@@ -110,24 +92,9 @@ class SqliteTokenStore:
     def lock(self, connection: str, timeout: float) -> Iterator[FileLockHandle]:
         """Hold the lock file of one connection; RefreshUnavailable after `timeout` seconds."""
         make_private_folder(self.path.parent)
-        path = self.path.with_name(f"{self.path.name}.{hashlib.sha256(connection.encode()).hexdigest()[:12]}.lock")
-        check_private_file(path, "lock file")
-        lock = filelock.FileLock(path, mode=0o600)
-        try:
-            lock.acquire(timeout=timeout, poll_interval=0.02)
-        except filelock.Timeout:
-            raise RefreshUnavailable(
-                f"Another process holds the token lock {path} for longer than {timeout:g} s; try again, or look for a hung process."
-            ) from None
-        except (OSError, NotImplementedError) as error:
-            raise TokenStoreUnavailable(f"The lock file {path} cannot be locked: {error}; set PLEO_TOKEN_STORE to a local disk.") from None
-        try:
-            # filelock falls back to a marker file where flock is missing; that would not prove anything.
-            if isinstance(lock, filelock.SoftFileLock):
-                raise ConfigurationError(f"The file system of {path} has no file locks; set PLEO_TOKEN_STORE to a file on a local disk.")
-            yield FileLockHandle(path, lock)
-        finally:
-            lock.release()
+        name = f"{self.path.name}.{hashlib.sha256(connection.encode()).hexdigest()[:12]}.lock"
+        with held(self.path.with_name(name), timeout) as handle:
+            yield handle
 
     def begin(self, connection: str, generation: int, intent: Intent) -> bool:
         """Open the intent, and take the disk pages that the commit will need."""

@@ -1,0 +1,111 @@
+"""What is known of a connection, and how to forget it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from pleo_connector.auth.connection import LOCK_TIMEOUT, Injectables, binding_of, credentials_of, keys_of, subject_of
+from pleo_connector.auth.endpoint import PrivateClient, TokenEndpoint
+from pleo_connector.auth.reauth import CONNECT, missing_key, utc
+from pleo_connector.auth.spill import Spill
+from pleo_connector.auth.stores import OpenedStore, State, open_store
+from pleo_connector.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStatus:
+    """The truth about one connection; times are ISO 8601 in UTC, no field holds a secret."""
+
+    connection: str
+    state: str
+    """`active`, `refreshing`, `reauth_required`, `disconnected`, `not connected` or `api key`."""
+    reason: str = ""
+    access_expires_at: str | None = None
+    access_expired: bool | None = None
+    scopes: tuple[str, ...] = ()
+    generation: int | None = None
+    last_refresh: str | None = None
+    key_id: str | None = None
+    store_kind: str | None = None
+    store_place: str | None = None
+    store_permissions: str | None = None
+    online_active: bool | None = None
+    """What Pleo's introspection said of the access token; None when not asked or not told."""
+    subject: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for `json.dumps`."""
+        return {one.name: list(value) if isinstance(value := getattr(self, one.name), tuple) else value for one in fields(self)}
+
+
+def status(settings: Settings, *, online: bool = False, opened: OpenedStore | None = None, **injectables: Any) -> ConnectionStatus:
+    """What is stored, told without refreshing; `online` adds one introspection. WrongKey and the like are raised."""
+    if settings.uses_api_key:
+        return ConnectionStatus(
+            connection=str(settings.environment), state="api key", reason="requests carry PLEO_API_KEY; no tokens are stored"
+        )
+    given = Injectables(**injectables)
+    opened = opened or open_store(settings.token_store)
+    binding = binding_of(settings)
+    record = opened.store.read(binding.connection)
+    permissions = getattr(opened.store, "permissions", lambda: None)()
+    place: dict[str, Any] = {"store_kind": opened.kind, "store_place": opened.place, "store_permissions": permissions}
+    if record is None:
+        return ConnectionStatus(connection=binding.connection, state="not connected", reason=CONNECT, **place)
+    refreshed = None if record.refreshed_at is None else utc(record.refreshed_at)
+    if record.state is State.DISCONNECTED or record.blob is None:
+        return ConnectionStatus(
+            connection=binding.connection,
+            state=record.state.value,
+            reason=CONNECT,
+            generation=record.generation,
+            last_refresh=refreshed,
+            **place,
+        )
+    keys = keys_of(settings, opened)
+    if keys is None:
+        raise missing_key(binding.connection)
+    tokens = keys.open(record.blob, binding)
+    told = None
+    if online:
+        client = PrivateClient(given.transport, deadline=given.deadline, user_agent=given.user_agent)
+        told = TokenEndpoint(settings.auth_url, credentials_of(settings), client).introspect(tokens.access, "access_token")
+    reason = record.reason
+    if record.intent is not None:
+        intent = record.intent
+        reason = f"a refresh was started {utc(intent.started)} by host={intent.host} pid={intent.pid}"
+    return ConnectionStatus(
+        connection=binding.connection,
+        state=record.state.value,
+        reason=reason,
+        access_expires_at=utc(tokens.expires_at),
+        access_expired=tokens.has_expired(given.clock()),
+        scopes=tuple(tokens.scope.split()),
+        generation=record.generation,
+        last_refresh=refreshed,
+        key_id=keys.key_id,
+        online_active=None if told is None else bool(told["active"]),
+        subject=subject_of(told),
+        **place,
+    )
+
+
+def disconnect(settings: Settings, *, opened: OpenedStore | None = None, lock_timeout: float = LOCK_TIMEOUT) -> str:
+    """Forget the stored tokens once no refresh is under way; returns a sentence that says what was done."""
+    if settings.uses_api_key:
+        return "Nothing to forget: requests carry PLEO_API_KEY; unset it, and delete the key in Pleo."
+    opened = opened or open_store(settings.token_store)
+    connection = settings.connection
+    record = opened.store.read(connection)
+    if record is None or record.state is State.DISCONNECTED:
+        return f"Nothing is connected as {connection}."
+    with opened.store.lock(connection, lock_timeout):
+        open_intent = (opened.store.read(connection) or record).intent
+        opened.store.delete(connection)
+    if open_intent is not None:
+        Spill(connection, opened.spill_folders).drop(open_intent.id)
+    return (
+        f"The tokens of {connection} were forgotten here. Pleo publishes no way to revoke them, so the grant itself lives until it expires "
+        "or somebody removes the app in Pleo."
+    )

@@ -1,0 +1,46 @@
+"""When a person must consent again, and the words that say so."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pleo_connector.auth.stores.protocol import Intent, Record, State
+from pleo_connector.errors import ReauthRequired, WrongKey
+
+CONNECT = "run `pleo-connector connect`"
+
+
+def connected(record: Record | None, connection: str) -> Record:
+    """The record if it can be used; else ReauthRequired with what to do."""
+    if record is None or record.state is State.DISCONNECTED or record.blob is None:
+        raise ReauthRequired(f"Nothing is connected as {connection}; {CONNECT}.")
+    if record.state is State.REAUTH_REQUIRED:
+        raise reauth(connection, record.reason)
+    return record
+
+
+def reauth(connection: str, reason: str) -> ReauthRequired:
+    """The error for a grant that is gone."""
+    return ReauthRequired(f"Re-authorisation of {connection} is required: {reason}; {CONNECT}.")
+
+
+def outcome_unknown(record: Record, intent: Intent) -> str:
+    """The reason for a refresh that was sent, and whose new tokens nobody holds."""
+    last = "unknown" if record.refreshed_at is None else utc(record.refreshed_at)
+    return (
+        f"rotation outcome unknown (rotation uncertain): a refresh started {utc(intent.started)} by host={intent.host} pid={intent.pid} "
+        f"reached Pleo and its answer was not stored, last good refresh {last}"
+    )
+
+
+def utc(seconds: float) -> str:
+    """Seconds since the epoch as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def missing_key(connection: str) -> WrongKey:
+    """The error for stored tokens without any key to open them."""
+    return WrongKey(
+        f"Tokens of {connection} are stored, and there is no key to open them: the key file beside the token store is gone and "
+        "PLEO_TOKEN_KEYS is not set. Restore the key; if it is lost, run `pleo-connector disconnect` and then `pleo-connector connect`."
+    )
