@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from pleo_connector.catalogue import CATALOGUE
+from pleo_connector.orchestration.checks import Checker
+from pleo_connector.sandbox import RunningSandbox
+from pleo_connector.sync import StreamReport
+from pleo_connector.warehouses.duckdb_transaction import DuckDBTransaction
+from tests.orchestration.place import Place, checks
+
+KEY = "key_unique_and_present"
+SPLITS = ("accounting_entry_splits", "splits_sum_to_entry")
+
+
+@pytest.fixture(scope="module")
+def filled(sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    place = Place(tmp_path_factory.mktemp("filled"), sandbox.url)
+    assert place.run(["vendors", "accounting_entries"], config={"start": "2026-01-01"}).success
+    return place
+
+
+@pytest.fixture
+def broken(filled: Place) -> Iterator[Place]:
+    """The filled place, put back as it was afterwards."""
+    file = filled.folder / "w.duckdb"
+    before = file.read_bytes()
+    yield filled
+    file.write_bytes(before)
+
+
+def sql(place: Place, statement: str) -> list[tuple[Any, ...]]:
+    with place.warehouse.transaction() as transaction:
+        assert isinstance(transaction, DuckDBTransaction)
+        return transaction.run(statement)
+
+
+def shown(evaluation: dg.AssetCheckEvaluation) -> dict[str, Any]:
+    return {name: value.value for name, value in evaluation.metadata.items()}
+
+
+def test_checks_run_alone_and_pass_on_what_was_loaded(filled: Place) -> None:
+    result = filled.check("vendors", "accounting_entry_splits")
+    assert result.success
+    assert not result.get_asset_materialization_events()
+    found = checks(result)
+    assert found[("vendors", KEY)].passed
+    assert found[SPLITS].passed
+    assert shown(found[SPLITS]) == {"entries_that_differ": 0}
+
+
+def test_a_key_that_occurs_twice_is_found_and_named(broken: Place) -> None:
+    ((key,),) = sql(broken, "INSERT INTO pleo.vendors (SELECT * FROM pleo.vendors ORDER BY id LIMIT 1) RETURNING CAST(id AS VARCHAR)")
+    found = checks(broken.check("vendors"))[("vendors", KEY)]
+    assert not found.passed
+    assert found.severity == dg.AssetCheckSeverity.WARN
+    assert shown(found) == {"rows_without_key": 0, "keys_more_than_once": 1, "for_example": key}
+
+
+def test_a_missing_key_is_found(broken: Place) -> None:
+    sql(broken, "ALTER TABLE pleo.accounting_entry_splits ALTER position DROP NOT NULL")
+    sql(
+        broken,
+        "UPDATE pleo.accounting_entry_splits SET position = NULL WHERE rowid IN (SELECT rowid FROM pleo.accounting_entry_splits LIMIT 3)",
+    )
+    found = checks(broken.check("accounting_entry_splits"))[("accounting_entry_splits", KEY)]
+    assert not found.passed
+    assert shown(found)["rows_without_key"] == 3
+
+
+ONE_SPLIT = "(SELECT id FROM pleo.accounting_entry_splits WHERE _deleted_at IS NULL AND {amount}_minors IS NOT NULL ORDER BY id LIMIT 1)"
+
+
+@pytest.mark.parametrize("amount", ["transaction_value", "total_bill_value"])
+@pytest.mark.parametrize("change", ["{amount}_minors = {amount}_minors + 1", "{amount}_currency = 'XTS'"])
+def test_splits_that_do_not_sum_to_their_entry_are_found_and_the_entry_named(broken: Place, amount: str, change: str) -> None:
+    one = ONE_SPLIT.format(amount=amount)
+    ((entry,),) = sql(
+        broken,
+        f"UPDATE pleo.accounting_entry_splits SET {change.format(amount=amount)} WHERE id = {one} RETURNING CAST(accounting_entry_id AS VARCHAR)",
+    )
+    found = checks(broken.check("accounting_entry_splits"))[SPLITS]
+    assert not found.passed
+    assert shown(found) == {"entries_that_differ": 1, "for_example": entry}
+
+
+def test_only_ten_failing_entries_are_named(broken: Place) -> None:
+    sql(broken, "UPDATE pleo.accounting_entry_splits SET transaction_value_minors = transaction_value_minors + 1")
+    told = shown(checks(broken.check("accounting_entry_splits"))[SPLITS])
+    assert told["entries_that_differ"] > 10
+    assert len(set(told["for_example"].split(", "))) == 10
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        "UPDATE pleo.accounting_entry_splits SET transaction_value_minors = NULL, total_bill_value_minors = NULL WHERE position = 1",
+        "UPDATE pleo.accounting_entries SET transaction_value_minors = 1, total_bill_value_minors = 1, _deleted_at = now()",
+        "UPDATE pleo.accounting_entry_splits SET transaction_value_minors = 1, total_bill_value_minors = 1, _deleted_at = now()",
+    ],
+)
+def test_amounts_that_pleo_left_out_and_deleted_rows_are_not_compared(broken: Place, harmless: str) -> None:
+    sql(broken, harmless)
+    assert checks(broken.check("accounting_entry_splits"))[SPLITS].passed
+
+
+def test_a_failing_check_stops_nothing_unless_checks_are_blocking(broken: Place) -> None:
+    sql(broken, "INSERT INTO pleo.vendors (SELECT * FROM pleo.vendors ORDER BY id LIMIT 1)")
+    assert broken.check("vendors").success
+    blocked = broken.check("vendors", blocking_checks=True)
+    assert not blocked.success
+    assert checks(blocked)[("vendors", KEY)].severity == dg.AssetCheckSeverity.ERROR
+
+
+@pytest.mark.parametrize("place_of_loss", ["inserted", "updated", "unchanged", "quarantined", "duplicates"])
+def test_a_record_that_went_missing_on_the_way_is_found(place_of_loss: str) -> None:
+    parts = {"inserted": 1, "updated": 2, "unchanged": 3, "quarantined": 4, "duplicates": 5}
+    checker, asset = Checker(blocking=False), dg.AssetKey("x")
+    assert checker.rows(StreamReport("x", served=15, **parts), asset).passed  # type: ignore[arg-type]
+    lossy = parts | {place_of_loss: parts[place_of_loss] - 1}
+    result = checker.rows(StreamReport("x", served=15, **lossy), asset)  # type: ignore[arg-type]
+    assert not result.passed
+    assert result.metadata["rows_unaccounted_for"].value == 1
+
+
+def test_rows_accounted_for_alone_looks_at_the_last_materialisation(place: Place) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        never = checks(place.check("vendors", instance=instance))[("vendors", "rows_accounted_for")]
+        assert not never.passed
+        assert "not synced by Dagster yet" in shown(never)["reason"]
+    with dg.DagsterInstance.ephemeral() as instance:
+        place.run(["vendors"], instance=instance)
+        told = checks(place.check("vendors", instance=instance))[("vendors", "rows_accounted_for")]
+        assert told.passed
+        assert shown(told)["rows_served"] > 0
+
+
+def test_every_table_has_a_key_check_and_every_stream_a_row_check(filled: Place) -> None:
+    found = checks(filled.check(*(table.name for table in CATALOGUE.tables())))
+    assert {table for table, check in found if check == KEY} == {table.name for table in CATALOGUE.tables()}
+    assert {table for table, check in found if check == "rows_accounted_for"} == {stream.name for stream in CATALOGUE}

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from pleo_connector.errors import (
+    ClientRejected,
+    ConfigurationError,
+    Forbidden,
+    MassDeleteRefused,
+    PleoError,
+    PleoUnavailable,
+    RateLimited,
+    ReauthRequired,
+    RefreshUnavailable,
+    WarehouseLocked,
+)
+from pleo_connector.orchestration import failures
+from pleo_connector.sandbox import Fault, RunningSandbox
+from tests.orchestration.place import Place, checks, failure, materialized
+
+VENDORS = "/v1/vendors"
+THREE = ["vendors", "tax_codes", "employees"]
+
+
+def said(result: dg.ExecuteInProcessResult) -> str:
+    return str(failure(result).user_failure_data.description)
+
+
+def test_a_missing_scope_fails_its_stream_and_leaves_the_others_materialised(place: Place, sandbox: RunningSandbox) -> None:
+    sandbox.state.set_faults(Fault("status", path=VENDORS, status=403))
+    result = place.run(THREE)
+    assert not result.success
+    assert set(materialized(result)) == {"tax_codes", "employees"}
+    assert {table for table, _ in checks(result)} == {"tax_codes", "employees"}
+    assert said(result).startswith("1 stream failed; the others are loaded. vendors: Pleo refuses vendors")
+    assert "lacks the scope vendors:read" in said(result)
+    assert list(failure(result).user_failure_data.metadata) == ["failed: vendors"]
+    assert place.scalar("SELECT count(*) FROM {schema}.tax_codes") > 0
+    assert place.scalar("SELECT count(*) FROM {schema}.vendors") == 0
+
+
+def test_running_the_failed_table_again_repeats_only_it(place: Place, sandbox: RunningSandbox) -> None:
+    sandbox.state.set_faults(Fault("status", path=VENDORS, status=403))
+    place.run(THREE)
+    sandbox.state.set_faults()
+    again = place.run(["vendors"])
+    assert again.success
+    assert set(materialized(again)) == {"vendors"}
+    assert place.scalar("SELECT count(*) FROM {schema}._sweeps WHERE stream = 'employees'") == len(sandbox.state.records("companies"))
+
+
+def test_without_a_connection_the_run_fails_once_and_names_the_command(place: Place) -> None:
+    result = place.run(["vendors"], overrides={"PLEO_API_KEY": ""}, retry_policy=dg.RetryPolicy(max_retries=3))
+    assert not result.success
+    assert "pleo-connector connect" in said(result)
+    assert not [event for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"], "no retry brings consent"
+
+
+def test_a_failure_that_may_pass_is_retried_when_the_user_asked_for_retries(place: Place, sandbox: RunningSandbox) -> None:
+    # Three bodies that do not parse are one failure of the stream; then Pleo is well again.
+    sandbox.state.set_faults(Fault("html", path=VENDORS, times=3))
+    company = sandbox.state.records("companies")[0]["id"]
+    result = place.run(["vendors"], config={"companies": [company]}, retry_policy=dg.RetryPolicy(max_retries=1))
+    assert result.success
+    assert len([event for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"]) == 1
+
+
+def test_a_failure_shows_a_sentence_and_no_trace_of_our_insides(place: Place, sandbox: RunningSandbox) -> None:
+    sandbox.state.set_faults(Fault("status", path=VENDORS, status=403))
+    error = failure(place.run(["vendors"])).error
+    assert "Traceback" not in error.message
+    assert error.cause is None or error.cause.cause is None
+
+
+def test_a_warehouse_that_is_none_fails_the_whole_run_and_is_left_alone(place: Place) -> None:
+    (place.folder / "w.duckdb").write_bytes(b"this is not a database, and is left as it is" * 100)
+    result = place.run(["vendors"])
+    assert not result.success
+    assert str(place.folder / "w.duckdb") in said(result)
+    assert (place.folder / "w.duckdb").read_bytes().startswith(b"this is not a database")
+
+
+def test_a_long_pause_that_pleo_asks_for_becomes_a_retry_after_it() -> None:
+    wanted = failures.some_streams({"a": RateLimited("Slow.", 90.0), "b": RateLimited("Slower.", 300.0)})
+    assert isinstance(wanted, dg.RetryRequested)
+    assert wanted.seconds_to_wait == 300.0
+
+
+@pytest.mark.parametrize(
+    "others",
+    [{"b": Forbidden("No.")}, {"b": RateLimited("Slow, who knows how long.")}],
+)
+def test_a_pause_does_not_help_when_something_else_failed_too(others: dict[str, PleoError]) -> None:
+    wanted = failures.some_streams({"a": RateLimited("Slow.", 90.0)} | others)
+    assert isinstance(wanted, dg.Failure)
+    assert wanted.description is not None
+    assert "2 streams failed" in wanted.description
+    assert "Slow." in wanted.description
+
+
+@pytest.mark.parametrize(
+    ("error", "retries"),
+    [
+        (ReauthRequired("The grant is gone."), False),
+        (ConfigurationError("PLEO_API_URL is wrong."), False),
+        (ClientRejected("Pleo refused the client."), False),
+        (RefreshUnavailable("Not now."), True),
+        (WarehouseLocked("Held by pid 1."), True),
+        (PleoUnavailable("Down."), True),
+    ],
+)
+def test_only_what_may_pass_by_itself_is_worth_a_retry(error: PleoError, retries: bool) -> None:  # noqa: FBT001
+    wanted: Any = failures.whole_run(error)
+    assert wanted.allow_retries is retries
+    assert str(error).rstrip(".") in wanted.description
+    assert ("pleo-connector connect" in wanted.description) == isinstance(error, ReauthRequired)
+    one = failures.some_streams({"vendors": error})
+    assert isinstance(one, dg.Failure)
+    assert one.allow_retries is retries
+
+
+def test_a_refused_mass_deletion_is_not_retried() -> None:
+    wanted = failures.some_streams({"vendors": MassDeleteRefused("20 of 21 rows are gone.")})
+    assert isinstance(wanted, dg.Failure)
+    assert not wanted.allow_retries
