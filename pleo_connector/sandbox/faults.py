@@ -29,7 +29,7 @@ class Fault:
       delay_before  `seconds` pass, then the request is handled
       delay_after   the request is handled, `seconds` pass, then the answer leaves
       hang          no answer until the client gives up
-    path          only requests whose path starts so
+    path          only requests whose path starts so; with `$` at its end, only exactly this path
     times         only so many requests, then never again; None has no end
     probability   only this share of the requests, drawn from the sandbox's seed
     after_effect  the request is handled first, so a rotation is committed and its answer lost
@@ -61,6 +61,10 @@ class Fault:
     def effect_happens(self) -> bool:
         """True when the request is handled before the fault shows."""
         return self.after_effect or self.kind in _ALWAYS_AFTER
+
+    def concerns(self, path: str) -> bool:
+        """Whether a request to `path` may get this fault."""
+        return path == self.path[:-1] if self.path.endswith("$") else path.startswith(self.path)
 
     @classmethod
     def from_mapping(cls, given: Mapping[str, Any]) -> Fault:
@@ -128,7 +132,7 @@ class FaultPlan:
         """The fault for a request to `path`, or None."""
         for number, fault in enumerate(self._faults):
             left = self._left[number]
-            if not path.startswith(fault.path) or left == 0:
+            if left == 0 or not fault.concerns(path):
                 continue
             if fault.probability < 1 and self._random.random() >= fault.probability:
                 continue

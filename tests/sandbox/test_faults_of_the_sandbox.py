@@ -110,6 +110,14 @@ def test_without_after_effect_nothing_was_rotated(sandbox: RunningSandbox) -> No
     assert refreshed(sandbox, pair["refresh_token"]).status_code == 200
 
 
+def test_a_path_may_be_a_prefix_or_exact(sandbox: RunningSandbox) -> None:
+    plan = FaultPlan([Fault("reset", path="/oauth/token$"), Fault("hang", path="/v1/")], 1)
+    kinds = [
+        fault and fault.kind for fault in map(plan.draw, ("/oauth/token", "/oauth/token/introspect", "/v1/companies", "/v2/employees"))
+    ]
+    assert kinds == ["reset", None, "hang", None]
+
+
 def test_a_fault_may_carry_an_oauth_error(sandbox: RunningSandbox) -> None:
     sandbox.state.set_faults(Fault("status", status=400, error="invalid_client", path="/oauth/token"))
     assert refreshed(sandbox, "any").json() == {"error": "invalid_client"}
