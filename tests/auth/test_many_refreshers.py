@@ -66,6 +66,18 @@ def test_eight_processes_of_25_threads_for_a_minute(tmp_path: Path) -> None:
     stampede(tmp_path, processes=8, threads=25, seconds=60, lifetime=4)
 
 
+def test_a_slow_owner_is_waited_for(connected: Pleo) -> None:
+    """The owner lives and waits for Pleo: nobody may take its open intent for a dead one's."""
+    connected.sandbox.state.set_faults(Fault("delay_before", path="/oauth/token", times=1, seconds=1.5))
+    owner = start(connected, "once")
+    wait_for(lambda: connected.record().state is State.REFRESHING)
+    tokens = connected.manager().refresh()
+    out, err = owner.communicate(timeout=20)
+    assert (out, err) == ("ready\ndone\n", "")
+    assert connected.counted("refreshes") == 1 and connected.counted("reuse") == 0
+    assert tokens == connected.manager().tokens() and connected.record().generation == 2
+
+
 def test_threads_of_one_process_refresh_once(connected: Pleo) -> None:
     connected.sandbox.state.expire_access_tokens()
     answers: list[int] = []
