@@ -24,7 +24,10 @@ def connect(
     paste: Annotated[bool, typer.Option("--paste", help="Paste the address that the browser ends at, when it runs elsewhere.")] = False,
     timeout: Annotated[float, typer.Option(min=1.0, help="Seconds to wait for the consent.")] = 300.0,
 ) -> None:
-    """Get Pleo's consent and store the tokens, sealed; from then on they are refreshed by themselves."""
+    """Get Pleo's consent and store the tokens.
+
+    They are sealed, and from then on refreshed by themselves.
+    """
     output = output_of(ctx)
     settings = settings_in_use(output)
     from pleo_connector.auth import login  # noqa: PLC0415 - httpx and authlib load here, not for --help

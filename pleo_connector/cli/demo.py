@@ -21,7 +21,10 @@ def demo(
     json: Annotated[bool, typer.Option("--json", help="The summary as one JSON object on stdout.")] = False,
     keep_sandbox: Annotated[bool, typer.Option("--keep-sandbox", help="Leave the sandbox running afterwards, until Ctrl-C.")] = False,
 ) -> None:
-    """Sync a local Pleo into DuckDB through Dagster, and show the result. Everything it makes is in .demo/."""
+    """Run the main job on a local Pleo, in .demo/.
+
+    Starts the sandbox, logs in, materialises every table through Dagster into DuckDB, and shows the result.
+    """
     output = output_of(ctx, json)
     began = time.monotonic()
     output.note("Loading Dagster, pandas and DuckDB ...")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster import DagsterEventType
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.cli.demo_place import DemoPlace
@@ -33,7 +34,10 @@ def materialise(place: DemoPlace, settings: Settings, output: Output) -> None:
         run_id = str(uuid.uuid4())
         instance.add_event_listener(run_id, lambda entry: _tell(entry, output))
         output.note(f"Dagster materialises {len(CATALOGUE.tables())} tables ...")
-        result = job.execute_in_process(instance=instance, run_id=run_id, run_config=_QUIET, raise_on_error=False)
+        try:
+            result = job.execute_in_process(instance=instance, run_id=run_id, run_config=_QUIET, raise_on_error=False)
+        except DagsterExecutionInterruptedError:
+            raise KeyboardInterrupt from None
         if not result.success:
             raise PleoError(_why(result))
 

@@ -12,7 +12,10 @@ from pleo_connector.errors import ConfigurationError
 
 
 def disconnect(ctx: typer.Context, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
-    """Forget the tokens of this connection. Syncing again then needs `connect`; the warehouse keeps its rows."""
+    """Forget the tokens of this connection.
+
+    Syncing again then needs `connect`; the warehouse keeps its rows.
+    """
     output = output_of(ctx)
     settings = settings_in_use(output)
     from pleo_connector.auth import disconnect as forget  # noqa: PLC0415

@@ -10,7 +10,7 @@ import typer
 
 from pleo_connector.cli.findings import Finding, Verdict, fine, worth_a_look, wrong
 from pleo_connector.cli.inputs import output_of, settings_in_use
-from pleo_connector.cli.output import table
+from pleo_connector.cli.output import Output, table
 from pleo_connector.errors import ConfigurationError, PleoError
 
 if TYPE_CHECKING:
@@ -20,7 +20,10 @@ _STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"
 
 
 def doctor(ctx: typer.Context, json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False) -> None:
-    """Check settings, Pleo's hosts, credentials, scopes and the warehouse; exit code 1 when something would fail."""
+    """Check that everything is in place.
+
+    Settings, Pleo's hosts, credentials, scopes and the warehouse; exit code 1 when something would fail.
+    """
     output = output_of(ctx, json)
     found: list[Finding] = []
     try:
@@ -28,7 +31,7 @@ def doctor(ctx: typer.Context, json: Annotated[bool, typer.Option("--json", help
     except ConfigurationError as error:
         found.append(wrong("settings", str(error)))
     else:
-        found += _all(settings)
+        found += _all(settings, output)
     output.answer({"checks": [asdict(finding) for finding in found]})
     if not output.json:
         listing = table("", "check", "found")
@@ -42,12 +45,12 @@ def doctor(ctx: typer.Context, json: Annotated[bool, typer.Option("--json", help
         raise PleoError(f"{count}: {', '.join(finding.check for finding in failed)}; each says what to do.")
 
 
-def _all(settings: Settings) -> Iterator[Finding]:
+def _all(settings: Settings, output: Output) -> Iterator[Finding]:
     from pleo_connector.cli.doctor_local import check_settings, check_versions, check_warehouse  # noqa: PLC0415 - pandas and duckdb
     from pleo_connector.cli.doctor_online import check_hosts, check_scopes  # noqa: PLC0415
 
     yield check_versions()
-    yield from check_settings(settings)
+    yield from check_settings(settings, output.environ)
     yield from check_hosts(settings)
     scopes: list[str] = []
     yield from _check_connection(settings, scopes)

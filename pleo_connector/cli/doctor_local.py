@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -24,15 +24,16 @@ _LITTLE_SPACE = 1 << 30
 _PACKAGES = ("dagster", "duckdb", "pandas", "pyarrow", "httpx", "authlib")
 
 
-def check_settings(settings: Settings) -> Iterator[Finding]:
-    """Every setting as it is in force, secrets masked."""
+def check_settings(settings: Settings, environ: Mapping[str, str] | None) -> Iterator[Finding]:
+    """Every setting as it is in force, secrets masked; `environ` as in `Output`."""
+    given = os.environ if environ is None else environ
     for field in Settings.model_fields:
         value = getattr(settings, field)
         plain = "given, not shown" if isinstance(value, SecretStr) and value.get_secret_value() else str(value)
         name = variable_of(field)
-        source = "" if os.environ.get(name) else " (from .env or the default)"
+        source = "" if given.get(name) else " (from .env or the default)"
         yield fine(name, f"{plain}{source}" if plain else "not set")
-    for warning in unknown_variables():
+    for warning in unknown_variables(given, Path(".env") if environ is None else None):
         yield worth_a_look("unknown variable", warning, "rename or unset it")
 
 
@@ -76,14 +77,16 @@ def check_warehouse(settings: Settings) -> Iterator[Finding]:
 
 
 def _may_write(file: Path) -> Finding:
-    folder = file.parent if file.parent.is_dir() else file.parent.parent
+    elsewhere = "set PLEO_WAREHOUSE to another place"
+    folder = file.parent
+    if folder.exists() and not folder.is_dir():
+        return wrong("warehouse", f"{file} cannot be made: {folder} is not a folder", elsewhere)
+    if not folder.exists():
+        folder = folder.parent  # the first sync makes one missing folder, not two
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        return wrong(
-            "warehouse",
-            f"{file} cannot be made: {folder} refuses new files ({error.strerror})",
-            "give this user write access to the folder, or set PLEO_WAREHOUSE to another place",
-        )
+        advice = f"give this user write access to the folder, or {elsewhere}"
+        return wrong("warehouse", f"{file} cannot be made: {folder} takes no new files ({error.strerror})", advice)
     return fine("warehouse", f"{file} does not exist yet; the first sync makes it")

@@ -42,9 +42,15 @@ def run(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
     output = Output(json="--json" in arguments, environ=environ)
     if debug:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
-    with _sigterm_as_ctrl_c():
-        exit_code, error = _outcome(arguments, output, debug=debug)
-    output.close(exit_code, error)
+    try:
+        with _sigterm_as_ctrl_c():
+            exit_code, error = _outcome(arguments, output, debug=debug)
+        output.close(exit_code, error)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read us has gone, as `head` does; Python would complain about it once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     return exit_code
 
 
@@ -79,6 +85,8 @@ def _outcome(arguments: Sequence[str], output: Output, *, debug: bool) -> tuple[
     except PleoError as error:
         _show(error, output, debug=debug)
         return error.exit_code, str(error)
+    except BrokenPipeError:
+        raise
     except typer.Abort:
         output.error("Stopped: nothing was done.")
         return FAILED, "Stopped: nothing was done."

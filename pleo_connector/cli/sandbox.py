@@ -28,7 +28,10 @@ def sandbox(
         list[str] | None, typer.Option(metavar="URI", help="A registered redirect URI; repeatable. Default: the connector's own.")
     ] = None,
 ) -> None:
-    """Serve a local Pleo: made-up companies, OAuth by Pleo's rules, and faults on request."""
+    """Serve a local Pleo, until Ctrl-C.
+
+    Made-up companies, OAuth by Pleo's rules, limits, and faults on request.
+    """
     output = output_of(ctx)
     from pleo_connector.sandbox import CLIENT_ID, Fault, RunningSandbox, SandboxConfig, serve  # noqa: PLC0415 - starlette and uvicorn load here
     from pleo_connector.settings import Settings  # noqa: PLC0415

@@ -21,7 +21,10 @@ def status(
     online: Annotated[bool, typer.Option("--online", help="Also ask Pleo whether the access token is live.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Say whether this connection works; exit code 3 when a person must connect."""
+    """Say whether this connection works.
+
+    Exit code 3 when a person must connect.
+    """
     output = output_of(ctx, json)
     settings = settings_in_use(output)
     settings.require_credentials()

@@ -14,7 +14,10 @@ from pleo_connector.cli.output import add_rows, table
 def streams(
     ctx: typer.Context, json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, with every column.")] = False
 ) -> None:
-    """List the streams: tables, how they are read, the scope they need, columns."""
+    """List what can be read.
+
+    Tables, how they are read, the scope they need, columns; needs no credentials.
+    """
     output = output_of(ctx, json)
     output.answer({"streams": [_described(stream) for stream in CATALOGUE]})
     if output.json:

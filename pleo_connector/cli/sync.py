@@ -48,7 +48,7 @@ def sync(
     wait: Annotated[float, typer.Option(min=0.0, metavar="SECONDS", help="How long to wait while another program has the file.")] = 60.0,
     json: Annotated[bool, typer.Option("--json", help="The report as one JSON object on stdout.")] = False,
 ) -> None:
-    """Read what is due from Pleo and load it into the warehouse.
+    """Read what is due and load it.
 
     DATE is YYYY-MM-DD (midnight UTC) or an ISO date-time. A stopped sync goes on where it stopped when it is run again.
     """

@@ -21,7 +21,10 @@ _START_SECONDS = 180.0
 
 
 def ui(ctx: typer.Context, port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 3000) -> None:
-    """Open Dagster's UI on the data of `pleo-connector demo`, with a sandbox to sync from, until Ctrl-C."""
+    """Open Dagster's UI on the demo's data.
+
+    Runs until Ctrl-C, with a sandbox to sync from.
+    """
     output = output_of(ctx)
     if importlib.util.find_spec("dagster_webserver") is None:
         raise ConfigurationError("Dagster's web pages are not installed; run: pip install 'pleo-connector[ui]'.")

@@ -70,7 +70,7 @@ class Local:
 def local(folder: Path, capsys: pytest.CaptureFixture[str], **config: Any) -> Iterator[Local]:
     """A sandbox on a free port; nobody is logged in yet."""
     uri = f"http://127.0.0.1:{free_port(0)}/callback"
-    given = {"port": 0, "requests_per_minute": 0, "redirect_uris": (uri,), "client_secret": CLIENT_SECRET} | config
+    given: dict[str, Any] = {"port": 0, "requests_per_minute": 0, "redirect_uris": (uri,), "client_secret": CLIENT_SECRET} | config
     with running(SandboxConfig(**given)) as sandbox:
         environ = {
             "PLEO_API_URL": sandbox.url,
