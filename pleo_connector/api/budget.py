@@ -11,6 +11,9 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+from pleo_connector.api.patience import LONGEST_PAUSE
+from pleo_connector.errors import RateLimited
+
 WINDOW = 60.0
 
 
@@ -27,18 +30,28 @@ class Budget:
         self._per_minute = per_minute
         self._clock = clock
         self._sleep = sleep
-        self._sent: deque[float] = deque()
+        # When each sent request grows a minute old: kept as a sum, so that floats round once and not two ways.
+        self._free_at: deque[float] = deque()
         self._paused_until = 0.0
         self._turn = asyncio.Lock()
 
     async def take(self) -> float:
-        """Wait for permission to send one request; returns the seconds waited."""
+        """Wait for permission to send one request; returns the seconds waited.
+
+        RateLimited while Pleo's `Retry-After` is too far away to wait for: nobody sends, and nobody hangs.
+        """
         began = self._clock()
         async with self._turn:
             while (wait := self._wait_needed()) > 0:
+                if (pause := self._paused_until - self._clock()) > LONGEST_PAUSE:
+                    raise RateLimited(
+                        f"Pleo limits the rate of requests (429) and asked for a pause of {pause:.0f} s more; "
+                        "lower PLEO_REQUESTS_PER_MINUTE or run again after it: it goes on where it stopped.",
+                        pause,
+                    )
                 await self._sleep(wait)
             now = self._clock()
-            self._sent.append(now)
+            self._free_at.append(now + WINDOW)
         return now - began
 
     def pause(self, seconds: float) -> None:
@@ -47,7 +60,7 @@ class Budget:
 
     def _wait_needed(self) -> float:
         now = self._clock()
-        while self._sent and self._sent[0] <= now - WINDOW:
-            self._sent.popleft()
-        full = self._sent[0] + WINDOW - now if len(self._sent) >= self._per_minute else 0.0
+        while self._free_at and self._free_at[0] <= now:
+            self._free_at.popleft()
+        full = self._free_at[0] - now if len(self._free_at) >= self._per_minute else 0.0
         return max(full, self._paused_until - now)
