@@ -33,8 +33,10 @@ _RETRIES = 3
 _CONNECT = "pleo-connector connect"
 
 
-def whole_run(error: PleoError) -> dg.Failure:
-    """What no stream can survive."""
+def whole_run(error: PleoError) -> dg.Failure | dg.RetryRequested:
+    """What no stream can survive; asks to be run again where Pleo said when."""
+    if isinstance(error, RateLimited) and error.retry_after is not None:
+        return dg.RetryRequested(max_retries=_RETRIES, seconds_to_wait=error.retry_after)
     return dg.Failure(_sentence(error), metadata={"error": type(error).__name__}, allow_retries=not isinstance(error, NEEDS_A_PERSON))
 
 

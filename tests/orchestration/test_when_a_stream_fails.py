@@ -17,9 +17,9 @@ from pleo_connector.errors import (
     RefreshUnavailable,
     WarehouseLocked,
 )
-from pleo_connector.orchestration import failures
+from pleo_connector.orchestration import PleoSyncConfig, build_pleo_definitions, failures
 from pleo_connector.sandbox import Fault, RunningSandbox
-from tests.orchestration.place import Place, checks, failure, materialized
+from tests.orchestration.place import Place, checks, environment, failure, materialized
 
 VENDORS = "/v1/vendors"
 THREE = ["vendors", "tax_codes", "employees"]
@@ -83,7 +83,23 @@ def test_a_warehouse_that_is_none_fails_the_whole_run_and_is_left_alone(place: P
     assert (place.folder / "w.duckdb").read_bytes().startswith(b"this is not a database")
 
 
-def test_a_long_pause_that_pleo_asks_for_becomes_a_retry_after_it() -> None:
+@pytest.mark.parametrize("path", [VENDORS, "/v1/companies"])
+def test_a_long_pause_is_not_waited_out_in_the_step_but_asked_of_dagster(place: Place, sandbox: RunningSandbox, path: str) -> None:
+    # Called directly: a run in this process would sleep until Dagster's retry is due.
+    sandbox.state.set_faults(Fault("status", path=path, status=429, retry_after=300))
+    with environment(place.environment), dg.DagsterInstance.ephemeral() as instance:
+        definitions = build_pleo_definitions()
+        (assets,) = definitions.assets or ()
+        assert isinstance(assets, dg.AssetsDefinition)
+        context = dg.build_asset_context(resources=dict(definitions.resources or {}), instance=instance)
+        results: Any = assets(context, PleoSyncConfig())
+        with pytest.raises(dg.RetryRequested) as wanted:
+            list(results)
+    assert wanted.value.seconds_to_wait is not None
+    assert 290 < wanted.value.seconds_to_wait <= 300
+
+
+def test_the_longest_of_the_pauses_counts() -> None:
     wanted = failures.some_streams({"a": RateLimited("Slow.", 90.0), "b": RateLimited("Slower.", 300.0)})
     assert isinstance(wanted, dg.RetryRequested)
     assert wanted.seconds_to_wait == 300.0
