@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import threading
 import uuid
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from dagster import EventLogEntry, ExecuteInProcessResult
 
 JOB = "pleo_sync"
+SYNC_THREAD = "pleo-sync"
+"""The name that `orchestration.worker` gives the thread of a sync."""
+
+_SYNC_STOPS_WITHIN = 30.0
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Dagster's own lines go to its event log, which the UI shows; a person at the terminal gets ours."""
@@ -38,8 +44,21 @@ def materialise(place: DemoPlace, settings: Settings, output: Output) -> None:
             result = job.execute_in_process(instance=instance, run_id=run_id, run_config=_QUIET, raise_on_error=False)
         except DagsterExecutionInterruptedError:
             raise KeyboardInterrupt from None
+        finally:
+            _wait_for_sync()
         if not result.success:
             raise PleoError(_why(result))
+
+
+def _wait_for_sync() -> None:
+    """Let a cancelled sync stop before its sandbox does.
+
+    Dagster drops an interrupted step without closing it; collecting it closes it, which cancels the sync in its thread.
+    """
+    gc.collect()
+    for thread in threading.enumerate():
+        if thread.name == SYNC_THREAD:
+            thread.join(_SYNC_STOPS_WITHIN)
 
 
 def _tell(entry: EventLogEntry, output: Output) -> None:
@@ -57,6 +76,9 @@ def _why(result: ExecuteInProcessResult) -> str:
     for event in result.all_node_events:
         if event.is_step_failure:
             failure = event.step_failure_data
+            # Dagster reports Ctrl-C during a step as a failure of that step.
+            if failure.error is not None and failure.error.cls_name == DagsterExecutionInterruptedError.__name__:
+                raise KeyboardInterrupt
             if failure.user_failure_data is not None and failure.user_failure_data.description:
                 return str(failure.user_failure_data.description)
             if failure.error is not None:

@@ -35,7 +35,7 @@ def test_a_stopped_sync_says_that_it_goes_on_and_does(pleo: Local, tmp_path: Pat
     out, err = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "Traceback" not in err
-    assert "Error: Stopped. The next sync goes on where this one stopped." in err
+    assert err.splitlines()[-1] == "Error: Stopped. The next sync goes on where this one stopped."
     assert out == ""
     assert command("sync", pleo=pleo.environ, cwd=tmp_path).code == 0
 
@@ -44,15 +44,16 @@ def test_a_stopped_sync_says_that_it_goes_on_and_does(pleo: Local, tmp_path: Pat
 def test_the_sandbox_ends_by_a_signal_and_frees_its_port(tmp_path: Path, number: signal.Signals) -> None:
     process = start("sandbox", "--port", "0", "--rows", "50", "--redirect-uri", "http://127.0.0.1:9/cb", pleo={}, cwd=tmp_path)
     assert process.stdout is not None
-    first = process.stdout.readline()
+    first, *commands = (process.stdout.readline() for _ in range(5))
     url = next(word for word in first.split() if word.startswith("http://"))
     assert "sandbox-client" in first
     assert httpx.get(f"{url}/_sandbox/counters", trust_env=False).json()["requests"] == 0
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
+    assert out == ""
     for verb in ("connect", "sync", "status --online"):
-        assert f"PLEO_API_URL={url} PLEO_AUTH_URL={url} pleo-connector {verb}" in out
+        assert f"  PLEO_API_URL={url} PLEO_AUTH_URL={url} pleo-connector {verb}\n" in commands
     with socket.socket() as probe, pytest.raises(OSError, match="refused"):
         probe.connect(("127.0.0.1", urlsplit(url).port))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import ItemsView
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -115,11 +115,20 @@ def test_a_dotenv_file_is_read(tmp_path: Path) -> None:
     assert "PLEO_API_URL" in ended.err
 
 
-class Broken(dict[str, str]):
+class Broken(Mapping[str, str]):
     """An environment that breaks what reads it."""
 
-    def items(self) -> ItemsView[str, str]:
+    def __init__(self, **values: str) -> None:
+        self._values = values
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
         raise LookupError("nobody thought of this")
+
+    def __len__(self) -> int:
+        return len(self._values)
 
 
 def test_a_bug_is_one_sentence_and_debug_shows_where(capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,7 +140,7 @@ def test_a_bug_is_one_sentence_and_debug_shows_where(capsys: pytest.CaptureFixtu
     assert run(["status"], Broken(PLEO_DEBUG="1")) == 1
     assert "Traceback" in capsys.readouterr().err
     assert run(["status", "--debug"], Broken()) == 1
-    assert "in items" in capsys.readouterr().err
+    assert "in __iter__" in capsys.readouterr().err
 
 
 def test_a_pipe_that_closes_early_is_no_traceback(tmp_path: Path) -> None:
