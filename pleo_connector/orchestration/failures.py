@@ -40,8 +40,8 @@ def whole_run(error: PleoError) -> dg.Failure | dg.RetryRequested:
     return dg.Failure(_sentence(error), metadata={"error": type(error).__name__}, allow_retries=not isinstance(error, NEEDS_A_PERSON))
 
 
-def some_streams(failures: Mapping[str, PleoError]) -> dg.Failure | dg.RetryRequested:
-    """The end of a step in which these streams failed, and the others were materialised.
+def some_streams(failures: Mapping[str, PleoError], *, others: bool = True) -> dg.Failure | dg.RetryRequested:
+    """The end of a step in which these streams failed, and the `others`, if there were any, were materialised.
 
     When all of them failed only because Pleo asks for a long pause, the step asks to be run again after it.
     """
@@ -51,7 +51,7 @@ def some_streams(failures: Mapping[str, PleoError]) -> dg.Failure | dg.RetryRequ
     said = " ".join(f"{name}: {_sentence(error)}" for name, error in failures.items())
     count = "1 stream" if len(failures) == 1 else f"{len(failures)} streams"
     return dg.Failure(
-        f"{count} failed; the others are loaded. {said}",
+        f"{count} failed{'; the others are loaded' if others else ''}. {said}",
         metadata={f"failed: {name}": _sentence(error) for name, error in failures.items()},
         allow_retries=not all(isinstance(error, NEEDS_A_PERSON) for error in failures.values()),
     )

@@ -67,7 +67,7 @@ class Step:
                 else:
                     progress.finished(event.report)
                     yield from self._results(event.report, warehouse, selection)
-        except PleoError:
+        except Exception:
             raise
         except BaseException:  # a person stopped the run, or Dagster closes this generator
             context.log.info("The sync is being stopped; what it has loaded is kept, and the next run goes on there.")
@@ -75,7 +75,7 @@ class Step:
         finally:
             events.close()
         if failed:
-            raise failures.some_streams(failed) from None
+            raise failures.some_streams(failed, others=len(failed) < len(selection.streams)) from None
 
     def _results(self, report: StreamReport, warehouse: Warehouse, selection: "_Selection") -> Iterator[Event]:
         tables = self.catalogue.stream(report.stream).tables()

@@ -70,7 +70,9 @@ def test_a_failure_that_may_pass_is_retried_when_the_user_asked_for_retries(plac
 
 def test_a_failure_shows_a_sentence_and_no_trace_of_our_insides(place: Place, sandbox: RunningSandbox) -> None:
     sandbox.state.set_faults(Fault("status", path=VENDORS, status=403))
-    error = failure(place.run(["vendors"])).error
+    result = place.run(["vendors"])
+    assert said(result).startswith("1 stream failed. vendors: "), "there were no others"
+    error = failure(result).error
     assert "Traceback" not in error.message
     assert error.cause is None or error.cause.cause is None
 
