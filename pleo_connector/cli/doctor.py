@@ -34,7 +34,7 @@ def doctor(ctx: typer.Context, json: Annotated[bool, typer.Option("--json", help
         found += _all(settings, output)
     output.answer({"checks": [asdict(finding) for finding in found]})
     if not output.json:
-        listing = table("", "check", "found")
+        listing = table("", "check", "found", fold=["found"])
         for finding in found:
             told = f"{finding.found}{f' -> {finding.advice}' if finding.advice else ''}"
             listing.add_row(finding.verdict.value, finding.check, output.scrub(told), style=_STYLES[finding.verdict])

@@ -19,10 +19,10 @@ _WIDE = 200
 """Columns of a line that no terminal shows: a pipe or a file never needs a cut-off table."""
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A console that prints text as it is: data may hold brackets and colons."""
+def console(*, stderr: bool = False, width: int | None = None) -> Console:
+    """A console that prints text as it is: data may hold brackets and colons. `width` None is the terminal's."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else _WIDE, markup=False, emoji=False, highlight=False)
+    return Console(stderr=stderr, width=width if stream.isatty() else width or _WIDE, markup=False, emoji=False, highlight=False)
 
 
 @dataclass(slots=True)
@@ -43,7 +43,16 @@ class Output:
     def print(self, *parts: Any, style: str | None = None) -> None:
         """A line, or a table, for a person: on stdout, or on stderr when stdout is for JSON."""
         shown = [self.scrub(part) if isinstance(part, str) else part for part in parts]
-        console(stderr=self.json).print(*shown, style=style, soft_wrap=not any(isinstance(part, Table) for part in parts))
+        tables = [part for part in parts if isinstance(part, Table)]
+        # A table whose columns may not be folded is never squeezed: a terminal that is too narrow breaks its lines.
+        width = max((natural_width(made) for made in tables if all(column.no_wrap for column in made.columns)), default=None)
+        screen = console(stderr=self.json, width=width if width is not None and width > self.width else None)
+        screen.print(*shown, style=style, soft_wrap=not tables)
+
+    @property
+    def width(self) -> int:
+        """Characters in a line of what `print` writes to."""
+        return console(stderr=self.json).width
 
     def note(self, text: str, style: str | None = "dim") -> None:
         """A remark on stderr: progress, hints."""
@@ -69,12 +78,18 @@ class Output:
             sys.stdout.flush()
 
 
-def table(*headings: str, numbers: Sequence[str] = (), title: str | None = None) -> Table:
-    """A plain table; the columns named in `numbers` are right-aligned and never cut."""
-    made = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left", title_style="bold")
+def table(*headings: str, numbers: Sequence[str] = (), fold: Sequence[str] = ()) -> Table:
+    """A plain table; the columns named in `numbers` are right-aligned, those in `fold` may take several lines."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
-        made.add_column(heading, justify="right" if heading in numbers else "left", no_wrap=heading in numbers, overflow="fold")
+        made.add_column(heading, justify="right" if heading in numbers else "left", no_wrap=heading not in fold, overflow="fold")
     return made
+
+
+def natural_width(made: Table) -> int:
+    """Characters that the table takes when nothing is folded."""
+    screen = Console(width=10_000)
+    return screen.measure(made).maximum
 
 
 def add_rows(made: Table, rows: Iterable[Sequence[object]]) -> Table:

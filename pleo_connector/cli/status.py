@@ -67,7 +67,7 @@ def _show(told: ConnectionStatus, output: Output) -> None:
         "store": told.store_place
         and f"{told.store_kind}, {told.store_place}{f', {told.store_permissions}' if told.store_permissions else ''}",
     }
-    listing = table("", "")
+    listing = table("field", "value", fold=["value"])
     listing.show_header = False
     for name, value in lines.items():
         if value not in (None, ""):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.cli.inputs import output_of, settings_in_use, span
-from pleo_connector.cli.output import Output, add_rows, table
+from pleo_connector.cli.output import Output, add_rows, natural_width, table
 from pleo_connector.errors import SyncFailed
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ def show(report: SyncReport, output: Output, location: str) -> None:
         )
         for each in report.streams.values()
     ]
-    output.print(add_rows(table(*_HEADINGS, numbers=_HEADINGS[1:]), rows))
+    output.print(_listing(rows, output.width))
     output.print("")
     output.print(conclusion(report, location))
     for each in report.streams.values():
@@ -98,6 +100,18 @@ def show(report: SyncReport, output: Output, location: str) -> None:
             output.warn(f"{each.stream}: {warning}")
         for remark in drifted(report, each.stream):
             output.warn(remark)
+
+
+def _listing(rows: Sequence[Sequence[object]], width: int) -> Table:
+    """The rows as a table; where the terminal is too narrow, columns of nothing but zeros are left out."""
+    headings = list(_HEADINGS)
+    while True:
+        places = [_HEADINGS.index(heading) for heading in headings]
+        made = add_rows(table(*headings, numbers=_HEADINGS[1:]), [[row[place] for place in places] for row in rows])
+        zeros = [_HEADINGS[place] for place in places if all(row[place] == 0 for row in rows)]
+        if natural_width(made) <= width or not zeros:
+            return made
+        headings.remove(zeros[-1])
 
 
 def conclusion(report: SyncReport, location: str) -> str:
