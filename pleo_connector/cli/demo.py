@@ -11,7 +11,7 @@ import typer
 
 from pleo_connector.cli.inputs import output_of
 
-_TOKEN_LIFETIME = 5.0
+_TOKEN_LIFETIME = 4.0
 """Seconds: short, so that the demo shows tokens being refreshed while it reads."""
 
 

@@ -71,8 +71,8 @@ def show(told: Mapping[str, Any], output: Output) -> None:
         output.print(f"{told['written']:,} records were new, changed or gone.")
     else:
         output.print("Nothing changed: everything that Pleo serves was in the file already.")
-    refreshes = "1 token refresh" if told["token_refreshes"] == 1 else f"{told['token_refreshes']} token refreshes"
-    output.print(f"{told['requests']:,} requests to the sandbox, {refreshes}, {told['seconds']} s.")
+    refreshes = "1 refresh" if told["token_refreshes"] == 1 else f"{told['token_refreshes']} refreshes"
+    output.print(f"{told['requests']:,} requests to the sandbox, {refreshes} of the token, {told['seconds']} s.")
     output.print(f"The tables are in {told['warehouse']}. Try:")
     for command in suggestions(Path(told["warehouse"])):
         output.print(f"  {command}")

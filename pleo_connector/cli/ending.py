@@ -38,7 +38,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
         "false",
         "no",
     )
-    arguments = [argument for argument in argv if argument != "--debug"]
+    arguments = [argument for argument in argv if argument != "--debug"] or ["--help"]
     output = Output(json="--json" in arguments, environ=environ)
     if debug:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")

@@ -99,6 +99,11 @@ def add_rows(made: Table, rows: Iterable[Sequence[object]]) -> Table:
     return made
 
 
+def plural(count: int, noun: str) -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def _shown(value: object) -> Text:
     if value is None:
         return Text("")

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from pleo_connector.cli.output import Output, console
+from pleo_connector.cli.output import Output, console, plural
 from pleo_connector.sync import StreamReport
 
 _EVERY = 10.0
@@ -77,4 +77,4 @@ class _Lines:
 
 
 def _told(report: StreamReport) -> str:
-    return f"{report.served:,} rows, {report.pages:,} pages, {report.traffic.requests:,} requests"
+    return ", ".join((plural(report.served, "row"), plural(report.pages, "page"), plural(report.traffic.requests, "request")))

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.cli.inputs import output_of, settings_in_use, span
-from pleo_connector.cli.output import Output, add_rows, natural_width, table
+from pleo_connector.cli.output import Output, add_rows, natural_width, plural, table
 from pleo_connector.errors import SyncFailed
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class How(StrEnum):
 
 def sync(
     ctx: typer.Context,
-    streams: Annotated[list[str] | None, typer.Argument(metavar="[STREAM]...", help="Only these streams; `streams` lists them.")] = None,
+    streams: Annotated[list[str] | None, typer.Argument(metavar="STREAM", help="Only these streams; `streams` lists them.")] = None,
     mode: Annotated[How, typer.Option(help="incremental reads the months that are due, full reads all.")] = How.INCREMENTAL,
     start: Annotated[
         str | None, typer.Option("--from", metavar="DATE", help="First moment to read, of streams that are read by month.")
@@ -117,7 +117,7 @@ def _listing(rows: Sequence[Sequence[object]], width: int) -> Table:
 def conclusion(report: SyncReport, location: str) -> str:
     """One sentence: was anything written, and where."""
     served = sum(each.served for each in report.streams.values())
-    took = f"{report.requests:,} requests, {report.seconds:.1f} s"
+    took = f"{plural(report.requests, 'request')}, {report.seconds:.1f} s"
     if report.written:
         return f"{report.written:,} of {served:,} records read were new, changed or gone; {location} is up to date with them ({took})."
     if report.failures:
@@ -132,10 +132,10 @@ def drifted(report: SyncReport, stream: str) -> list[str]:
     each = report.streams[stream]
     remarks = []
     for kind, findings in each.drift.as_json().items():
-        paths = ", ".join(f"{path} ({finding['count']:,} times)" for path, finding in findings.items())
+        paths = ", ".join(f"{path} ({plural(int(str(finding['count'])), 'time')})" for path, finding in findings.items())
         remarks.append(f"{stream}: {_KINDS.get(kind, kind.replace('_', ' '))}: {paths}.")
     if each.quarantined:
         remarks.append(
-            f"{stream}: {each.quarantined:,} records could not be typed and are kept, with the reason, in the table _quarantine."
+            f"{stream}: {plural(each.quarantined, 'record')} could not be typed and are kept, with the reason, in the table _quarantine."
         )
     return remarks

@@ -120,7 +120,6 @@ def test_what_pleo_serves_and_nobody_declared_is_told(pleo: Local) -> None:
     ended = pleo.run("sync", "vendors")
     assert ended.code == 0
     assert (
-        "Warning: vendors: fields that Pleo serves and the catalogue does not declare (kept in _extra): moodOfTheDay (1 times)."
-        in ended.err
+        "Warning: vendors: fields that Pleo serves and the catalogue does not declare (kept in _extra): moodOfTheDay (1 time)." in ended.err
     )
     assert "cheerful" not in ended.err

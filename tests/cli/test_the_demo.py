@@ -38,7 +38,7 @@ def test_the_demo_twice(tmp_path: Path) -> None:
     assert set(rows) == {table.name for table in CATALOGUE.tables()}
     assert rows["accounting_entries"] > 1500
     assert "Nothing changed" not in first.out
-    assert re.search(r"\d+ requests to the sandbox, \d+ token refresh", first.out)
+    assert re.search(r"\d+ requests to the sandbox, \d+ refresh", first.out)
     with duckdb.connect(str(work / ".demo" / "warehouse.duckdb"), read_only=True) as connection:
         total = connection.execute("SELECT sum(total_bill_value) FROM pleo.accounting_entries WHERE _deleted_at IS NULL").fetchone()
         assert total is not None

@@ -39,6 +39,11 @@ def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"pleo-connector {verb}" in capsys.readouterr().out
 
 
+def test_nothing_at_all_is_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 0
+    assert "Usage: pleo-connector" in capsys.readouterr().out
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out.startswith("pleo-connector ")
