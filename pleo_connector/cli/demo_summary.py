@@ -82,7 +82,7 @@ def suggestions(file: Path) -> list[str]:
     """Three commands that work right after the demo."""
     query = f"SELECT family, count(*) FROM {SCHEMA}.accounting_entries GROUP BY ALL"
     return [
-        f"""python -c "import duckdb; duckdb.connect('{file}', read_only=True).sql('{query}').show()\"""",
+        f"""python -c "import duckdb; db = duckdb.connect('{file}', read_only=True); db.sql('{query}').show()\"""",
         "pleo-connector ui        # the same in Dagster, with every asset's history (pip install 'pleo-connector[ui]')",
         "pleo-connector demo      # again: reads what is due, and changes nothing",
     ]
