@@ -1,6 +1,6 @@
 """Sample accounting entries: every draw that makes one, in a fixed sequence."""
 
-# ruff: noqa: D102, INP001, PLR2004, S311 - names say what is drawn; scripts/ is no package; shares of a throw of dice, repeatable on purpose
+# ruff: noqa: D102 - names say what is drawn
 
 from __future__ import annotations
 

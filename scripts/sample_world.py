@@ -1,6 +1,6 @@
 """The invented companies, people and ledgers behind the sample data. All names and addresses are made up."""
 
-# ruff: noqa: RUF001, INP001 - letters as people write them; scripts/ is a folder, not a package
+# ruff: noqa: RUF001 - letters as people write them
 
 from __future__ import annotations
 
