@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -79,12 +82,17 @@ def show(told: Mapping[str, Any], output: Output) -> None:
 
 
 def suggestions(file: Path) -> list[str]:
-    """Three commands that work right after the demo."""
+    """Three commands that work right after the demo, in the same shell, whether or not its environment is activated."""
+    python = Path(sys.executable)
+    folder = file.parent.parent  # where the demo was started
+    if python.is_relative_to(folder):
+        python = python.relative_to(folder)
+    command = "pleo-connector" if shutil.which("pleo-connector") else shlex.quote(str(python.with_name("pleo-connector")))
     query = f"SELECT family, count(*) FROM {SCHEMA}.accounting_entries GROUP BY ALL"
     return [
-        f"""python -c "import duckdb; db = duckdb.connect('{file}', read_only=True); db.sql('{query}').show()\"""",
-        "pleo-connector ui        # the same in Dagster, with every asset's history (pip install 'pleo-connector[ui]')",
-        "pleo-connector demo      # again: reads what is due, and changes nothing",
+        f"""{shlex.quote(str(python))} -c "import duckdb; db = duckdb.connect('{file}', read_only=True); db.sql('{query}').show()\"""",
+        f"{command} ui        # the same in Dagster, with every asset's history (pip install 'pleo-connector[ui]')",
+        f"{command} demo      # again: reads what is due, and changes nothing",
     ]
 
 
