@@ -13,6 +13,11 @@ if TYPE_CHECKING:  # the same names as in _HOME, for type checkers and editors
     from pleo_connector.catalogue import CATALOGUE as CATALOGUE
     from pleo_connector.catalogue import Stream as Stream
     from pleo_connector.errors import PleoError as PleoError
+    from pleo_connector.orchestration import PleoResource as PleoResource
+    from pleo_connector.orchestration import PleoTranslator as PleoTranslator
+    from pleo_connector.orchestration import WarehouseResource as WarehouseResource
+    from pleo_connector.orchestration import build_pleo_definitions as build_pleo_definitions
+    from pleo_connector.orchestration import load_pleo_asset_specs as load_pleo_asset_specs
     from pleo_connector.settings import Settings as Settings
 
     __version__: str
@@ -20,8 +25,13 @@ if TYPE_CHECKING:  # the same names as in _HOME, for type checkers and editors
 _HOME = {
     "CATALOGUE": "pleo_connector.catalogue",
     "PleoError": "pleo_connector.errors",
+    "PleoResource": "pleo_connector.orchestration",
+    "PleoTranslator": "pleo_connector.orchestration",
     "Settings": "pleo_connector.settings",
     "Stream": "pleo_connector.catalogue",
+    "WarehouseResource": "pleo_connector.orchestration",
+    "build_pleo_definitions": "pleo_connector.orchestration",
+    "load_pleo_asset_specs": "pleo_connector.orchestration",
 }
 """Public name -> the module it comes from. A new public name is one line here, and one above."""
 
