@@ -99,7 +99,9 @@ class Loader:
             if rows >= BATCH_ROWS:
                 return pages, ended, True
             try:
-                item = await asyncio.wait_for(self._queue.get(), min(LINGER, closing - clock()))
+                # Not asyncio.wait_for: in Python 3.11 it can swallow a cancellation, and the run would never end.
+                async with asyncio.timeout(min(LINGER, closing - clock())):
+                    item = await self._queue.get()
             except TimeoutError:
                 return pages, ended, True
 
