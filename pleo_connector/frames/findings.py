@@ -1,25 +1,25 @@
-"""Drift of a batch, by vectorised counts over its typed relations; details only of what was found."""
+"""Drift of a batch, by vectorised counts over its typed rows; details only of what was found."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TypeAlias
 
-import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from pleo_connector.catalogue import Column, LogicalType, Stream
-from pleo_connector.frames import expressions as sql
-from pleo_connector.frames.currencies import exponents
+from pleo_connector.catalogue import LogicalType
 from pleo_connector.frames.drift import EXAMPLES, Drift, Finding
-from pleo_connector.frames.plan import MASK_BITS, Level
 from pleo_connector.frames.quarantine import SetAside
-from pleo_connector.frames.reading import ReadLevel
+from pleo_connector.frames.rows import Indices, Rows, mask_of
+from pleo_connector.frames.values import has_unit
 
-Key: TypeAlias = str
-Probe: TypeAlias = tuple[str, str, str, str | None]
-"""(kind, path, SQL test, SQL of the value to name, or None)."""
+Probe: TypeAlias = tuple[str, str, pa.Array, pa.Array | None]
+"""(kind, path, rows that show it, the values to name or None)."""
 
 _POSITION = re.compile(r"\[\d+\]")
 
@@ -27,78 +27,54 @@ SHOWN = 60
 """Characters of an unseen value that are shown."""
 
 
-def find_drift(con: duckdb.DuckDBPyConnection, top: ReadLevel, aside: SetAside, stream: Stream) -> Drift:
-    """What the records show that the declaration does not say."""
+def find_drift(top: Rows, keys: pa.Array, aside: SetAside, served: Indices) -> Drift:
+    """What the records show that the declaration does not say; `served` numbers the rows of the top."""
     kinds: dict[str, dict[str, Finding]] = defaultdict(dict)
-    key = sql.quoted(stream.key)
-    for read in top.walk():
-        probes = list(_probes(read))
-        if not probes:
-            continue
-        counts = con.execute(
-            f"SELECT {', '.join(f'count(*) FILTER ({test})' for _, _, test, _ in probes)} FROM {read.relation} t"
-        ).fetchall()[0]
-        for (kind, path, test, value), count in zip(probes, counts, strict=True):
-            if count:
-                found = _details(con, read, top, key, path, test, value)
-                kinds[kind].update(found)
-    for read in top.walk():
-        for path, code, test in _odd_currencies(con, read):
-            kinds["unknown_currencies"].update(_details(con, read, top, key, path, test, code))
+    for rows in top.walk():
+        good = ~mask_of([*rows.faults], len(rows))
+        for kind, path, shown, values in _probes(rows, good):
+            mask = np.asarray(pc.fill_null(shown, fill_value=False))
+            if values is None:
+                kinds[kind][path] = _finding(rows, keys, mask)
+                continue
+            named = pc.utf8_slice_codeunits(values, 0, SHOWN)
+            for value in sorted(named.filter(pa.array(mask)).unique().to_pylist()):
+                kinds[kind][f"{path}={value}"] = _finding(
+                    rows, keys, mask & np.asarray(pc.fill_null(pc.equal(named, value), fill_value=False))
+                )
     for said, records in _by_path(aside).items():
-        kinds["impossible_values"][said] = Finding(len(records), _keys(con, top, key, sorted(records)[:EXAMPLES]))
+        first = keys.filter(pa.array(np.isin(served, sorted(records)[:EXAMPLES])))
+        kinds["impossible_values"][said] = Finding(len(records), tuple(first.drop_null().to_pylist()))
     return Drift(**kinds)
 
 
-def _probes(read: ReadLevel) -> Iterator[Probe]:
-    level = read.level
-    for unknown in read.unknown:
-        yield "unknown_fields", unknown.path, f"{unknown.column} IS NOT NULL", None
+def _probes(rows: Rows, good: npt.NDArray[np.bool_]) -> Iterator[Probe]:
+    """What at least one row shows."""
+    level, live = rows.level, pa.array(good)
+    for unknown in rows.unknown:
+        yield "unknown_fields", unknown.path, unknown.values.is_valid(), None
     for column in level.columns:
-        path = _path(level, column)
-        name = f"{column.name}_minors" if column.type is LogicalType.MONEY else column.name
-        if column.required:
-            yield "missing_required", path, f"bad IS NULL AND {sql.quoted(name)} IS NULL", None
+        money = column.type is LogicalType.MONEY
+        value, path = rows.columns[f"{column.name}_minors" if money else column.name], level.said(column.source)
+        found: list[Probe] = []
+        if column.required and value.null_count:
+            found.append(("missing_required", path, pc.and_(live, value.is_null()), None))
         if column.values:
-            known = ", ".join(map(sql.literal, column.values))
-            yield "unseen_values", path, f"bad IS NULL AND {sql.quoted(name)} NOT IN ({known})", sql.quoted(name)
-    for number, (path, _) in enumerate(level.changes):
-        yield "type_changes", path, f"(changed_{number // MASK_BITS} >> {number % MASK_BITS}) & 1 = 1", None
+            found.append(("unseen_values", path, pc.and_(live, pc.invert(pc.is_in(value, pa.array([*column.values, None])))), value))
+        if money and value.null_count < len(value):
+            currency = rows.columns[f"{column.name}_currency"]
+            odd = pc.and_(pc.and_(live, value.is_valid()), pc.invert(has_unit(currency)))
+            found.append(("unknown_currencies", path, odd, pc.fill_null(currency, "none")))
+        yield from (probe for probe in found if pc.any(probe[2]).as_py())
+    for path, mask in rows.changes:
+        if pc.any(mask).as_py():
+            yield "type_changes", path, mask, None
 
 
-def _odd_currencies(con: duckdb.DuckDBPyConnection, read: ReadLevel) -> Iterator[tuple[str, str, str]]:
-    """(path, SQL of the code, SQL test) of money whose currency has no known smallest unit, `none` standing for no code."""
-    for column in read.level.columns:
-        if column.type is LogicalType.MONEY:
-            code = f"coalesce({sql.quoted(column.name + '_currency')}, 'none')"
-            live = f"bad IS NULL AND {sql.quoted(column.name + '_minors')} IS NOT NULL"
-            met = con.execute(f"SELECT DISTINCT {code} FROM {read.relation} WHERE {live}").fetchall()
-            odd = sorted(str(found) for (found,) in met if found not in exponents())
-            if odd:
-                yield _path(read.level, column), code, f"{live} AND {code} IN ({', '.join(map(sql.literal, odd))})"
-
-
-def _path(level: Level, column: Column) -> str:
-    return ".".join(part for part in (level.path, column.source) if part)
-
-
-def _details(
-    con: duckdb.DuckDBPyConnection, read: ReadLevel, top: ReadLevel, key: str, path: str, test: str, value: str | None
-) -> dict[str, Finding]:
-    """The finding, or one per value, with the keys of the first records that show it."""
-    shown = f"left({value}, {SHOWN})" if value else "NULL"
-    rows = con.execute(
-        f"SELECT v, count(*), list_sort(list(DISTINCT i))[1:{EXAMPLES}] FROM (SELECT i, {shown} AS v FROM {read.relation} t WHERE {test})"
-        " GROUP BY v ORDER BY v"
-    ).fetchall()
-    return {path if value is None else f"{path}={met}": Finding(count, _keys(con, top, key, records)) for met, count, records in rows}
-
-
-def _keys(con: duckdb.DuckDBPyConnection, top: ReadLevel, key: str, records: Sequence[int]) -> tuple[str, ...]:
-    """The keys of a few records; those without one are left out."""
-    chosen = ", ".join(str(record) for record in records)
-    rows = con.execute(f"SELECT {key} FROM {top.relation} WHERE i IN ({chosen}) AND {key} IS NOT NULL ORDER BY i").fetchall()
-    return tuple(str(found) for (found,) in rows)
+def _finding(rows: Rows, keys: pa.Array, mask: npt.NDArray[np.bool_]) -> Finding:
+    """The count, and the keys of the first records that show it; those without one are left out."""
+    first = keys.take(pa.array(np.unique(rows.record[mask])[:EXAMPLES]))
+    return Finding(int(mask.sum()), tuple(first.drop_null().to_pylist()))
 
 
 def _by_path(aside: SetAside) -> dict[str, list[int]]:

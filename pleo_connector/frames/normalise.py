@@ -1,7 +1,11 @@
-"""Raw records of a stream to typed frames: DuckDB reads and types, Arrow assembles, pandas carries.
+"""Raw records of a stream to typed frames: DuckDB reads, Arrow types and assembles, pandas carries.
 
-    pages -> one Arrow column of record texts -> one typed relation per level (record, lists in it)
-          -> rows judged (quarantine, duplicates) -> hashes -> one frame per table, drift, counts
+    pages -> one Arrow column of record texts -> one nested column of value texts (DuckDB's from_json)
+          -> typed rows per level: records, and the elements of their lists -> rows judged (quarantine,
+          duplicates) -> hashes -> one frame per table, drift, counts
+
+Records of which DuckDB's json_structure shows nothing odd need no more than that; only the levels
+of which it does get a closer look: the JSON type of each value, and the undeclared fields.
 
 No step loops over records in Python; only what is set aside is looked at one by one.
 """
@@ -14,17 +18,19 @@ from datetime import datetime
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pleo_connector.catalogue import Stream
 from pleo_connector.errors import DriftError
-from pleo_connector.frames.assembly import Assembly, Indices, empty_frames
+from pleo_connector.frames.assembly import Assembly, empty_frames
 from pleo_connector.frames.batch import Batch, Served
 from pleo_connector.frames.drift import Drift, DriftPolicy
 from pleo_connector.frames.findings import find_drift
 from pleo_connector.frames.hashing import row_hashes
 from pleo_connector.frames.plan import Plan, compile_plan
 from pleo_connector.frames.quarantine import SetAside, broken_rows, quarantine_frame
-from pleo_connector.frames.reading import ReadLevel, open_reader, read_level
+from pleo_connector.frames.reading import Reader, open_reader, select
+from pleo_connector.frames.rows import Indices, Rows, mask_of, read_rows
 from pleo_connector.frames.texts import record_texts
 
 
@@ -45,39 +51,37 @@ def normalise(stream: Stream, pages: Sequence[Served], *, now: datetime, policy:
     strict = policy is DriftPolicy.QUARANTINE
     with open_reader() as con:
         try:
-            top = _read(con, plan, texts, of_page, aside, strict=strict)
+            served, top = _read(con, plan, texts, aside, strict=strict)
         except duckdb.Error:
             aside = aside | _not_json(con, texts)
-            top = _read(con, plan, texts, of_page, aside, strict=strict)
-        aside = aside | broken_rows(con, top)
-        drift = find_drift(con, top, aside, stream)
+            served, top = _read(con, plan, texts, aside, strict=strict)
+        del texts  # as much memory as the records themselves, and all of it is read
+        aside = aside | broken_rows(top, served)
+        drift = find_drift(top, top.columns[stream.key], aside, served)
         if policy is DriftPolicy.FREEZE and drift.breaks_declaration:
             raise DriftError(
                 f"The records of {stream.name} no longer fit the declaration ({drift.sentence()}); nothing was written:"
                 " update the connector, or set the stream's drift policy to evolve."
             )
         hashes = row_hashes(con, top, plan.fingerprint)
-        assembly = Assembly(stream, pages, now, con, top, hashes, aside)
-        frames = assembly.frames()
+    good = ~mask_of([*aside.reasons], len(records))[served]
+    assembly = Assembly(stream, pages, now, top, hashes, of_page[served], good)
     quarantined = quarantine_frame(stream, aside, records, pages, of_page, now)
-    return Batch(stream, frames, quarantined, len(records), assembly.duplicates, drift)
+    return Batch(stream, assembly.frames(), quarantined, len(records), assembly.duplicates, drift)
 
 
-def _read(con: duckdb.DuckDBPyConnection, plan: Plan, texts: pa.Array, of_page: Indices, aside: SetAside, *, strict: bool) -> ReadLevel:
-    """Type all records that are not set aside; duckdb.Error when one of them is not JSON."""
-    numbers = np.arange(len(texts), dtype=np.int64)
+def _read(con: duckdb.DuckDBPyConnection, plan: Plan, texts: pa.Array, aside: SetAside, *, strict: bool) -> tuple[Indices, Rows]:
+    """All records that are not set aside, and their numbers; duckdb.Error when one of them is not JSON."""
+    served = np.flatnonzero(~mask_of([*aside.reasons], len(texts)))
     if aside:
-        numbers = np.setdiff1d(numbers, np.fromiter(aside.reasons, np.int64, len(aside.reasons)))
-        texts, of_page = texts.take(pa.array(numbers)), of_page[numbers]
-    con.register("served", pa.table({"i": numbers, "page": of_page, "rec": texts}))
-    return read_level(con, plan.top, "served", strict=strict)
+        texts = texts.take(pa.array(served))
+    return served, read_rows(Reader(con, plan, texts), plan.top, strict=strict)
 
 
 def _not_json(con: duckdb.DuckDBPyConnection, texts: pa.Array) -> SetAside:
     """Records that DuckDB cannot parse; looked for only when it has complained."""
-    con.register("texts", pa.table({"i": np.arange(len(texts)), "rec": texts}))
-    rows = con.execute("SELECT i FROM texts WHERE NOT json_valid(rec)").fetchall()
-    return SetAside({i: ("$", "not valid JSON") for (i,) in rows})
+    (valid,) = select(con, "json_valid(rec)", texts)
+    return SetAside({int(number): ("$", "not valid JSON") for number in np.flatnonzero(pc.invert(valid).fill_null(False))})
 
 
 __all__ = ["Served", "normalise"]

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import duckdb
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from pleo_connector.catalogue import Stream
 from pleo_connector.frames.batch import QUARANTINE_COLUMNS, Served
 from pleo_connector.frames.envelope import RawRecord
-from pleo_connector.frames.reading import ReadLevel
+from pleo_connector.frames.rows import Indices, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +28,13 @@ class SetAside:
         return bool(self.reasons)
 
 
-def broken_rows(con: duckdb.DuckDBPyConnection, top: ReadLevel) -> SetAside:
-    """Records with an impossible value in themselves or in any element of their lists."""
-    aside = SetAside()
-    for read in top.walk():
-        if not read.broken:
-            continue
-        level = read.level
-        rules = [(rule.path, rule.reason) for rule in level.rules]
-        rules += [(path, "another type where text is wanted") for path, _ in level.changes]
-        keys = ", ".join(("i", *level.positions, "bad"))
-        rows = con.execute(f"SELECT {keys} FROM {read.relation} WHERE bad IS NOT NULL ORDER BY ALL").fetchall()
-        found: dict[int, tuple[str, str]] = {}
-        for record, *positions, bad in rows:
-            path, reason = rules[bad]
-            found.setdefault(record, (_numbered(path, positions), reason))
-        aside = aside | SetAside(found)
-    return aside
+def broken_rows(top: Rows, served: Indices) -> SetAside:
+    """Records with an impossible value in themselves or in any element of their lists; `served` numbers the rows of the top."""
+    aside: dict[int, tuple[str, str]] = {}
+    for rows in top.walk():
+        for row, (path, reason) in sorted(rows.faults.items()):
+            aside.setdefault(int(served[rows.record[row]]), (_numbered(path, [int(place[row]) for place in rows.positions]), reason))
+    return SetAside(aside)
 
 
 def _numbered(path: str, positions: Sequence[int]) -> str:
@@ -57,7 +45,7 @@ def _numbered(path: str, positions: Sequence[int]) -> str:
 
 
 def quarantine_frame(
-    stream: Stream, aside: SetAside, records: Sequence[RawRecord], pages: Sequence[Served], of_page: np.ndarray, now: datetime
+    stream: Stream, aside: SetAside, records: Sequence[RawRecord], pages: Sequence[Served], of_page: Indices, now: datetime
 ) -> pd.DataFrame:
     """One row per record set aside, in the order served."""
     numbers = sorted(aside.reasons)

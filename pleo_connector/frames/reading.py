@@ -1,20 +1,21 @@
-"""DuckDB as our JSON reader: one level of JSON objects in, one temporary table of typed columns out."""
+"""DuckDB as our JSON reader: record texts in, one nested Arrow column of texts out; a closer look where that is needed."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from pleo_connector.frames import expressions as sql
-from pleo_connector.frames.plan import MASK_BITS, SEPARATOR, Level, containers
+from pleo_connector.frames.plan import Level, Met, Parts, Plan, put
 
-EMPTY = "''"
+BLOCK = 2_000
+"""Records whose structure is asked for at once; more of them only need more memory."""
 
 _lock = threading.Lock()
 _database: duckdb.DuckDBPyConnection | None = None
@@ -22,7 +23,7 @@ _database: duckdb.DuckDBPyConnection | None = None
 
 @contextmanager
 def open_reader() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection of its own to the process's in-memory DuckDB; temporary tables go when it closes."""
+    """A connection of its own to the process's in-memory DuckDB; what is registered in it goes when it closes."""
     global _database  # noqa: PLW0603 - one database per process: opening one costs more than reading a small page
     with _lock:
         if _database is None:
@@ -37,149 +38,104 @@ def open_reader() -> Iterator[duckdb.DuckDBPyConnection]:
         cursor.close()
 
 
+def select(con: duckdb.DuckDBPyConnection, what: str, texts: pa.Array) -> list[pa.Array]:
+    """One SQL select list over a column of texts, named `rec`; its columns as arrays, each in one piece."""
+    con.register("texts", pa.table({"rec": texts}))
+    table = con.sql(f"SELECT {what} FROM texts").to_arrow_table().combine_chunks()
+    con.unregister("texts")
+    return [_whole(column) for column in table.columns]
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return (
+        column.chunk(0)
+        if column.num_chunks == 1
+        else pa.array([], column.type)
+        if not column.num_chunks
+        else pa.concat_arrays(column.chunks)
+    )
+
+
+def literal(value: str) -> str:
+    """An SQL string."""
+    return "'" + value.replace("'", "''") + "'"
+
+
 @dataclass(slots=True)
 class Unknown:
-    """A field that the declaration does not know: where it is, and how to fetch it."""
+    """A field that the declaration does not know, and its values as JSON text."""
 
     path: str
     """As reported, relative to the record: `supplier.newField`, `splitItems[].newField`."""
     local: str
     """Relative to the level's object: the key in `_extra`."""
-    pointer: str
-    column: str
+    values: pa.Array
 
 
 @dataclass(slots=True)
-class ReadLevel:
-    """A level whose objects are read: its table's name, and what was met."""
+class Look:
+    """What a closer look at a level's objects found."""
 
-    level: Level
-    relation: str
+    types: dict[Parts, pa.Array]
+    """JSON type by place, of every declared value, object and list."""
     unknown: list[Unknown] = field(default_factory=list)
-    broken: int = 0
-    """Rows with an impossible value."""
-    children: list[tuple[str, ReadLevel]] = field(default_factory=list)
-
-    def walk(self) -> Iterator[ReadLevel]:
-        """The level itself and all below, parents first."""
-        yield self
-        for _, child in self.children:
-            yield from child.walk()
 
 
-def read_level(con: duckdb.DuckDBPyConnection, level: Level, source: str, *, strict: bool) -> ReadLevel:
-    """Type the objects of relation `source` (i, positions, rec) and, below, those of their lists.
+class Reader:
+    """Reads one batch of records. Raises duckdb.Error when a record is not JSON."""
 
-    Raises duckdb.Error when a record is not JSON. With `strict` a changed type is an impossible value.
-    """
-    read = ReadLevel(level, f"typed_{level.table.name}", _unknown_fields(con, level, source))
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {read.relation} AS {_select(level, read.unknown, source, strict=strict, typed=level.typed)}")
-    read.broken, *lengths = _summary(con, read)
-    if level.careful and read.broken:
-        complete = {**level.typed, **level.careful}
-        con.execute(
-            f"CREATE OR REPLACE TEMP TABLE {read.relation} AS {_select(level, read.unknown, source, strict=strict, typed=complete)}"
-        )
-        read.broken, *lengths = _summary(con, read)
-    handed = [*level.place, *([f"{sql.quoted(level.identity[0])} AS {sql.quoted(level.identity[1])}"] if level.identity else [])]
-    keys = ", ".join(handed)
-    for (column, child), length in zip(level.children, lengths, strict=True):
-        if not length:
-            continue
-        below = f"source_{child.table.name}"
-        con.execute(
-            f"CREATE OR REPLACE TEMP TABLE {below} AS SELECT {keys}, generate_subscripts({column}, 1) AS p{child.depth},"
-            f" unnest({column})::VARCHAR AS rec FROM {read.relation} WHERE len({column}) > 0"
-        )
-        read.children.append((column, read_level(con, child, below, strict=strict)))
-    return read
+    def __init__(self, con: duckdb.DuckDBPyConnection, plan: Plan, texts: pa.Array) -> None:
+        self.con = con
+        self._texts = {plan.top.table.name: texts}
+        self._suspects = {level.table.name for structure in _structures(con, texts) for level in plan.top.suspects(structure)}
+        (self.records,) = select(con, f"from_json(rec, {literal(plan.structure)})", texts)
 
+    def look(self, level: Level, above: Level | None) -> Look | None:
+        """A closer look at a level whose objects are not all as declared; None for any other level."""
+        name = level.table.name
+        if above is not None and self._suspects & {below.table.name for below in level.walk()}:
+            self._texts[name] = self._elements(level, above)
+        if name not in self._suspects:
+            return None
+        texts = self._texts[name]
+        places = [*level.objects, *(leaf.parts for leaf in level.leaves), *(parts for parts, _ in level.lists)]
+        (types,) = select(self.con, f"json_type(rec, [{', '.join(literal(_pointer(parts)) for parts in places)}])", texts)
+        look = Look({parts: pc.list_element(types, number) for number, parts in enumerate(places)}) if len(texts) else Look({})
+        unknown = self._unknown(level, texts)
+        if unknown:
+            (values,) = select(self.con, f"json_extract(rec, [{', '.join(literal(_pointer(parts)) for parts in unknown)}])", texts)
+            for number, parts in enumerate(unknown):
+                local = ".".join(parts)
+                look.unknown.append(Unknown(level.said(local), local, pc.list_element(values, number)))
+        return look
 
-def _unknown_fields(con: duckdb.DuckDBPyConnection, level: Level, source: str) -> list[Unknown]:
-    """Keys met at any declared object of the level that the declaration does not have, in path order."""
-    if level.is_scalar:
-        return []
-    paths = list(level.objects)
-    rows = con.execute(
-        "SELECT DISTINCT n, unnest(names) AS name FROM (SELECT DISTINCT generate_subscripts(per_object, 1) AS n, unnest(per_object) AS names"
-        f" FROM (SELECT json_keys(rec, [{', '.join(map(sql.literal, paths))}]) AS per_object FROM {source}))"
-    ).fetchall()
-    met = sorted((paths[n - 1], name) for n, name in rows if name not in level.objects[paths[n - 1]])
-    found = []
-    for number, (where, name) in enumerate(met):
-        parts = [*(where.removeprefix("$").replace('"', "").strip(".").split(".") if where != "$" else []), name]
-        local = ".".join(parts)
-        pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
-        found.append(Unknown(f"{level.path}.{local}" if level.path else local, local, pointer, f"x{number}"))
-    return found
+    def _elements(self, level: Level, above: Level) -> pa.Array:
+        """The texts of a list's elements."""
+        parts = next(parts for parts, below in above.lists if below is level)
+        tree: dict[str, object] = {}
+        put(tree, parts, ["JSON"])
+        (found,) = select(self.con, f"from_json(rec, {literal(json.dumps(tree))})", self._texts[above.table.name])
+        return pc.list_flatten(pc.struct_field(found, list(parts)))
 
-
-def _select(level: Level, unknown: Sequence[Unknown], source: str, *, strict: bool, typed: Mapping[str, str]) -> str:
-    """Three nested selects: parse, type, judge; each value is computed once."""
-    keys = ", ".join((*level.place, *(("page",) if level.depth == 0 else ())))
-    lists = [raw for raw, _ in level.children]
-    fixed = [raw for raw in level.raws if raw not in lists and raw not in level.free_form]
-    if level.is_scalar:
-        parsed = f"SELECT {keys}, rec, rec AS c0 FROM {source}"
-    else:
-        structure = sql.literal(json.dumps([level.structure])[1:-1])
-        paths = ", ".join(sql.literal(path) for path, _ in containers(level))
-        fetched = f", json_extract(rec, [{', '.join(sql.literal(u.pointer) for u in unknown)}]) AS x" if unknown else ""
-        raws = ", ".join(f"{code} AS {raw}" for raw, code in level.raws.items())
-        extra = "".join(f", x[{n}]::VARCHAR AS {u.column}" for n, u in enumerate(unknown, start=1))
-        parsed = (
-            f"SELECT {keys}, types, {raws}{extra} FROM (SELECT {keys}, from_json(rec, {structure}) AS r,"
-            f" json_type(rec, [{paths}]) AS types{fetched} FROM {source})"
-        )
-    values = ", ".join(f"{code} AS {sql.quoted(name)}" for name, code in typed.items())
-    members = [f"{sql.literal(json.dumps(u.local, ensure_ascii=False) + ':')} || {u.column}" for u in unknown]
-    loose = [*(f"coalesce({raw}, '')" for raw in level.free_form), *members]
-    chosen = [
-        keys,
-        *(sql.quoted(name) for name in typed),
-        *lists,
-        *(u.column for u in unknown),
-        f"{_bad(level, strict=strict)} AS bad",
-        *(f"{mask} AS changed_{n}" for n, mask in enumerate(_masks(level))),
-        f"md5({_joined([f'coalesce({raw}, {EMPTY})' for raw in fixed])}) AS fixed",
-        _joined(loose) + " AS loose",
-        f"{_extra(members)} AS _extra",
-    ]
-    return f"SELECT {', '.join(chosen)} FROM (SELECT *, {values} FROM ({parsed}))"
+    def _unknown(self, level: Level, texts: pa.Array) -> list[Parts]:
+        """Keys met at any declared object of the level that the declaration does not have, in path order."""
+        objects = list(level.objects)
+        if not objects:
+            return []
+        (keys,) = select(self.con, f"DISTINCT json_keys(rec, [{', '.join(literal(_pointer(parts)) for parts in objects)}])", texts)
+        met = {(*at, key) for row in keys.to_pylist() if row for at, names in zip(objects, row, strict=True) for key in names or ()}
+        unknown = [parts for parts in met if parts[-1] not in level.objects[parts[:-1]]]
+        return sorted(unknown, key=lambda parts: (parts[:-1], parts[-1]))
 
 
-def _joined(values: Sequence[str]) -> str:
-    return f"concat_ws({SEPARATOR}, {', '.join(values)})" if values else "''"
+def _structures(con: duckdb.DuckDBPyConnection, texts: pa.Array) -> Iterator[Met]:
+    """What the records look like, many of them as one: far cheaper than the structure of each."""
+    for start in range(0, len(texts), BLOCK):
+        block = texts.slice(start, BLOCK)
+        joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(block)], pa.int32()), block.cast(pa.string())), ",")
+        (met,) = select(con, "json_structure('[' || rec || ']')", joined)
+        yield json.loads(met[0].as_py())[0]
 
 
-def _extra(members: Sequence[str]) -> str:
-    if not members:
-        return "NULL::VARCHAR"
-    return f"'{{' || nullif(concat_ws(',', {', '.join(members)}), '') || '}}'"
-
-
-def _bad(level: Level, *, strict: bool) -> str:
-    """The number of the first rule that a row breaks, or NULL; changed types come after the rules."""
-    tests = [rule.test for rule in level.rules]
-    if strict:
-        tests += [test for _, test in level.changes]
-    arms = " ".join(f"WHEN {test} THEN {number}" for number, test in enumerate(tests))
-    return f"CASE {arms} END"
-
-
-def _masks(level: Level) -> list[str]:
-    """Bit n of a mask: the n-th text value was served as another scalar."""
-    tests = [f"(CASE WHEN {test} THEN 1::BIGINT << {n % MASK_BITS} ELSE 0 END)" for n, (_, test) in enumerate(level.changes)]
-    return [" | ".join(tests[start : start + MASK_BITS]) for start in range(0, len(tests), MASK_BITS)]
-
-
-def arrow_of(con: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
-    """A query's whole answer as one Arrow table."""
-    return con.sql(query).to_arrow_table()
-
-
-def _summary(con: duckdb.DuckDBPyConnection, read: ReadLevel) -> list[int]:
-    """Rows with an impossible value, then the elements in each child list."""
-    sums = ["count(bad)", *(f"coalesce(sum(len({column})), 0)" for column, _ in read.level.children)]
-    # fetchall, not fetchone: duckdb 2 refuses other work while a result is open.
-    return [int(found) for found in con.execute(f"SELECT {', '.join(sums)} FROM {read.relation}").fetchall()[0]]
+def _pointer(parts: Parts) -> str:
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
