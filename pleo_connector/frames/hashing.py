@@ -24,7 +24,7 @@ _SPECIAL = r"[\\\x1c-\x1f]"
 
 def row_hashes(con: duckdb.DuckDBPyConnection, top: Rows, fingerprint: str) -> pa.Array:
     """The hash of every record: fingerprint, declared values, free-form and unknown ones, children in order."""
-    return select(con, f"md5({literal(fingerprint)} || rec)", _text(top))[0]
+    return select(con, f"md5({literal(fingerprint)} || rec)", _text(top))
 
 
 def _text(rows: Rows) -> pa.Array:

@@ -80,7 +80,7 @@ def _read(con: duckdb.DuckDBPyConnection, plan: Plan, texts: pa.Array, aside: Se
 
 def _not_json(con: duckdb.DuckDBPyConnection, texts: pa.Array) -> SetAside:
     """Records that DuckDB cannot parse; looked for only when it has complained."""
-    (valid,) = select(con, "json_valid(rec)", texts)
+    valid = select(con, "json_valid(rec)", texts)
     return SetAside({int(number): ("$", "not valid JSON") for number in np.flatnonzero(pc.invert(valid).fill_null(False))})
 
 

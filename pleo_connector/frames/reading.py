@@ -29,7 +29,7 @@ def open_reader() -> Iterator[duckdb.DuckDBPyConnection]:
         if _database is None:
             _database = duckdb.connect(
                 ":memory:",
-                config={"threads": 2, "autoinstall_known_extensions": False, "python_enable_replacements": False},
+                config={"threads": 1, "autoinstall_known_extensions": False, "python_enable_replacements": False},
             )
         cursor = _database.cursor()
     try:
@@ -38,22 +38,12 @@ def open_reader() -> Iterator[duckdb.DuckDBPyConnection]:
         cursor.close()
 
 
-def select(con: duckdb.DuckDBPyConnection, what: str, texts: pa.Array) -> list[pa.Array]:
-    """One SQL select list over a column of texts, named `rec`; its columns as arrays, each in one piece."""
+def select(con: duckdb.DuckDBPyConnection, value: str, texts: pa.Array) -> pa.Array:
+    """An SQL expression over a column of texts, named `rec`, as one array."""
     con.register("texts", pa.table({"rec": texts}))
-    table = con.sql(f"SELECT {what} FROM texts").to_arrow_table().combine_chunks()
+    found = con.sql(f"SELECT {value} FROM texts").to_arrow_table().column(0)
     con.unregister("texts")
-    return [_whole(column) for column in table.columns]
-
-
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    return (
-        column.chunk(0)
-        if column.num_chunks == 1
-        else pa.array([], column.type)
-        if not column.num_chunks
-        else pa.concat_arrays(column.chunks)
-    )
+    return found.chunk(0) if found.num_chunks == 1 else pa.concat_arrays([*found.chunks, pa.array([], found.type)])
 
 
 def literal(value: str) -> str:
@@ -88,7 +78,7 @@ class Reader:
         self.con = con
         self._texts = {plan.top.table.name: texts}
         self._suspects = {level.table.name for structure in _structures(con, texts) for level in plan.top.suspects(structure)}
-        (self.records,) = select(con, f"from_json(rec, {literal(plan.structure)})", texts)
+        self.records = select(con, f"from_json(rec, {literal(plan.structure)})", texts)
 
     def look(self, level: Level, above: Level | None) -> Look | None:
         """A closer look at a level whose objects are not all as declared; None for any other level."""
@@ -99,11 +89,11 @@ class Reader:
             return None
         texts = self._texts[name]
         places = [*level.objects, *(leaf.parts for leaf in level.leaves), *(parts for parts, _ in level.lists)]
-        (types,) = select(self.con, f"json_type(rec, [{', '.join(literal(_pointer(parts)) for parts in places)}])", texts)
+        types = select(self.con, f"json_type(rec, [{', '.join(literal(_pointer(parts)) for parts in places)}])", texts)
         look = Look({parts: pc.list_element(types, number) for number, parts in enumerate(places)}) if len(texts) else Look({})
         unknown = self._unknown(level, texts)
         if unknown:
-            (values,) = select(self.con, f"json_extract(rec, [{', '.join(literal(_pointer(parts)) for parts in unknown)}])", texts)
+            values = select(self.con, f"json_extract(rec, [{', '.join(literal(_pointer(parts)) for parts in unknown)}])", texts)
             for number, parts in enumerate(unknown):
                 local = ".".join(parts)
                 look.unknown.append(Unknown(level.said(local), local, pc.list_element(values, number)))
@@ -114,7 +104,7 @@ class Reader:
         parts = next(parts for parts, below in above.lists if below is level)
         tree: dict[str, object] = {}
         put(tree, parts, ["JSON"])
-        (found,) = select(self.con, f"from_json(rec, {literal(json.dumps(tree))})", self._texts[above.table.name])
+        found = select(self.con, f"from_json(rec, {literal(json.dumps(tree))})", self._texts[above.table.name])
         return pc.list_flatten(pc.struct_field(found, list(parts)))
 
     def _unknown(self, level: Level, texts: pa.Array) -> list[Parts]:
@@ -122,7 +112,7 @@ class Reader:
         objects = list(level.objects)
         if not objects:
             return []
-        (keys,) = select(self.con, f"DISTINCT json_keys(rec, [{', '.join(literal(_pointer(parts)) for parts in objects)}])", texts)
+        keys = select(self.con, f"DISTINCT json_keys(rec, [{', '.join(literal(_pointer(parts)) for parts in objects)}])", texts)
         met = {(*at, key) for row in keys.to_pylist() if row for at, names in zip(objects, row, strict=True) for key in names or ()}
         unknown = [parts for parts in met if parts[-1] not in level.objects[parts[:-1]]]
         return sorted(unknown, key=lambda parts: (parts[:-1], parts[-1]))
@@ -133,7 +123,7 @@ def _structures(con: duckdb.DuckDBPyConnection, texts: pa.Array) -> Iterator[Met
     for start in range(0, len(texts), BLOCK):
         block = texts.slice(start, BLOCK)
         joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(block)], pa.int32()), block.cast(pa.string())), ",")
-        (met,) = select(con, "json_structure('[' || rec || ']')", joined)
+        met = select(con, "json_structure('[' || rec || ']')", joined)
         yield json.loads(met[0].as_py())[0]
 
 

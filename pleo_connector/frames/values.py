@@ -89,18 +89,18 @@ def typed(con: duckdb.DuckDBPyConnection, kind: LogicalType, raw: pa.Array) -> p
     if kind not in WANTED:
         return raw
     if kind not in USUAL:
-        return select(con, _COMPLETE[kind], raw)[0]
+        return select(con, _COMPLETE[kind], raw)
     usual = pc.match_substring_regex(raw, USUAL[kind])
     odd = pc.invert(usual)
     mixed = pc.any(odd).as_py()
     try:
         quick = _QUICK[kind](pc.if_else(usual, raw, pa.scalar(None, raw.type)) if mixed else raw)
     except pa.ArrowInvalid:  # the thirteenth month
-        return select(con, _COMPLETE[kind], raw)[0]
+        return select(con, _COMPLETE[kind], raw)
     if not mixed or kind not in _COMPLETE:
         return quick
     odd = pc.fill_null(odd, fill_value=False)
-    (slow,) = select(con, _COMPLETE[kind], raw.filter(odd))
+    slow = select(con, _COMPLETE[kind], raw.filter(odd))
     return pc.replace_with_mask(quick, odd, slow.cast(quick.type))
 
 

@@ -90,3 +90,15 @@ def test_absent_and_null_are_the_same_row() -> None:
 
 def test_an_undeclared_field_that_moves_between_levels_flips_the_hash() -> None:
     assert hashes(load(full(a={"b": 1}))) != hashes(load(full(**{"a.b": 1})))
+
+
+def test_values_do_not_run_together() -> None:
+    texts = [("a\x1fb", "c"), ("a", "b\x1fc"), ("a\\vb", "c"), ("a", "b\\vc"), ("a\x1e", "c"), ("a", "\x1e"), ("a", None), ("a\\", "c")]
+    one_key = [load(full(note=note, supplier={"documentNumber": number})) for note, number in texts]
+    assert len({found for batch in one_key for found in hashes(batch)}) == len(texts)
+
+
+def test_an_empty_list_or_object_is_the_same_row_as_none() -> None:
+    bare = {name: value for name, value in full().items() if name not in {"tags", "supplier"}}
+    served: list[dict[str, object]] = [{}, {"tags": [], "supplier": {}}, {"tags": None, "supplier": None}]
+    assert len({str(hashes(load({**bare, **fields}))) for fields in served}) == 1
