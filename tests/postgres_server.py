@@ -152,10 +152,10 @@ def _shared() -> str:
     return started.url()
 
 
-def new_database() -> str:
-    """The URL of a new and empty database."""
+def new_database(options: str = "") -> str:
+    """The URL of a new and empty database; `options` as CREATE DATABASE takes them."""
     name = f"pleo_{uuid.uuid4().hex}"
     with psycopg.connect(_shared(), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+        connection.execute(f"CREATE DATABASE {name} {options}")  # type: ignore[call-overload]
     parts = urlsplit(_shared())
     return parts._replace(path=f"/{name}").geturl()

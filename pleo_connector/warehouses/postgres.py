@@ -54,18 +54,18 @@ class PostgresWarehouse:
 
     def __init__(self, address: Address, schema: str, *, wait: float = 60.0, pause: Callable[[float], None] = sleep) -> None:
         self._address = address
-        self._schema = schema
+        self.schema = schema
         self._wait = wait
         self._pause = pause
         self._seen = False
         self.location = address.location
 
     def __repr__(self) -> str:
-        return f"PostgresWarehouse({self.location!r}, {self._schema!r})"
+        return f"PostgresWarehouse({self.location!r}, {self.schema!r})"
 
     def relation(self, table: Table) -> str:
         """`schema.table`, quoted where PostgreSQL needs it."""
-        return ".".join(POSTGRES.shown(name) for name in (self._schema, table.name))
+        return ".".join(POSTGRES.shown(name) for name in (self.schema, table.name))
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -81,7 +81,7 @@ class PostgresWarehouse:
         """A connection with our settings and without the turn, for looking around; nothing is committed."""
         connection = self._open(monotonic() if deadline is None else deadline)
         try:
-            work = PostgresTransaction(connection, self._schema, self.location)
+            work = PostgresTransaction(connection, self.schema, self.location)
             work.run(_SETTLE)
             yield connection, work
         finally:
@@ -110,7 +110,7 @@ class PostgresWarehouse:
 
     def _take_turn(self, connection: Any, work: PostgresTransaction, deadline: float) -> None:
         """Hold the advisory lock of the schema until the transaction ends; WarehouseLocked names who has it."""
-        first, second = _LOCK, zlib.crc32(self._schema.encode())
+        first, second = _LOCK, zlib.crc32(self.schema.encode())
         signed = [key - (1 << 32) if key >= 1 << 31 else key for key in (first, second)]
         if work.run("SELECT pg_try_advisory_xact_lock($1::int, $2::int)", signed)[0][0]:
             return
@@ -131,7 +131,7 @@ class PostgresWarehouse:
                 "another session",
             )
             raise WarehouseLocked(
-                f"The schema {self._schema} in {self.location} is being written by {holder}, and still was after {self._wait:g} s; "
+                f"The schema {self.schema} in {self.location} is being written by {holder}, and still was after {self._wait:g} s; "
                 "wait for it to finish or stop it, then run again."
             ) from None
         work.run(limit, [lock_timeout, statement_timeout])

@@ -80,7 +80,7 @@ def said_by(error: BaseException) -> str:
     text = re.sub(r"\.? ?SQLSTATE: \w{5}$", "", text.strip())
     text = re.sub(r"^[A-Z_]+: (\[libpq\] )?", "", text)
     text = re.sub(r"^Failed to [a-z ]+: ", "", text)
-    text = re.sub(r"^connection to server (at|on) .*? failed: (ERROR|FATAL):\s+", "", text)
+    text = re.sub(r"^connection to server (at|on) .*? failed:\s+", "", text)
     text = re.sub(r"\n(LINE \d+:|DETAIL:|HINT:|CONTEXT:|\s+Is the server running).*", "", text, flags=re.DOTALL)
     return _line(re.sub(r"^(ERROR|FATAL):\s+", "", text))
 

@@ -121,7 +121,7 @@ def key_faults(rows: pa.Table, key: Sequence[str]) -> tuple[int, int]:
     missing = pc.is_null(keys.column(0))
     for column in keys.columns[1:]:
         missing = pc.or_(missing, pc.is_null(column))
-    nulls = pc.sum(missing).as_py() or 0
+    nulls: int = pc.sum(missing).as_py() or 0
     if nulls or not rows.num_rows:
         return nulls, 0
     if len(key) == 1 and pc.count_distinct(keys.column(0)).as_py() == rows.num_rows:
