@@ -52,6 +52,12 @@ class Server:
         """Its address."""
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
+
     def program(self, name: str, *arguments: str) -> None:
         """Run one of PostgreSQL's own programs to its end."""
         done = subprocess.run([self.programs / name, *arguments], **self._as_user(), capture_output=True, text=True, check=False)
@@ -156,6 +162,6 @@ def new_database(options: str = "") -> str:
     """The URL of a new and empty database; `options` as CREATE DATABASE takes them."""
     name = f"pleo_{uuid.uuid4().hex}"
     with psycopg.connect(_shared(), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} {options}")  # type: ignore[call-overload]
+        connection.execute(f"CREATE DATABASE {name} {options}")
     parts = urlsplit(_shared())
     return parts._replace(path=f"/{name}").geturl()

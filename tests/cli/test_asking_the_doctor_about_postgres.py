@@ -84,7 +84,7 @@ def test_each_missing_right_is_a_line_with_its_grant() -> None:
     with psycopg.connect(url, autocommit=True) as connection:
 
         def run(sql: str) -> None:
-            connection.execute(sql)  # type: ignore[call-overload]
+            connection.execute(sql)
 
         run(f"CREATE ROLE {role} LOGIN PASSWORD 'x'")
         try:

@@ -48,7 +48,7 @@ def role(url: str, *grants: str) -> Iterator[str]:
         connection.execute(f"CREATE ROLE {name} LOGIN NOSUPERUSER PASSWORD 'pw-{name}'")
         connection.execute(f"REVOKE ALL ON DATABASE {database} FROM PUBLIC")
         for grant in grants:
-            connection.execute(grant.format(role=name, database=database))  # type: ignore[call-overload]
+            connection.execute(grant.format(role=name, database=database))
         host = urlsplit(url).netloc.rpartition("@")[2]
         try:
             yield f"postgresql://{name}:pw-{name}@{host}/{database}"
@@ -93,10 +93,10 @@ def test_a_role_may_use_a_schema_of_somebody_else(url: str) -> None:
 
 
 def test_a_role_that_may_create_schemas_makes_its_own(url: str) -> None:
-    with role(url, "GRANT CONNECT, TEMPORARY, CREATE ON DATABASE {database} TO {role}") as limited:
-        with open_warehouse(limited, "spend").transaction() as work:
-            work.ensure(ALL)
-            assert work.count(BILLS) == 0
+    grant = "GRANT CONNECT, TEMPORARY, CREATE ON DATABASE {database} TO {role}"
+    with role(url, grant) as limited, open_warehouse(limited, "spend").transaction() as work:
+        work.ensure(ALL)
+        assert work.count(BILLS) == 0
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def guarded() -> Iterator[tuple[TLSDoor, Path]]:
         root.write_bytes(certificate)
         (running.folder / "server.pem").write_bytes(certificate + key)
         with psycopg.connect(running.url(), autocommit=True) as connection:
-            connection.execute(f"CREATE ROLE tester LOGIN PASSWORD '{PASSWORD}'")  # type: ignore[call-overload]
+            connection.execute(f"CREATE ROLE tester LOGIN PASSWORD '{PASSWORD}'")
             connection.execute("CREATE ROLE outsider LOGIN")
             connection.execute("CREATE DATABASE spend OWNER tester")
         with TLSDoor(running.port, running.folder / "server.pem") as door:

@@ -23,7 +23,7 @@ def url() -> str:
 
 def ask(url: str, sql: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(url, options="-c TimeZone=UTC") as connection:
-        return connection.execute(sql).fetchall()  # type: ignore[call-overload, no-any-return]
+        return connection.execute(sql).fetchall()
 
 
 def test_columns_have_the_types_of_postgres(warehouse: Warehouse, url: str) -> None:
