@@ -133,7 +133,7 @@ def key_faults(rows: pa.Table, key: Sequence[str]) -> tuple[int, int]:
 def orphans(rows: pa.Table, columns: Sequence[str], parents: pa.Table, key: Sequence[str]) -> int:
     """How many rows have no parent among these."""
     known: int = pc.sum(_among(rows, columns, parents, key)).as_py() or 0
-    return rows.num_rows - known
+    return int(rows.num_rows) - known
 
 
 def same_keys(rows: pa.Table, columns: Sequence[str], parents: pa.Table, key: Sequence[str]) -> pa.Table:
