@@ -111,6 +111,8 @@ class Clock:
     """Seconds by contender and step."""
 
     server: psutil.Process
+    resident: set[int]
+    """Its processes that serve no session."""
     wall: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     cpu: dict[tuple[str, str], list[float]] = field(default_factory=dict)
 
@@ -125,21 +127,12 @@ class Clock:
         spent = sum(os.times()[:2])
         if "PostgreSQL" in contender:
             until = time.monotonic() + 5
-            while any(True for _ in _living(self.server)):
+            while {child.pid for child in self.server.children()} - self.resident:
                 assert time.monotonic() < until
-                time.sleep(0.01)  # a session that ends adds its seconds to the server's
+                time.sleep(0.01)  # a session's seconds are the server's only when it has ended, to the last
             times = self.server.cpu_times()
             spent += times.user + times.system + times.children_user + times.children_system
         return spent
-
-
-def _living(process: psutil.Process) -> Iterator[psutil.Process]:
-    for child in process.children():
-        try:
-            if "127.0.0.1" in " ".join(child.cmdline()):
-                yield child
-        except psutil.Error:
-            continue
 
 
 def load(url: str, frames: Frames, expected: tuple[int, int]) -> None:
@@ -205,7 +198,9 @@ def measured(rows: int, rounds: int) -> Clock:
         ) as running,
         databases(running) as (folder, fresh),
     ):
-        clock = Clock(psutil.Process(running.pid))
+        process = psutil.Process(running.pid)
+        time.sleep(1)  # the last of its own processes have started, and pg_isready's sessions ended
+        clock = Clock(process, {child.pid for child in process.children()})
         for turn in range(rounds + 1):
             later = changed(frames, f"changed {turn}")
             for name, bare, url in (
