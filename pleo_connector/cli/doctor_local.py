@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from pleo_connector.cli.app import installed_version
 from pleo_connector.cli.findings import Finding, fine, worth_a_look, wrong
 from pleo_connector.errors import PleoError
 from pleo_connector.settings import Settings, unknown_variables, variable_of
-from pleo_connector.warehouses import open_warehouse
+from pleo_connector.warehouses import Warehouse, open_warehouse
 
 _LITTLE_SPACE = 1 << 30
 """Bytes of free disk below which a person should know."""
@@ -29,12 +30,17 @@ def check_settings(settings: Settings, environ: Mapping[str, str] | None) -> Ite
     given = os.environ if environ is None else environ
     for field in Settings.model_fields:
         value = getattr(settings, field)
-        plain = "given, not shown" if isinstance(value, SecretStr) and value.get_secret_value() else str(value)
+        plain = "given, not shown" if isinstance(value, SecretStr) and value.get_secret_value() else _without_password(str(value))
         name = variable_of(field)
         source = "" if given.get(name) else " (from .env or the default)"
         yield fine(name, f"{plain}{source}" if plain else "not set")
     for warning in unknown_variables(given, Path(".env") if environ is None else None):
         yield worth_a_look("unknown variable", warning, "rename or unset it")
+
+
+def _without_password(text: str) -> str:
+    """A URL may hold one, before the @ or among its options."""
+    return re.sub(r"(?<=password=)[^&]*", "***", re.sub(r"^(\w[\w+.-]*://[^:@/?]*:).*@", r"\1***@", text))
 
 
 def check_versions() -> Finding:
@@ -55,6 +61,9 @@ def check_warehouse(settings: Settings) -> Iterator[Finding]:
     except PleoError as error:
         yield wrong("warehouse", str(error))
         return
+    if warehouse.kind == "postgres":
+        yield from _check_postgres(warehouse)
+        return
     file = Path(warehouse.location)
     if warehouse.location.startswith("md:"):
         yield worth_a_look("warehouse", f"{warehouse.location} is a service and was not opened")
@@ -74,6 +83,24 @@ def check_warehouse(settings: Settings) -> Iterator[Finding]:
         free = shutil.disk_usage(folder).free
         told = f"{free / 1e9:,.1f} GB free in {folder}"
         yield fine("disk space", told) if free >= _LITTLE_SPACE else worth_a_look("disk space", told, "free some space before a large sync")
+
+
+def _check_postgres(warehouse: Warehouse) -> Iterator[Finding]:
+    from pleo_connector.warehouses.postgres import PostgresWarehouse  # noqa: PLC0415 - its driver comes with an extra
+    from pleo_connector.warehouses.postgres_health import examine  # noqa: PLC0415
+
+    if not isinstance(warehouse, PostgresWarehouse):
+        yield worth_a_look("warehouse", f"{warehouse.location} was not opened")
+        return
+    try:
+        health = examine(warehouse)
+    except PleoError as error:
+        yield wrong("warehouse", str(error))
+        return
+    for found, advice in health.faults:
+        yield wrong("warehouse", f"{warehouse.location}: {found}", advice)
+    if not health.faults:
+        yield fine("warehouse", health.summary)
 
 
 def _may_write(file: Path) -> Finding:

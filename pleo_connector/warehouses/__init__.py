@@ -1,7 +1,7 @@
 """Floor 2: where the rows go. `open_warehouse(url, schema)` is the door; `protocol.py` says what is behind it.
 
-Built in: `duckdb:///pleo.duckdb` (relative), `duckdb:////data/pleo.duckdb` (absolute), and `md:name` for MotherDuck
-(the same code, not tested here). Another warehouse is an entry point in the group `pleo_connector.warehouses` whose
+Built in: `duckdb:///pleo.duckdb` (relative), `duckdb:////data/pleo.duckdb` (absolute), `md:name` for MotherDuck
+(the same code, not tested here), and `postgresql://user@host/database` (extra `postgres`). Another warehouse is an entry point in the group `pleo_connector.warehouses` whose
 name is the URL scheme and whose value is a callable `(url, schema, *, wait) -> Warehouse`.
 """
 
@@ -18,9 +18,12 @@ from pleo_connector.warehouses.protocol import SEEN_KEYS, MergeCounts, Scope, Tr
 GROUP = "pleo_connector.warehouses"
 """Entry point group of warehouses from other packages."""
 
-FORMS = "duckdb:///pleo.duckdb for a file in the current folder, duckdb:////data/pleo.duckdb for an absolute path"
+FORMS = (
+    "duckdb:///pleo.duckdb for a file in the current folder, duckdb:////data/pleo.duckdb for an absolute path, "
+    "postgresql://user@host/database for PostgreSQL"
+)
 
-_NOT_YET = {"postgres": "PostgreSQL", "postgresql": "PostgreSQL", "iceberg": "Iceberg"}
+_NOT_YET = {"iceberg": "Iceberg"}
 
 __all__ = ["GROUP", "SEEN_KEYS", "MergeCounts", "Scope", "Transaction", "Warehouse", "open_warehouse"]
 
@@ -33,7 +36,12 @@ def open_warehouse(url: str, schema: str, *, wait: float = 60.0) -> Warehouse:
     if not schema or "\0" in schema:
         raise ConfigurationError("PLEO_SCHEMA must name a schema: it is empty or holds a NUL character.")
     scheme, colon, _ = url.strip().partition(":")
-    builders: dict[str, Callable[..., Warehouse]] = {"duckdb": _duckdb, "md": _motherduck}
+    builders: dict[str, Callable[..., Warehouse]] = {
+        "duckdb": _duckdb,
+        "md": _motherduck,
+        "postgresql": _postgres,
+        "postgres": _postgres,
+    }
     if colon and scheme in builders:
         return builders[scheme](url.strip(), schema, wait=wait)
     for plugin in entry_points(group=GROUP):
@@ -72,6 +80,19 @@ def _motherduck(url: str, schema: str, *, wait: float) -> Warehouse:
     return DuckDBWarehouse(url, schema, wait=wait)
 
 
+def _postgres(url: str, schema: str, *, wait: float) -> Warehouse:
+    try:
+        from pleo_connector.warehouses.postgres import PostgresWarehouse  # noqa: PLC0415 - its driver comes with an extra
+        from pleo_connector.warehouses.postgres_url import FORM, address  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"PLEO_WAREHOUSE asks for PostgreSQL, whose driver is not installed ({error.name}); run: pip install 'pleo-connector[postgres]'"
+        ) from None
+    if "://" not in url:
+        raise ConfigurationError(f"PLEO_WAREHOUSE must have two slashes after the colon; write {FORM}.")
+    return PostgresWarehouse(address(url), schema, wait=wait)
+
+
 def _guess(url: str) -> str:
     """The URL that a person probably meant. One leading slash may stand for the separator or for an absolute path."""
     path = url.partition(":")[2] if ":" in url else url
@@ -85,6 +106,8 @@ def _guess(url: str) -> str:
 def _unknown(url: str, scheme: str, known: list[str]) -> ConfigurationError:
     if name := _NOT_YET.get(scheme.partition("+")[0]):
         return ConfigurationError(f"PLEO_WAREHOUSE asks for {name}, which this version cannot load into yet; write {FORMS}.")
+    if scheme.partition("+")[0] in ("postgres", "postgresql"):
+        return ConfigurationError(f"PLEO_WAREHOUSE starts with {scheme}:, which names a driver too; write postgresql://user@host/database.")
     if not scheme or (len(scheme) == 1 and scheme.isalpha()):  # a bare path, or a Windows drive
         return ConfigurationError(f"PLEO_WAREHOUSE must be a URL: did you mean {_guess(url) if not scheme else 'duckdb:///' + url}?")
     near = difflib.get_close_matches(scheme.lower(), known, n=1)

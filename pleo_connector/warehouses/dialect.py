@@ -26,6 +26,14 @@ class Dialect:
     """Words that an analyst must quote."""
     snapshot: str
     """Query with `$1` = schema giving (table, column or NULL, type or NULL, comment or NULL) of every table and column."""
+    primary_key: bool = False
+    """Whether tables get a PRIMARY KEY constraint."""
+    folds_case: bool = True
+    """Whether quoted names that differ only in case are the same name."""
+
+    def folded(self, name: str) -> str:
+        """The name as the database compares it."""
+        return name.lower() if self.folds_case else name
 
     def quote(self, name: str) -> str:
         """An identifier that means exactly this name, whatever characters it has."""

@@ -16,7 +16,8 @@ from pleo_connector.warehouses.dialect import DUCKDB
 from pleo_connector.warehouses.duckdb_refusals import refusal
 from pleo_connector.warehouses.plan import ABSENT, ROW, SERVED, Plan
 from pleo_connector.warehouses.protocol import MergeCounts, Scope
-from pleo_connector.warehouses.staging import staged, typed
+from pleo_connector.warehouses.schema_changes import changes, snapshot
+from pleo_connector.warehouses.staging import refuse_faults, staged, typed
 
 
 class DuckDBTransaction:
@@ -33,31 +34,11 @@ class DuckDBTransaction:
     def ensure(self, tables: Sequence[Table]) -> None:
         """Create what is missing and refresh comments; WarehouseError where a stored column has another type."""
         plan = self._plan
-        stored: dict[str, dict[str | None, tuple[object, object]]] = {}
-        for table_name, column, kind, comment in self.run(DUCKDB.snapshot, [self._schema]):
-            stored.setdefault(str(table_name).lower(), {})[None if column is None else str(column).lower()] = (kind, comment)
+        stored = snapshot(DUCKDB, self.run(DUCKDB.snapshot, [self._schema]))
         if not stored:
             self.run(plan.create_schema())
-        for table in tables:
-            columns = stored.get(table.name.lower())
-            if columns is None:
-                self.run(plan.create_table(table))
-                columns = {None: (None, None)} | {
-                    field.name.lower(): (DUCKDB.catalogue_types[field.storage], None) for field in table.fields
-                }
-            for field in table.fields:
-                kind, comment = columns.get(field.name.lower(), (None, None))
-                if kind is None:
-                    self.run(plan.add_column(table, field))
-                elif kind != DUCKDB.catalogue_types[field.storage]:
-                    raise WarehouseError(
-                        f"Column {field.name} of table {table.name} in {self._location} is {kind}, and the connector needs "
-                        f"{DUCKDB.catalogue_types[field.storage]}; rename or drop that table (the next full sync loads it again), or set PLEO_SCHEMA to another schema."
-                    )
-                if comment != field.description:
-                    self.run(plan.comment_column(table, field))
-            if columns[None][1] != table.description:
-                self.run(plan.comment_table(table))
+        for statement in changes(plan, tables, stored, self._location):
+            self.run(statement)
 
     def merge(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame]) -> MergeCounts:
         """Write new and changed parents (`tables[0]`) and replace their children; WarehouseError for rows that cannot be told apart."""
@@ -71,14 +52,14 @@ class DuckDBTransaction:
             self.run(plan.drop_temporary(SERVED))
             self.run(plan.served(parent, names[0]))
             rows, nulls, distinct, new, changed, deleted = self._row(plan.count_served(parent))
-            _refuse_faults(parent, nulls, rows - distinct)
+            refuse_faults(parent, nulls, rows - distinct)
             filled = [(child, name) for child, name in zip(children, names[1:], strict=True) if len(frames[child.name])]
             if filled and (lost := self._row(plan.orphans(filled, parent))[0]):
                 raise WarehouseError(
                     f"{lost} rows of {', '.join(child.name for child, _ in filled)} belong to no row of {parent.name} in the same load."
                 )
             for child, name in filled:
-                _refuse_faults(child, *self._row(plan.faults(child, name)))
+                refuse_faults(child, *self._row(plan.faults(child, name)))
             if changed:
                 for table in tables:
                     self.run(plan.delete_changed(table, parent))
@@ -96,7 +77,7 @@ class DuckDBTransaction:
         if frame.empty:
             return
         with self._staged([table], {table.name: frame}) as (name,):
-            _refuse_faults(table, *self._row(self._plan.faults(table, name)))
+            refuse_faults(table, *self._row(self._plan.faults(table, name)))
             self.run(self._plan.delete_staged(table, name))
             self.run(self._plan.insert(table, name))
 
@@ -191,12 +172,3 @@ class DuckDBTransaction:
         rows = self._stages[name].take(numbers.column(0))
         self._connection.unregister(name)
         self._register(name, rows)
-
-
-def _refuse_faults(table: Table, nulls: int, twice: int) -> None:
-    """WarehouseError for staged rows that cannot be told apart."""
-    key = ", ".join(table.key)
-    if nulls:
-        raise WarehouseError(f"{nulls} rows for table {table.name} lack their key ({key}); nothing of this load was written.")
-    if twice:
-        raise WarehouseError(f"{twice} keys ({key}) occur more than once in one load of table {table.name}; nothing of it was written.")

@@ -66,3 +66,12 @@ def typed(table: Table, rows: pa.Table) -> pa.Table:
         plain = column.cast(column.type.storage_type) if isinstance(column.type, pa.BaseExtensionType) else column
         arrays.append(plain if plain.type == types[name] else plain.cast(types[name]))
     return pa.table(arrays, names=rows.column_names)
+
+
+def refuse_faults(table: Table, nulls: int, twice: int) -> None:
+    """WarehouseError for staged rows that cannot be told apart."""
+    key = ", ".join(table.key)
+    if nulls:
+        raise WarehouseError(f"{nulls} rows for table {table.name} lack their key ({key}); nothing of this load was written.")
+    if twice:
+        raise WarehouseError(f"{twice} keys ({key}) occur more than once in one load of table {table.name}; nothing of it was written.")

@@ -30,12 +30,15 @@ class Tables:
         return f"CREATE SCHEMA IF NOT EXISTS {self.schema_name}"
 
     def create_table(self, table: Table) -> str:
-        """Create a table; key columns are NOT NULL, and no index is built."""
-        columns = ",\n".join(
+        """Create a table; key columns are NOT NULL, and a PRIMARY KEY where the dialect wants one."""
+        lines = [
             f"  {self.dialect.quote(field.name)} {self.dialect.types[field.storage]}{' NOT NULL' if field.name in table.key else ''}"
             for field in table.fields
-        )
-        return f"CREATE TABLE {self.relation(table)} (\n{columns}\n)"
+        ]
+        if self.dialect.primary_key:
+            lines.append(f"  PRIMARY KEY ({', '.join(self.dialect.quote(name) for name in table.key)})")
+        joined = ",\n".join(lines)
+        return f"CREATE TABLE {self.relation(table)} (\n{joined}\n)"
 
     def add_column(self, table: Table, field: Field) -> str:
         """Add a column; stored rows get NULL and are not rewritten."""

@@ -1,13 +1,13 @@
-"""Whole runs against the sandbox into a real DuckDB file."""
+"""Whole runs against the sandbox into a real DuckDB file and a real PostgreSQL database."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import httpx
 import pytest
 
@@ -16,6 +16,8 @@ from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.errors import Forbidden, MassDeleteRefused, UnknownCompany
 from pleo_connector.sandbox import Fault, RunningSandbox, SandboxConfig, running
 from pleo_connector.warehouses import Warehouse, open_warehouse
+from tests.postgres_server import new_database
+from tests.sync.looking import ask
 
 API_KEY = httpx.BasicAuth("sandbox-api-key", "")
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -30,19 +32,28 @@ def pleo() -> Iterator[RunningSandbox]:
         yield sandbox
 
 
-@pytest.fixture
-def warehouse(tmp_path: Path) -> Warehouse:
-    return open_warehouse(f"duckdb:///{tmp_path / 'w.duckdb'}", "pleo")
+everywhere = pytest.mark.parametrize("kind", ["duckdb", "postgres"])
+"""The tests that show most of a warehouse; the others run on DuckDB alone."""
 
 
 @pytest.fixture
-def rows(warehouse: Warehouse) -> Rows:
-    def read(sql: str) -> list[tuple[Any, ...]]:
-        with duckdb.connect(warehouse.location, read_only=True) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            return connection.execute(sql).fetchall()
+def kind() -> str:
+    return "duckdb"
 
-    return read
+
+@pytest.fixture
+def url(kind: str, tmp_path: Path) -> str:
+    return f"duckdb:///{tmp_path / 'w.duckdb'}" if kind == "duckdb" else new_database()
+
+
+@pytest.fixture
+def warehouse(url: str) -> Warehouse:
+    return open_warehouse(url, "pleo")
+
+
+@pytest.fixture
+def rows(url: str) -> Rows:
+    return partial(ask, url)
 
 
 def run(pleo: RunningSandbox, warehouse: Warehouse, *streams: str, **options: Any) -> sync.SyncReport:
@@ -51,6 +62,7 @@ def run(pleo: RunningSandbox, warehouse: Warehouse, *streams: str, **options: An
     return sync.run(sync.SyncPlan(streams, **options), connection, warehouse, now=now)
 
 
+@everywhere
 def test_a_first_run_loads_every_record_of_every_stream(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
     report = run(pleo, warehouse)
     assert report.failures == {}
@@ -67,6 +79,7 @@ def test_a_first_run_loads_every_record_of_every_stream(pleo: RunningSandbox, wa
     assert rows("SELECT DISTINCT status FROM pleo._sweeps") == [("complete",)]
 
 
+@everywhere
 def test_a_second_run_on_unchanged_data_writes_nothing(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
     run(pleo, warehouse)
     before = rows("SELECT max(_synced_at), count(*) FROM pleo.accounting_entries")
@@ -92,6 +105,7 @@ def recent_entry(pleo: RunningSandbox, **where: object) -> dict[str, Any]:
     return dict(entries[0])
 
 
+@everywhere
 def test_a_changed_an_added_and_a_deleted_record_arrive(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
     run(pleo, warehouse)
     changed = recent_entry(pleo)
@@ -111,6 +125,7 @@ def test_a_changed_an_added_and_a_deleted_record_arrive(pleo: RunningSandbox, wa
     assert report.written == 3
 
 
+@everywhere
 def test_a_deletion_that_pleo_flags_arrives_with_its_children(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
     run(pleo, warehouse)
     entry = recent_entry(pleo)
@@ -126,6 +141,7 @@ def test_a_deletion_that_pleo_flags_arrives_with_its_children(pleo: RunningSandb
     assert tombstones == [(0,)]
 
 
+@everywhere
 def test_a_row_that_is_served_again_lives_again(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
     run(pleo, warehouse, "employees")
     record = pleo.state.records("employees")[0]
@@ -187,6 +203,7 @@ def test_a_range_of_dates_reads_just_those_entries(pleo: RunningSandbox, warehou
     assert rows("SELECT count(*) FROM pleo.accounting_entries") == [(len(expected),)]
 
 
+@everywhere
 def test_money_is_exact_in_every_currency(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
     run(pleo, warehouse, "accounting_entries")
     exponents = {"JPY": 0, "KWD": 3}

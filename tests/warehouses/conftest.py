@@ -11,11 +11,17 @@ from pathlib import Path
 import pytest
 
 from pleo_connector.warehouses import Warehouse, open_warehouse
+from pleo_connector.warehouses.dialect import DUCKDB
+from pleo_connector.warehouses.postgres_dialect import POSTGRES
+from tests.postgres_server import new_database
 from tests.warehouses.rows import BILLS, CURSORS, LINES, SEEN
 
 URLS: dict[str, Callable[[Path], str]] = {
     "duckdb": lambda folder: f"duckdb:///{folder}/pleo.duckdb",
+    "postgres": lambda _: new_database(),
 }
+
+DIALECTS = {"duckdb": DUCKDB, "postgres": POSTGRES}
 
 ROOT = Path(__file__).parents[2]
 

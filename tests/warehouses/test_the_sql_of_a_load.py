@@ -12,15 +12,15 @@ from pleo_connector.catalogue import Storage
 from pleo_connector.warehouses import Scope
 from pleo_connector.warehouses.dialect import DUCKDB, Dialect
 from pleo_connector.warehouses.plan import ABSENT, SERVED, Plan
+from tests.warehouses.conftest import DIALECTS
 from tests.warehouses.rows import BILLS, COMPANY, CURSORS, FIRST, LATER, LINES
 
 GOLDEN = Path(__file__).parent / "golden"
-DIALECTS = {"duckdb": DUCKDB}
 
 
 def statements(dialect: Dialect) -> str:
     """Every statement of a plan under a title, for two related tables in a schema that needs quotes."""
-    plan = Plan(dialect, 'order "1"', "pleo")
+    plan = Plan(dialect, 'order "1"', "pleo" if dialect is DUCKDB else None)
     scope = Scope(COMPANY, "performed_at", FIRST, LATER)
     found: dict[str, str | tuple[str, list[object]]] = {
         "create schema": plan.create_schema(),

@@ -1,0 +1,55 @@
+"""The statements that are PostgreSQL's own: narrow staging tables, and telling new from changed rows.
+
+Whole rows are not staged. Only keys and fingerprints go to a temporary table; what turns out to be new or changed goes
+straight to its table by COPY. So unchanged rows cost their keys, and new ones are written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pleo_connector.catalogue import Table
+from pleo_connector.warehouses.plan import ROW, Plan
+
+STAGED = "_pleo_staged"
+"""Temporary table of staged keys and fingerprints."""
+
+DECISIVE = ("_row_hash", "_deleted_at", "_deleted_source")
+"""Columns that decide, with the key, whether a stored parent changed."""
+
+_AS_TEXT = ("UUID", "JSONB", "NUMERIC")
+
+
+class PostgresPlan(Plan):
+    """The dialect-free plan, and what PostgreSQL adds to it."""
+
+    def create_stage(self, name: str, table: Table, columns: Sequence[str], extra: str) -> str:
+        """A temporary table with some of the table's columns and one more; gone at the end of the transaction."""
+        q = self.dialect.quote
+        kinds = {field.name: self.dialect.types[field.storage] for field in table.fields}
+        listed = ", ".join(f"{q(column)} {kinds[column]}" for column in columns)
+        return f"CREATE TEMPORARY TABLE {q(name)} ({listed}{extra and ', '}{extra}) ON COMMIT DROP"
+
+    def drop_stage(self, name: str) -> str:
+        """Drop a temporary table, if it is there; never another one of that name."""
+        return f"DROP TABLE IF EXISTS pg_temp.{self.dialect.quote(name)}"
+
+    def classify(self, table: Table) -> str:
+        """(ROW, is new, turns into a tombstone) of each staged parent that is new or changed."""
+        q = self.dialect.quote
+        stored, live = f"t.{q(table.key[0])}", q("_deleted_at")
+        return (
+            f"SELECT s.{q(ROW)}, {stored} IS NULL AS is_new, s.{live} IS NOT NULL AND t.{live} IS NULL AS is_deleted\n"
+            f"FROM pg_temp.{q(STAGED)} AS s LEFT JOIN {self.relation(table)} AS t\n"
+            f"  ON {self._same(table.key, self._stored('t'), table.key, self._stored('s'))}\n"
+            f"WHERE {stored} IS NULL OR t.{q('_row_hash')} IS DISTINCT FROM s.{q('_row_hash')}\n"
+            f"  OR (t.{live} IS NULL) <> (s.{live} IS NULL)\n"
+            f"  OR t.{q('_deleted_source')} IS DISTINCT FROM s.{q('_deleted_source')}"
+        )
+
+    def readable(self, table: Table, columns: Iterable[str], select: str) -> str:
+        """The same rows with the types that `staging.ARROW` promises: what Arrow has no type for becomes text."""
+        q = self.dialect.quote
+        kinds = {field.name: self.dialect.types[field.storage] for field in table.fields}
+        listed = ", ".join(f"r.{q(name)}::text AS {q(name)}" if kinds[name].startswith(_AS_TEXT) else f"r.{q(name)}" for name in columns)
+        return f"SELECT {listed} FROM ({select}) AS r"

@@ -1,0 +1,153 @@
+"""Arrow tables in the form in which PostgreSQL's binary COPY takes them, column by column and without a Python loop.
+
+The driver writes Arrow's own types. Two of PostgreSQL's types have none: `uuid` is 16 bytes, and `jsonb` is text after
+one byte that says version 1. Both formats are those of `uuid_recv` and `jsonb_recv` since PostgreSQL 8.3 and 9.4.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pleo_connector.catalogue import Storage, Table
+from pleo_connector.errors import WarehouseError
+
+UUID = pa.binary(16)
+
+_HYPHENS = [8, 13, 18, 23]
+_DIGITS = [place for place in range(36) if place not in _HYPHENS]
+_LENGTH = 36
+_NO_DIGIT = 255
+_NIBBLE = np.full(256, _NO_DIGIT, np.uint8)
+_NIBBLE[[ord(digit) for digit in "0123456789abcdefABCDEF"]] = [*range(16), *range(10, 16)]
+
+_ESCAPE = re.compile(r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u([0-9a-fA-F]{4})|.)", re.DOTALL)
+_UNSTORABLE = r"\\u(0000|[dD][89a-fA-F])"
+
+
+def wired(table: Table, rows: pa.Table) -> tuple[pa.Table, int]:
+    r"""The rows for COPY, and how many values held characters that PostgreSQL cannot store.
+
+    Those are NUL in text, and `\u0000` and half surrogate pairs in JSON: U+FFFD takes their place.
+    WarehouseError for a value that is no UUID.
+    """
+    storage = {field.name: field.storage for field in table.fields}
+    columns, replaced = [], 0
+    for name in rows.column_names:
+        column, count = _column(table, name, storage.get(name), rows.column(name))
+        columns.append(column)
+        replaced += count
+    return pa.table(columns, names=rows.column_names), replaced
+
+
+def _column(table: Table, name: str, storage: Storage | None, values: Any) -> tuple[Any, int]:
+    match storage:
+        case Storage.UUID:
+            return _uuids(table, name, values), 0
+        case Storage.TEXT:
+            return _texts(values.cast(pa.string()))
+        case Storage.JSON:
+            column, count = _documents(values.cast(pa.string()))
+            return pc.binary_join_element_wise("\x01", column, ""), count
+        case _:
+            return values, 0
+
+
+def _texts(values: Any) -> tuple[Any, int]:
+    count = pc.sum(pc.match_substring(values, "\0")).as_py() or 0
+    return (pc.replace_substring(values, "\0", "\N{REPLACEMENT CHARACTER}") if count else values), count
+
+
+def _documents(values: Any) -> tuple[Any, int]:
+    suspects = pc.fill_null(pc.match_substring_regex(values, _UNSTORABLE), fill_value=False)
+    if not pc.any(suspects).as_py():
+        return _texts(values)
+    before = values.filter(suspects)
+    after = pa.array([_ESCAPE.sub(_storable, text) for text in before.to_pylist()], pa.string())
+    # most suspects are whole pairs, that is emoji
+    count = pc.sum(pc.not_equal(before, after)).as_py() or 0
+    if not count:
+        return _texts(values)
+    column, more = _texts(pc.replace_with_mask(values.combine_chunks(), suspects.combine_chunks(), after))
+    return column, count + more
+
+
+def _storable(escape: re.Match[str]) -> str:
+    code = escape[1]
+    return "\\ufffd" if code and (code == "0000" or "d800" <= code.lower() <= "dfff") else escape[0]
+
+
+def _uuids(table: Table, name: str, values: Any) -> Any:
+    """16 bytes each; what is not written in the usual 36 characters is read one by one."""
+    texts = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type)
+    if texts.null_count == len(texts):
+        return pa.nulls(len(texts), UUID)
+    missing = np.asarray(pc.is_null(texts))
+    texts = pc.fill_null(texts.cast(pa.string()), str(uuid.UUID(int=0)))
+    lengths = np.asarray(pc.binary_length(texts))
+    nibbles = _nibbles(texts) if (lengths == _LENGTH).all() else None
+    if nibbles is None:
+        nibbles = _nibbles(pa.array([_canonical(table, name, text) for text in texts.to_pylist()], pa.string()))
+    packed = (nibbles[:, 0::2] << 4) | nibbles[:, 1::2]
+    valid = pa.array(~missing).buffers()[1]
+    return pa.FixedSizeBinaryArray.from_buffers(UUID, len(texts), [valid, pa.py_buffer(np.ascontiguousarray(packed))])
+
+
+def _nibbles(texts: Any) -> Any:
+    """(rows, 32) digits of texts of 36 characters each; None when one of them is written differently."""
+    _, offsets, data = texts.buffers()
+    start = int(np.frombuffer(offsets, np.int32, 1, texts.offset * 4)[0])
+    characters = np.frombuffer(data, np.uint8, len(texts) * _LENGTH, start).reshape(-1, _LENGTH)
+    nibbles = _NIBBLE[characters[:, _DIGITS]]
+    return None if (characters[:, _HYPHENS] != ord("-")).any() or (nibbles == _NO_DIGIT).any() else nibbles
+
+
+def _canonical(table: Table, name: str, text: str) -> str:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise WarehouseError(f"Table {table.name}, column {name}: {text!r} is not a UUID.") from None
+
+
+def key_faults(rows: pa.Table, key: Sequence[str]) -> tuple[int, int]:
+    """(rows without a part of their key, keys that occur more than once)."""
+    keys = _keys(rows, key)
+    missing = pc.is_null(keys.column(0))
+    for column in keys.columns[1:]:
+        missing = pc.or_(missing, pc.is_null(column))
+    nulls: int = pc.sum(missing).as_py() or 0
+    if nulls or not rows.num_rows:
+        return nulls, 0
+    if len(key) == 1 and pc.count_distinct(keys.column(0)).as_py() == rows.num_rows:
+        return 0, 0
+    counts = keys.group_by(list(key)).aggregate([([], "count_all")])["count_all"]
+    return 0, pc.sum(pc.greater(counts, 1)).as_py() or 0
+
+
+def orphans(rows: pa.Table, columns: Sequence[str], parents: pa.Table, key: Sequence[str]) -> int:
+    """How many rows have no parent among these."""
+    known: int = pc.sum(_among(rows, columns, parents, key)).as_py() or 0
+    return int(rows.num_rows) - known
+
+
+def same_keys(rows: pa.Table, columns: Sequence[str], parents: pa.Table, key: Sequence[str]) -> pa.Table:
+    """The rows whose parent is among these."""
+    return rows.filter(_among(rows, columns, parents, key))
+
+
+def _among(rows: pa.Table, columns: Sequence[str], parents: pa.Table, key: Sequence[str]) -> Any:
+    (column,), (name,) = columns, key  # the catalogue's parents have a key of one column
+    known = _keys(parents, [name]).column(0).drop_null()
+    return pc.is_in(_keys(rows, [column]).column(0), value_set=known.combine_chunks(), skip_nulls=True)
+
+
+def _keys(rows: pa.Table, key: Sequence[str]) -> pa.Table:
+    """Key columns as variable-length bytes where they are fixed: not all kernels take those."""
+    keys = rows.select(list(key))
+    return pa.table([column.cast(pa.binary()) if column.type == UUID else column for column in keys.columns], names=list(key))

@@ -1,0 +1,234 @@
+"""One open transaction on a PostgreSQL connection: the plan's statements, and rows by binary COPY."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pleo_connector.catalogue import Table
+from pleo_connector.errors import WarehouseError
+from pleo_connector.warehouses.plan import ABSENT, ROW, SERVED
+from pleo_connector.warehouses.postgres_dialect import LONGEST_NAME, POSTGRES
+from pleo_connector.warehouses.postgres_plan import DECISIVE, STAGED, PostgresPlan
+from pleo_connector.warehouses.postgres_refusals import DriverError, refusal
+from pleo_connector.warehouses.postgres_rows import key_faults, orphans, same_keys, wired
+from pleo_connector.warehouses.protocol import MergeCounts, Scope
+from pleo_connector.warehouses.schema_changes import changes, snapshot
+from pleo_connector.warehouses.staging import refuse_faults, staged, typed
+
+_log = logging.getLogger(__name__)
+
+_SCHEMA_COMMENT = "Pleo's data, loaded by pleo-connector; each table and column says what it holds."
+
+_SCHEMA = "SELECT pg_has_role(nspowner, 'USAGE'), obj_description(oid, 'pg_namespace') = $2 FROM pg_namespace WHERE nspname = $1"
+
+_QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$""", re.DOTALL)
+"""Text, quoted names and comments, in which any character may stand."""
+
+_QUERY = re.compile(r"\s*(SELECT|WITH|VALUES|TABLE)\b", re.IGNORECASE)
+
+
+class PostgresTransaction:
+    """One open transaction on one connection."""
+
+    def __init__(self, connection: Any, schema: str, location: str) -> None:
+        self._connection = connection
+        self._location = location
+        self._schema = schema
+        self._plan = PostgresPlan(POSTGRES, schema)
+        self._broken = False
+
+    def ensure(self, tables: Sequence[Table]) -> None:
+        """Create what is missing and refresh comments; WarehouseError where a stored column has another type."""
+        plan = self._plan
+        for name in (self._schema, *(name for table in tables for name in (table.name, *table.column_names))):
+            if len(name.encode()) > LONGEST_NAME:
+                raise WarehouseError(f"PostgreSQL cannot hold the name {name!r}: it has more than {LONGEST_NAME} bytes.")
+        owned = self.run(_SCHEMA, [self._schema, _SCHEMA_COMMENT])
+        if not owned:  # not IF NOT EXISTS: that needs the right to create schemas even when there is nothing to create
+            self.run(f"CREATE SCHEMA {plan.schema_name}")
+        if not owned or (owned[0][0] and not owned[0][1]):
+            self.run(f"COMMENT ON SCHEMA {plan.schema_name} IS {POSTGRES.literal(_SCHEMA_COMMENT)}")
+        stored = snapshot(POSTGRES, self.run(POSTGRES.snapshot, [self._schema]))
+        for statement in changes(plan, tables, stored, self._location):
+            self.run(statement)
+
+    def merge(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame]) -> MergeCounts:
+        """Write new and changed parents (`tables[0]`) and replace their children; WarehouseError for rows that cannot be told apart."""
+        missing = [table.name for table in tables if table.name not in frames]
+        if missing:
+            raise WarehouseError(
+                f"Rows for table {tables[0].name} came without those of {', '.join(missing)}; an empty frame says there are none."
+            )
+        parent, *children = tables
+        rows = {table.name: self._wired(table, frames[table.name]) for table in tables}
+        served = rows[parent.name]
+        refuse_faults(parent, *key_faults(served, parent.key))
+        filled = [child for child in children if rows[child.name].num_rows]
+        if lost := sum(orphans(rows[child.name], child.parent_key, served, parent.key) for child in filled):
+            raise WarehouseError(
+                f"{lost} rows of {', '.join(child.name for child in filled)} belong to no row of {parent.name} in the same load."
+            )
+        for child in filled:
+            refuse_faults(child, *key_faults(rows[child.name], child.key))
+        if not served.num_rows:
+            return MergeCounts()
+        self._stage(parent, served, (*parent.key, *DECISIVE), extra=f"{POSTGRES.quote(ROW)} BIGINT")
+        found = self._arrow(self._plan.classify(parent))
+        self.run(self._plan.drop_stage(STAGED))
+        new = pc.sum(found["is_new"]).as_py() or 0
+        if new < found.num_rows:
+            self._delete_changed(tables, served.take(found.filter(pc.invert(found["is_new"])).column(0)))
+        if found.num_rows:
+            self._copy(parent, written := served if found.num_rows == served.num_rows else served.take(found.column(0)))
+            for child in filled:
+                self._copy(child, same_keys(rows[child.name], child.parent_key, written, parent.key))
+        return MergeCounts(
+            inserted=new,
+            updated=found.num_rows - new,
+            unchanged=served.num_rows - found.num_rows,
+            deleted=pc.sum(found["is_deleted"]).as_py() or 0,
+        )
+
+    def upsert(self, table: Table, frame: pd.DataFrame) -> None:
+        """Replace rows by key."""
+        if frame.empty:
+            return
+        rows = self._wired(table, frame)
+        refuse_faults(table, *key_faults(rows, table.key))
+        self._stage(table, rows, table.key)
+        self.run(self._plan.delete_staged(table, f"pg_temp.{POSTGRES.quote(STAGED)}"))
+        self.run(self._plan.drop_stage(STAGED))
+        self._copy(table, rows)
+
+    def delete(self, table: Table, **equals: object) -> int:
+        """Delete rows whose columns equal these values; returns how many. ValueError without any column."""
+        sql, values = self._plan.delete(table, equals)
+        return int(self._row(f"WITH gone AS ({sql} RETURNING 1) SELECT count(*) FROM gone", values)[0])
+
+    def absent(self, table: Table, scope: Scope, sweeps: Sequence[str]) -> tuple[int, int]:
+        """(live rows in scope, those of them that these sweeps did not see)."""
+        live, missing = self._row(*self._plan.count_absent(table, scope, sweeps))
+        return int(live), int(missing)
+
+    def tombstone(self, tables: Sequence[Table], scope: Scope, sweeps: Sequence[str], at: datetime) -> int:
+        """Mark absent parents and their children deleted at `at`; returns how many parents."""
+        if at.tzinfo is None:
+            raise ValueError("a tombstone needs a time with its zone")
+        plan = self._plan
+        self.run(plan.drop_stage(ABSENT))
+        self.run(*plan.select_absent(tables[0], scope, sweeps))
+        found = int(self._row(plan.count_selected())[0])
+        if found:
+            for table in tables:
+                self.run(*plan.tombstone(table, at))
+        self.run(plan.drop_stage(ABSENT))
+        return found
+
+    def read(self, table: Table, columns: Sequence[str] | None = None, **equals: object) -> pa.Table:
+        """Rows whose columns equal these values, with the Arrow types of `staging.ARROW`; order is not promised."""
+        names = columns or table.column_names
+        sql, values = self._plan.select(table, names, equals)
+        return typed(table, self._arrow(self._plan.readable(table, names, sql), values))
+
+    def scalar(self, sql: str) -> object:
+        """The first value of a SELECT, or None; `{schema}` in it stands for the quoted schema."""
+        sql = sql.replace("{schema}", self._plan.schema_name).strip().removesuffix(";")
+        bare = _QUOTED.sub("", sql)
+        if ";" in bare or not _QUERY.match(bare):
+            raise ValueError("scalar() runs one SELECT and nothing else")
+        # in brackets only a query can stand, and one that does not write
+        rows = self._arrow(f"SELECT * FROM ({sql}\n) AS asked LIMIT 1")
+        if not rows.num_rows:
+            return None
+        value = rows.column(0)[0].as_py()
+        kind = rows.schema.field(0)
+        return (
+            Decimal(value) if isinstance(value, str) and "numeric" in str((kind.metadata or {}).get(b"ADBC:postgresql:typname")) else value
+        )
+
+    def count(self, table: Table) -> int:
+        """Rows that are not tombstones."""
+        return int(self._row(self._plan.count(table))[0])
+
+    def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement to its end and return its rows; the server's refusals become WarehouseError."""
+        rows = self._arrow(sql, values)
+        return list(zip(*(column.to_pylist() for column in rows.columns), strict=True))
+
+    def commit(self) -> None:
+        """Commit. WarehouseError when a statement was refused before: the server would say nothing and keep nothing."""
+        if self._broken:
+            raise WarehouseError(f"The warehouse {self._location} refused a statement of this load, so nothing of it was kept.")
+        try:
+            self._connection.commit()
+        except DriverError as error:
+            raise refusal(self._location, error) from error
+
+    def _wired(self, table: Table, frame: pd.DataFrame) -> pa.Table:
+        rows, replaced = wired(table, staged(table, frame, ROW))
+        if replaced:
+            _log.warning(
+                "%d values for table %s hold characters that PostgreSQL cannot store (NUL, or half of a surrogate pair); U+FFFD was stored in their place.",
+                replaced,
+                table.name,
+            )
+        return rows
+
+    def _stage(self, table: Table, rows: pa.Table, columns: Sequence[str], *, extra: str = "", name: str = STAGED) -> None:
+        """A temporary table of some columns of the rows."""
+        self.run(self._plan.drop_stage(name))
+        self.run(self._plan.create_stage(name, table, columns, extra))
+        self._ingest(rows.select([*columns, *([ROW] if extra else [])]), name, temporary=True)
+
+    def _delete_changed(self, tables: Sequence[Table], stored: pa.Table) -> None:
+        """Delete parents that changed, and their children."""
+        parent = tables[0]
+        self.run(self._plan.drop_stage(SERVED))
+        self.run(self._plan.create_stage(SERVED, parent, parent.key, "is_changed BOOLEAN NOT NULL DEFAULT true"))
+        self._ingest(stored.select(parent.key), SERVED, temporary=True)
+        for table in tables:
+            self.run(self._plan.delete_changed(table, parent))
+        self.run(self._plan.drop_stage(SERVED))
+
+    def _copy(self, table: Table, rows: pa.Table) -> None:
+        if rows.num_rows:
+            self._ingest(rows.select(table.column_names), table.name, db_schema_name=self._schema)
+
+    def _ingest(self, rows: pa.Table, name: str, **where: Any) -> None:
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.adbc_ingest(name, rows, mode="append", **where)
+        except DriverError as error:
+            self._broken = True
+            raise refusal(self._location, error) from error
+
+    def _row(self, sql: str, values: Sequence[object] = ()) -> tuple[int, ...]:
+        (row,) = self.run(sql, values)
+        return row
+
+    def _arrow(self, sql: str, values: Sequence[object] = ()) -> pa.Table:
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(sql, [_bound(value) for value in values] or None)
+                rows: pa.Table = cursor.fetch_arrow_table()
+        except DriverError as error:
+            self._broken = True
+            raise refusal(self._location, error) from error
+        return rows
+
+
+def _bound(value: object) -> object:
+    """A parameter as the driver takes it; text as it would have been stored."""
+    if isinstance(value, (uuid.UUID, Decimal)):
+        return str(value)
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
