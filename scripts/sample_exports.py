@@ -101,7 +101,11 @@ class Exports:
             ]
             or None,
             "accountingEntryLines": self.lines(entry),
-            "additionalInformation": {"reconciliationId": f"R-{entry['id'][:8]}", "attendees": None, "reconciledEntries": []},
+            "additionalInformation": {
+                "reconciliationId": f"R-{entry['id'][:8]}",
+                "attendees": None,
+                "reconciledEntries": None if bills else [entry["id"], None],
+            },
         }
         if entry["attendees"]:
             record["additionalInformation"]["attendees"] = [person["attendableId"] for person in entry["attendees"]] + [None]
