@@ -16,7 +16,9 @@
     │   ├── RateLimited            429 for longer than we wait
     │   ├── PleoUnavailable        5xx, or no answer at all, until retries ran out
     │   ├── BadAnswer              a body that is not the promised JSON
-    │   └── CursorRefused          Pleo no longer takes a stored cursor
+    │   ├── CursorRefused          Pleo no longer takes a stored cursor
+    │   ├── JobFinished            an export job has ended, and with it its items
+    │   └── MissingContraAccounts  export items need contra accounts that a company has not set
     ├── WarehouseError             the warehouse refused
     │   ├── WarehouseLocked        another process holds the file for longer than we wait
     │   └── WarehouseUnwritable    read-only, full, missing folder, or not a database
@@ -113,6 +115,14 @@ class BadAnswer(ApiError):
 
 class CursorRefused(ApiError):
     """Pleo answered 400 to a stored cursor; the walk must start again."""
+
+
+class JobFinished(ApiError):
+    """Pleo serves export items only while their job runs, and it has ended."""
+
+
+class MissingContraAccounts(ApiError):
+    """Pleo cannot make export items: the company lacks contra accounts."""
 
 
 class WarehouseError(PleoError):

@@ -53,7 +53,10 @@ _PRESETS = {
     Environment.SANDBOX: (f"http://127.0.0.1:{SANDBOX_PORT}", f"http://127.0.0.1:{SANDBOX_PORT}"),
 }
 
-DEFAULT_SCOPES = "companies:read users:read accounts:read tag-groups:read tax-codes:read vendors:read accounting-entries:read"
+DEFAULT_SCOPES = (
+    "companies:read users:read accounts:read tag-groups:read tax-codes:read vendors:read accounting-entries:read "
+    "export-jobs:read export-items:read"
+)
 
 
 def _origin(value: str) -> str:

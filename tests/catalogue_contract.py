@@ -39,6 +39,9 @@ def operations() -> dict[str, tuple[str, str, Schema]]:
 
 def resolved(node: Schema) -> Schema:
     """The schema or parameter that a reference points at; anything else unchanged."""
+    either = [option for option in node.get("anyOf", ()) if option != {"type": "null"}]
+    if len(either) == 1:
+        return resolved(either[0])
     if "$ref" not in node:
         return node
     target: Any = contract()
@@ -63,7 +66,7 @@ def faults(stream: Stream) -> list[str]:
 
 
 def _scope_faults(stream: Stream, operation: Schema) -> Iterator[str]:
-    if [stream.scope] != operation["x-pleo-scopes"]:
+    if [stream.scope][: bool(stream.scope)] != operation["x-pleo-scopes"]:
         yield f"scope {stream.scope} is not {operation['x-pleo-scopes']}"
     if list(stream.scope_alternatives) != operation.get("x-pleo-scopes-alternatives", []):
         yield f"scope alternatives {stream.scope_alternatives} differ from the contract's"
@@ -83,6 +86,11 @@ def _content(part: Schema) -> Schema:
 def _request_faults(stream: Stream, operation: Schema) -> Iterator[str]:
     query = _query(operation)
     sent = {name for name, _ in stream.query}
+    yield from _parent_faults(stream, operation)
+    if stream.parent is not None:
+        sent.add(stream.parent.parameter)
+    given = {resolved(parameter)["name"] for parameter in operation.get("parameters", ()) if resolved(parameter)["in"] == "path"}
+    sent -= given
     if stream.company_in in (CompanyIn.QUERY, CompanyIn.QUERY_CAMEL):
         sent.add(stream.company_in.value)
     for name in sorted(sent - set(query)):
@@ -96,6 +104,13 @@ def _request_faults(stream: Stream, operation: Schema) -> Iterator[str]:
         if name in query and resolved(query[name]["schema"]) == {"type": "boolean"} and value not in ("true", "false"):
             yield f"query parameter {name!r} is a boolean, not {value!r}"
     yield from _body_faults(stream, operation)
+
+
+def _parent_faults(stream: Stream, operation: Schema) -> Iterator[str]:
+    parent = stream.parent
+    places = {resolved(one)["name"]: resolved(one)["in"] for one in operation.get("parameters", ())}
+    if parent is not None and places.get(parent.parameter) != ("path" if f"{{{parent.parameter}}}" in stream.path else "query"):
+        yield f"there is no parameter {parent.parameter!r} for its parent"
 
 
 def _body_faults(stream: Stream, operation: Schema) -> Iterator[str]:
@@ -153,11 +168,11 @@ def _record_faults(stream: Stream, operation: Schema) -> Iterator[str]:
     envelope = _content(operation["responses"]["200"])
     if (stream.paging is Paging.CURSOR) is not ("pagination" in envelope["properties"]):
         yield "the answer's envelope does not fit its paging"
-    record = resolved(resolved(envelope["properties"]["data"])["items"])
+    record = envelope if stream.paging is Paging.ONE else resolved(resolved(envelope["properties"]["data"])["items"])
     yield from _fields_faults(stream, record, stream.columns, stream.children, "")
     known = set(_ignorable(record, ""))
     for path, reason in stream.ignored:
-        if path not in known:
+        if not any(field == path or field.startswith(f"{path}.") for field in known):
             yield f"ignored field {path!r} does not exist"
         if not reason.strip():
             yield f"ignored field {path!r} has no reason"
@@ -167,11 +182,15 @@ def _fields_faults(stream: Stream, record: Schema, columns: tuple[Column, ...], 
     # A list of plain values is one nameless field.
     leaves = dict(_leaves(record, "", required=True)) if "properties" in record else {"": (record, True)}
     ignored = {path for path, _ in stream.ignored}
+
+    def is_ignored(path: str) -> bool:
+        return any(path == dropped or path.startswith(f"{dropped}.") for dropped in ignored)
+
     declared = {column.source for column in columns} | {child.source for child in children}
     for path in leaves:
-        if path not in declared and prefix + path not in ignored:
+        if path not in declared and not is_ignored(prefix + path):
             yield f"field {prefix + path!r} is neither declared nor ignored"
-        if path in declared and prefix + path in ignored:
+        if path in declared and is_ignored(prefix + path):
             yield f"field {prefix + path!r} is both declared and ignored"
     for column in columns:
         if column.source not in leaves:
@@ -180,9 +199,11 @@ def _fields_faults(stream: Stream, record: Schema, columns: tuple[Column, ...], 
             yield from _column_faults(column, *leaves[column.source], where=prefix + column.source)
     for child in children:
         schema = leaves.get(child.source, ({}, False))[0]
-        if schema.get("type") != "array":
+        if "array" not in _types(schema):
             yield f"child {child.name}: field {prefix + child.source!r} is not a list"
         else:
+            if child.sparse is not ("null" in _types(resolved(schema["items"]))):
+                yield f"child {child.name}: its elements are {'never' if child.sparse else 'sometimes'} null in the contract"
             yield from _fields_faults(stream, resolved(schema["items"]), child.columns, child.children, f"{prefix}{child.source}.")
 
 
@@ -190,6 +211,7 @@ def _leaves(record: Schema, prefix: str, *, required: bool) -> Iterator[tuple[st
     """(dotted path, (schema, required)) of each field that is a value, money, a map or a list."""
     for name, node in record["properties"].items():
         schema, needed = resolved(node), required and name in record.get("required", ())
+        needed = needed and "null" not in _types(schema)
         if "properties" in schema and not _is_money(schema):
             yield from _leaves(schema, f"{prefix}{name}.", required=needed)
         else:
@@ -201,7 +223,7 @@ def _ignorable(record: Schema, prefix: str) -> Iterator[str]:
         return
     for path, (schema, _) in _leaves(record, prefix, required=True):
         yield path
-        if schema.get("type") == "array":
+        if "array" in _types(schema):
             yield from _ignorable(resolved(schema["items"]), f"{path}.")
 
 
@@ -223,12 +245,20 @@ def _types(schema: Schema) -> set[str]:
 
 
 def _is_money(schema: Schema) -> bool:
-    return set(schema.get("properties", ())) == {"currency", "minors"}
+    return set(schema.get("properties", ())) in ({"currency", "minors"}, {"currency", "value"})
+
+
+def _money_type(schema: Schema) -> LogicalType:
+    return LogicalType.MONEY if "minors" in schema["properties"] else LogicalType.MONEY_TIMES_100
 
 
 def _fitting(schema: Schema) -> set[LogicalType]:
     """The logical types that may stand for a JSON schema."""
     t = LogicalType
+    if schema.get("x-date-pattern") == "YYYY-MM-DD":
+        return {t.DATE}
+    if "array" in _types(schema) and "properties" not in resolved(schema["items"]):
+        return {t.JSON}
     (kind,) = _types(schema) - {"null"}
     if kind == "string":
         if "UNDEFINED" in schema.get("enum", ()):
@@ -236,5 +266,5 @@ def _fitting(schema: Schema) -> set[LogicalType]:
         by_format = {"uuid": {t.UUID, t.UUID_OR_UNKNOWN}, "date-time": {t.TIMESTAMP}, "date": {t.DATE}}
         return by_format.get(schema.get("format", ""), {t.TEXT, t.COUNTRY, t.CURRENCY})
     if kind == "object":
-        return {t.MONEY} if _is_money(schema) else {t.JSON}
+        return {_money_type(schema)} if _is_money(schema) else {t.JSON}
     return {"boolean": {t.BOOLEAN}, "integer": {t.INTEGER}, "number": {t.RATE}}.get(kind, set())

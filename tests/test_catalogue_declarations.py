@@ -86,16 +86,17 @@ def test_a_table_needs_a_key_made_of_its_columns(key: tuple[str, ...], parent_ke
 
 def test_streams_and_tables_are_found_by_name_and_iterated_in_order() -> None:
     assert [stream.name for stream in CATALOGUE] == [
-        "companies", "employees", "accounts", "tag_groups", "tags", "tax_codes", "vendors", "accounting_entries",
+        "companies", "employees", "accounts", "tag_groups", "tag_group_dimensions", "tags", "tax_codes", "vendors", "accounting_entries",
+        "receipts", "export_jobs", "export_job_items", "export_items", "installation", "subscriptions",
     ]  # fmt: skip
-    assert len(CATALOGUE) == 8
+    assert len(CATALOGUE) == 15
     assert isinstance(CATALOGUE, Collection)
     assert "tags" in CATALOGUE
     assert ENTRIES in CATALOGUE
     assert "tagz" not in CATALOGUE
     assert CATALOGUE.table("accounting_entry_splits").stream == "accounting_entries"
     names = [table.name for table in CATALOGUE.tables()]
-    assert len(names) == len(set(names)) == 14
+    assert len(names) == len(set(names)) == 26
     assert all(table.parent is None or names.index(table.parent) < names.index(table.name) for table in CATALOGUE.tables())
 
 
@@ -117,7 +118,7 @@ def test_a_catalogue_refuses_two_streams_or_tables_of_one_name() -> None:
 def test_every_table_ends_with_the_system_columns_and_knows_its_company() -> None:
     for table in CATALOGUE.tables():
         assert table.fields[-len(SYSTEM_FIELDS) :] == SYSTEM_FIELDS
-        assert (table.company_column is None) is (table.name == "companies")
+        assert (table.company_column is None) is (table.name in ("companies", "installation", "subscriptions"))
 
 
 def test_children_carry_the_keys_of_all_their_parents() -> None:

@@ -28,6 +28,8 @@ from pleo_connector.errors import (
     BadAnswer,
     CursorRefused,
     Forbidden,
+    JobFinished,
+    MissingContraAccounts,
     PleoUnavailable,
     RateLimited,
     ReauthRequired,
@@ -146,7 +148,15 @@ class PleoClient:
                 f"Pleo refuses {request.what} (403): the credential {scope}, or does not cover that company; "
                 "add the scope to PLEO_SCOPES and run `pleo-connector connect`, or leave this stream out."
             )
-        detail = _detail(response)
+        code = _code(response)
+        if status == httpx.codes.UNPROCESSABLE_ENTITY and code.upper() == "EXPORT_JOB_STATUS_UNPROCESSABLE":
+            raise JobFinished(f"Pleo no longer serves {request.what} ({status}, {code}): the job has ended; what was read before is kept.")
+        if status == httpx.codes.BAD_REQUEST and code.upper() == "MISSING_CONTRA_ACCOUNTS":
+            raise MissingContraAccounts(
+                f"Pleo cannot make {request.what} ({status}, {code}): the company has no contra accounts; "
+                "let its bookkeeper set them in Pleo's export settings while the job runs, then run again."
+            )
+        detail = f", {code}" if code else ""
         if status == httpx.codes.BAD_REQUEST and request.cursor is not None:
             raise CursorRefused(f"Pleo no longer takes the stored cursor of {request.what} (400{detail}); the walk starts again.")
         if response.is_redirect:
@@ -174,11 +184,11 @@ def _retry_after(response: httpx.Response) -> float | None:
     return max(0.0, (until - datetime.now(UTC)).total_seconds())
 
 
-def _detail(response: httpx.Response) -> str:
+def _code(response: httpx.Response) -> str:
     """The error code in the body, where there is one (`{"type": "<CODE>"}` at some services)."""
     try:
         body = msgspec.json.decode(response.content)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ""
     code = body.get("type") if isinstance(body, dict) else None
-    return f", {code[:80]}" if isinstance(code, str) else ""
+    return code[:80] if isinstance(code, str) else ""

@@ -39,16 +39,30 @@ def iso(moment: datetime) -> str:
 
 
 def page_request(
-    stream: Stream, company_id: str | None = None, span: Interval | None = None, cursor: str | None = None, limit: int | None = None
+    stream: Stream,
+    company_id: str | None = None,
+    span: Interval | None = None,
+    cursor: str | None = None,
+    limit: int | None = None,
+    parent_id: str | None = None,
 ) -> PageRequest:
     """The request for the page of `stream` that follows `cursor` (the first page without one).
+
+    `parent_id` is the key of the record that a stream with a parent is read for.
 
     Filters, sort and body stay the same from page to page, as Pleo asks; on searches the
     cursor goes into the query while the filters are in the body.
     """
     params = list(stream.query)
     body: dict[str, Any] = dict(stream.body)
-    if company_id is not None and stream.company_in is not CompanyIn.NOWHERE:
+    path = stream.path
+    if stream.parent is not None and parent_id is not None:
+        place = f"{{{stream.parent.parameter}}}"
+        if place in path:
+            path = path.replace(place, parent_id)
+        else:
+            params.append((stream.parent.parameter, parent_id))
+    elif company_id is not None and stream.company_in not in (CompanyIn.NOWHERE, CompanyIn.CREDENTIAL):
         if stream.company_in is CompanyIn.BODY:
             body["companyId"] = company_id
         else:
@@ -62,9 +76,15 @@ def page_request(
         params.extend(("sorting_order", order) for _, order in stream.sort)
         if cursor is not None:
             params.append(("after", cursor))
+    what = _told(stream, company_id, span, parent_id)
+    return PageRequest(stream.method, path, what, stream.scope, tuple(params), body if stream.method == "POST" else None, cursor)
+
+
+def _told(stream: Stream, company_id: str | None, span: Interval | None, parent_id: str | None) -> str:
+    """The request in words, for messages."""
     what = stream.name
+    if parent_id is not None and stream.parent is not None:
+        what += f" of {stream.parent.column.removesuffix('_id').replace('_', ' ')} {parent_id}"
     if company_id is not None:
         what += f" of company {company_id}"
-    if span is not None:
-        what += f" ({span})"
-    return PageRequest(stream.method, stream.path, what, stream.scope, tuple(params), body if stream.method == "POST" else None, cursor)
+    return what if span is None else f"{what} ({span})"

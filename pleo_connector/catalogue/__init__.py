@@ -1,7 +1,7 @@
 """Floor 1: what Pleo has, as pure data. Start reading at `stream.py`, then `entries.py`."""
 
 from pleo_connector.catalogue.registry import CATALOGUE, Catalogue
-from pleo_connector.catalogue.stream import Child, Column, CompanyIn, Paging, Stream, SyncMode, Window
+from pleo_connector.catalogue.stream import Child, Column, CompanyIn, Paging, Parent, Stream, SyncMode, Window
 from pleo_connector.catalogue.table import SYSTEM_FIELDS, Table
 from pleo_connector.catalogue.types import Field, LogicalType, Storage
 
@@ -15,6 +15,7 @@ __all__ = [
     "Field",
     "LogicalType",
     "Paging",
+    "Parent",
     "Storage",
     "Stream",
     "SyncMode",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pleo_connector.catalogue.stream import Child, Column, CompanyIn, Paging, Stream, SyncMode
+from pleo_connector.catalogue.stream import Child, Column, CompanyIn, Paging, Parent, Stream, SyncMode
 from pleo_connector.catalogue.types import LogicalType as T
 
 ACCOUNTS = Stream(
@@ -53,6 +53,34 @@ TAG_GROUPS = Stream(
         Column("archived", T.BOOLEAN, "Archived at Pleo.", required=True),
         Column("totalTagsCount", T.INTEGER, "How many tags the group holds."),
         Column("metadata", T.JSON, "String map stored by integrations.", required=True),
+        Column("createdAt", T.TIMESTAMP, "Creation time.", required=True),
+        Column("updatedAt", T.TIMESTAMP, "Last change.", required=True),
+    ),
+)
+
+# The aggregated list of tag groups leaves out archived groups unless they are named; one call for each group has them all,
+# and each dimension names its group.
+TAG_GROUP_DIMENSIONS = Stream(
+    name="tag_group_dimensions",
+    record="tag_group_dimension",
+    title="Tag group dimensions",
+    description="Columns that a tag group gives its tags, those of archived groups included.",
+    operation="getTagGroupDimensions",
+    method="GET",
+    path="/v0/tag-groups/{groupId}/dimensions",
+    scope="tag-groups:read",
+    scope_alternatives=("tag-group:read",),
+    company_in=CompanyIn.PARENT,
+    mode=SyncMode.SNAPSHOT,
+    paging=Paging.WHOLE,
+    parent=Parent("tag_groups", "groupId", "tag_group_id"),
+    columns=(
+        Column("id", T.UUID, "Dimension (column) key.", required=True),
+        Column("groupId", T.UUID, "Tag group that has the column.", name="tag_group_id", required=True),
+        Column("code", T.TEXT, "Column key in the accounting system.", required=True),
+        Column("name", T.TEXT, "Column name.", required=True),
+        Column("visible", T.BOOLEAN, "Shown in the product.", required=True),
+        Column("displayOrder", T.INTEGER, "Column position, from 1.", required=True),
         Column("createdAt", T.TIMESTAMP, "Creation time.", required=True),
         Column("updatedAt", T.TIMESTAMP, "Last change.", required=True),
     ),

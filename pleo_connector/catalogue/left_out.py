@@ -8,7 +8,6 @@ from __future__ import annotations
 from types import MappingProxyType
 
 _BY_ID = "one record by its key: the list has it"
-_PLANNED = "planned: a later stream"
 _OAUTH = "part of OAuth, not data"
 
 LEFT_OUT = MappingProxyType(
@@ -20,6 +19,7 @@ LEFT_OUT = MappingProxyType(
         "getTagGroup": _BY_ID,
         "getTagGroupDimension": _BY_ID,
         "getTag": _BY_ID,
+        "getAggregatedTagGroups": "leaves out archived groups unless they are named: the dimensions of each group are read instead",
         "getTagDimensionValues": "one call for each tag: the aggregated tags have the values",
         "getDimensionValue": _BY_ID,
         "getTaxCode": _BY_ID,
@@ -35,22 +35,13 @@ LEFT_OUT = MappingProxyType(
         "searchTags": "deprecated by Pleo in favour of POST /v0/tags:search",
         "externalSearchCoreAccountingEntriesV1": "deprecated by Pleo in favour of /v1/accounting-entries:search",
         "getCoreAccountingEntryV6ById": "one record by its key, in the shape of the deprecated search",
-        "getAllReceiptsV6": "one call for each entry: the receipts search will have them",
-        "getReceiptFileV6": "one receipt by its key: the receipts search will have it",
-        "getExportJobItemByAccountingEntryIdV3": "hidden from Pleo's reference; the items of a job will have it",
+        "getAllReceiptsV6": "one call for each entry: the receipts search has them",
+        "getReceiptFileV6": "one receipt by its key: the receipts search has it",
+        "getExportJobItemByAccountingEntryIdV3": "hidden from Pleo's reference; the items of a job have it",
         "searchExportJobItemsV3": "deprecated by Pleo and hidden from its reference",
         # Computed on request, nothing to load
         "getTagGroupUsage": "counts derived from entries, one call for each group",
         "calculateTax": "a calculator, not a resource",
-        # Later streams
-        "getAggregatedTagGroups": _PLANNED + " (tag group dimensions; serves archived groups only when asked by key)",
-        "getTagGroupDimensions": _PLANNED + " (tag group dimensions of archived groups)",
-        "searchReceiptsByPostV6": _PLANNED + " (receipts)",
-        "getExportJobsListV3": _PLANNED + " (export jobs)",
-        "getExportJobItemsV3": _PLANNED + " (export job items)",
-        "getExportItemsV3": _PLANNED + " (export items)",
-        "getClientInstallation": _PLANNED + " (installation)",
-        "getSubscriptions": _PLANNED + " (subscriptions)",
         # Not data
         "introspect": "describes the credential: `connect` and `status` ask it",
         "getSubscriptionActivities": "an audit trail of webhook settings, not spend",

@@ -5,9 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
-from pleo_connector.catalogue.bookkeeping import ACCOUNTS, TAG_GROUPS, TAGS, TAX_CODES
+from pleo_connector.catalogue.account import INSTALLATION, SUBSCRIPTIONS
+from pleo_connector.catalogue.bookkeeping import ACCOUNTS, TAG_GROUP_DIMENSIONS, TAG_GROUPS, TAGS, TAX_CODES
 from pleo_connector.catalogue.entries import ACCOUNTING_ENTRIES
+from pleo_connector.catalogue.exports import EXPORT_ITEMS, EXPORT_JOB_ITEMS, EXPORT_JOBS
 from pleo_connector.catalogue.people import COMPANIES, EMPLOYEES
+from pleo_connector.catalogue.receipts import RECEIPTS
 from pleo_connector.catalogue.stream import Stream
 from pleo_connector.catalogue.table import Table
 from pleo_connector.catalogue.vendors import VENDORS
@@ -55,5 +58,21 @@ class Catalogue:
         return self._tables[name]
 
 
-CATALOGUE = Catalogue(COMPANIES, EMPLOYEES, ACCOUNTS, TAG_GROUPS, TAGS, TAX_CODES, VENDORS, ACCOUNTING_ENTRIES)
+CATALOGUE = Catalogue(
+    COMPANIES,
+    EMPLOYEES,
+    ACCOUNTS,
+    TAG_GROUPS,
+    TAG_GROUP_DIMENSIONS,
+    TAGS,
+    TAX_CODES,
+    VENDORS,
+    ACCOUNTING_ENTRIES,
+    RECEIPTS,
+    EXPORT_JOBS,
+    EXPORT_JOB_ITEMS,
+    EXPORT_ITEMS,
+    INSTALLATION,
+    SUBSCRIPTIONS,
+)
 """Every stream this connector reads, in dependency order."""

@@ -23,6 +23,11 @@ class CompanyIn(StrEnum):
     BODY = "body"
     """`companyId` in the JSON body."""
     NOWHERE = "nowhere"
+    """The list of companies itself."""
+    CREDENTIAL = "credential"
+    """Not at all: the records belong to the credential and are read once, not for each company."""
+    PARENT = "parent"
+    """The record it is read for belongs to a company, and the request names that record."""
 
 
 class Paging(StrEnum):
@@ -30,6 +35,8 @@ class Paging(StrEnum):
 
     CURSOR = "cursor"
     WHOLE = "whole"
+    ONE = "one"
+    """No list: the answer is one record, without an envelope."""
 
 
 class SyncMode(StrEnum):
@@ -37,6 +44,8 @@ class SyncMode(StrEnum):
 
     SNAPSHOT = "snapshot"
     WINDOWED = "windowed"
+    NEWEST_FIRST = "newest_first"
+    OPEN_JOBS = "open_jobs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,8 @@ class Child:
     children: tuple[Child, ...] = ()
     identity: str | None = None
     """A column that its own children repeat as `<record>_<identity>`, for joins."""
+    sparse: bool = False
+    """Elements may be null by contract; such a one leaves no row."""
 
     def __post_init__(self) -> None:
         if self.identity is not None and self.identity not in {column.name for column in self.columns}:
@@ -96,6 +107,23 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """The stream whose records this one is read for: one walk for each of them."""
+
+    stream: str
+    parameter: str
+    """Where the request names the parent: `{parameter}` in the path, or else a query parameter."""
+    column: str
+    """The column that holds the parent's key; added where the record does not say it."""
+    within: str | None = None
+    """The field that tells the records of one parent apart, where Pleo serves no key: `id` is then made from both."""
+    final: tuple[str, ...] = ()
+    """Values of the parent's `status` after which its records no longer change."""
+    only_open: bool = False
+    """Pleo serves the records only until the parent is final."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stream:
     """One Pleo resource. `operation` is its operationId in the contract."""
 
@@ -107,6 +135,7 @@ class Stream:
     method: str
     path: str
     scope: str
+    """Empty where Pleo documents none."""
     company_in: CompanyIn
     mode: SyncMode
     paging: Paging
@@ -122,8 +151,13 @@ class Stream:
     """The timestamp column in which Pleo itself says "deleted"."""
     scope_alternatives: tuple[str, ...] = ()
     """Other spellings of the scope that sources show."""
+    newest: str | None = None
+    """The creation time that a newest-first stream is sorted by, newest first."""
+    parent: Parent | None = None
     ignored: tuple[tuple[str, str], ...] = ()
-    """Contract fields left out on purpose: (dotted path, reason)."""
+    """Contract fields dropped on purpose, with all below them, before anything is kept: (dotted path, reason)."""
+    keeps_unknown: bool = True
+    """False where a field that nobody declared might be a secret: then it is reported by name and its value dropped."""
 
     def __post_init__(self) -> None:
         for fault in (*self._request_faults(), *self._column_faults()):
@@ -138,7 +172,7 @@ class Stream:
             yield "a GET carries no body"
         if not self.path.startswith("/v"):
             yield f"path {self.path!r} does not start with a version"
-        if self.scope.count(":") != 1:
+        if self.scope and self.scope.count(":") != 1:
             yield f"scope {self.scope!r} does not look like `resource:read`"
         if (self.paging is Paging.CURSOR) != (self.limit is not None):
             yield "a cursor-paged stream needs a limit, and only that does"
@@ -146,15 +180,27 @@ class Stream:
             yield f"limit {self.limit} is less than one record"
         if self.sort and self.paging is not Paging.CURSOR:
             yield "only a cursor-paged stream is sorted by the server"
+        if (self.company_in is CompanyIn.PARENT) != (self.parent is not None):
+            yield "a stream that is read for each record of another needs a parent, and only that does"
+        if "{" in self.path and (self.parent is None or f"{{{self.parent.parameter}}}" not in self.path):
+            yield f"path {self.path!r} has a place that no parent fills"
 
     def _column_faults(self) -> Iterator[str]:
         names = [column.name for column in self.columns]
-        if self.key not in names:
+        if self.key not in names and not self.makes_key:
             yield f"key {self.key!r} is not one of its columns"
         if (self.mode is SyncMode.WINDOWED) != (self.window is not None):
             yield "a windowed stream needs a window, and only that does"
         if self.window is not None and self.window.column not in names:
             yield f"window column {self.window.column!r} is not one of its columns"
+        if (self.mode is SyncMode.NEWEST_FIRST) != (self.newest is not None):
+            yield "a newest-first stream needs its creation time, and only that does"
+        if self.newest is not None:
+            source = next((column.source for column in self.columns if column.name == self.newest), None)
+            if not self.sort or self.sort[0] != (source, "DESC"):
+                yield f"newest {self.newest!r} is not the column that it is sorted by, newest first"
+        if self.parent is not None and self.parent.within is not None and self.parent.within not in {c.source for c in self.columns}:
+            yield f"its parent's within {self.parent.within!r} is not one of its fields"
         if self.deleted_flag is not None and self.deleted_flag not in names:
             yield f"deleted_flag {self.deleted_flag!r} is not one of its columns"
         if not self.title or not self.record or snake_case(self.name) != self.name:
@@ -173,14 +219,34 @@ class Stream:
         if repeated:
             yield f"tables declared twice: {repeated}"
 
+    @property
+    def makes_key(self) -> bool:
+        """Whether `id` is made from the parent's key and a field, because Pleo serves none."""
+        return self.parent is not None and self.parent.within is not None
+
+    @property
+    def of_company(self) -> bool:
+        """Whether its records belong to one company each."""
+        return self.company_in not in (CompanyIn.NOWHERE, CompanyIn.CREDENTIAL)
+
     def tables(self) -> tuple[Table, ...]:
         """The stream's tables, parent first, children before grandchildren."""
-        fields = [field for column in self.columns for field in column.fields()]
-        if self.company_in is not CompanyIn.NOWHERE and "company_id" not in {field.name for field in fields}:
+        fields = [*self._parent_fields(), *(field for column in self.columns for field in column.fields())]
+        if self.of_company and "company_id" not in {field.name for field in fields}:
             fields.append(COMPANY_FIELD)
         parent = Table(self.name, self.description, (*fields, *SYSTEM_FIELDS), (self.key,), self.name)
         key = Field(f"{self.record}_{self.key}", Storage.UUID, f"The {self.record.replace('_', ' ')} this belongs to.")
         return (parent, *self._child_tables(self.children, self.name, (key,), ()))
+
+    def _parent_fields(self) -> Iterator[Field]:
+        """The key that is made, and the parent's key where the record does not hold it."""
+        if self.parent is None:
+            return
+        within = next((column.name for column in self.columns if column.source == self.parent.within), None)
+        if within is not None:
+            yield Field(self.key, Storage.UUID, f"Made from {self.parent.column} and {within}: Pleo serves no key.")
+        if self.parent.column not in {column.name for column in self.columns}:
+            yield Field(self.parent.column, Storage.UUID, f"The record of {self.parent.stream} that this was read for.")
 
     def _child_tables(
         self, children: tuple[Child, ...], parent: str, keys: tuple[Field, ...], carried: tuple[Field, ...]
@@ -207,4 +273,4 @@ class Stream:
                 yield from self._child_tables(child.children, child.name, (*keys, down), (*carried, *also))
 
 
-__all__ = ["Child", "Column", "CompanyIn", "LogicalType", "Paging", "Stream", "SyncMode", "Window"]
+__all__ = ["Child", "Column", "CompanyIn", "LogicalType", "Paging", "Parent", "Stream", "SyncMode", "Window"]

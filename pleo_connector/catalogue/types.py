@@ -21,9 +21,14 @@ MONEY_SCALE = 4
 
 RATE_SCALE = 9
 
+VALUE_SCALE = 6
+"""Decimal places of an amount that is served times 100; more make its record impossible rather than rounded."""
+
+AMOUNT_SCALE = VALUE_SCALE + 2
+
 
 class Storage(StrEnum):
-    """How a warehouse keeps a value; each warehouse maps these nine to its own types."""
+    """How a warehouse keeps a value; each warehouse maps these ten to its own types."""
 
     TEXT = "text"
     UUID = "uuid"
@@ -31,6 +36,8 @@ class Storage(StrEnum):
     BIGINT = "bigint"
     MONEY = "money"
     """DECIMAL(38, 4)."""
+    AMOUNT = "amount"
+    """DECIMAL(38, 8)."""
     RATE = "rate"
     """DECIMAL(18, 9)."""
     TIMESTAMP = "timestamp"
@@ -50,6 +57,8 @@ class LogicalType(StrEnum):
     INTEGER = "integer"
     MONEY = "money"
     """`{currency, minors}`: minors count the currency's own smallest unit."""
+    MONEY_TIMES_100 = "money_times_100"
+    """`{currency, value}` of export items: value is the amount times 100, and not the same thing as minors."""
     RATE = "rate"
     """A fraction: 20 % is 0.20."""
     TIMESTAMP = "timestamp"
@@ -69,6 +78,7 @@ _STORAGE = {
     LogicalType.BOOLEAN: Storage.BOOLEAN,
     LogicalType.INTEGER: Storage.BIGINT,
     LogicalType.MONEY: Storage.MONEY,
+    LogicalType.MONEY_TIMES_100: Storage.AMOUNT,
     LogicalType.RATE: Storage.RATE,
     LogicalType.TIMESTAMP: Storage.TIMESTAMP,
     LogicalType.DATE: Storage.DATE,
@@ -96,6 +106,17 @@ def fields_of(name: str, kind: LogicalType, description: str, *, personal: bool 
         return (
             Field(name, Storage.MONEY, exact, personal),
             Field(f"{name}_minors", Storage.BIGINT, f"{description} As served: in the currency's smallest unit.", personal),
+            Field(f"{name}_currency", Storage.TEXT, f"{description} The ISO 4217 code.", personal),
+        )
+    if kind is LogicalType.MONEY_TIMES_100:
+        exact = (
+            f"{description} Exact, in units of the currency: the served value divided by 100. NULL when the currency has not two decimals "
+            "or is none: Pleo does not say what its value counts there."
+        )
+        served = f"{description} As served: the amount times 100. For currencies without two decimals Pleo documents no rule."
+        return (
+            Field(name, Storage.AMOUNT, exact, personal),
+            Field(f"{name}_value", Storage.AMOUNT, served, personal),
             Field(f"{name}_currency", Storage.TEXT, f"{description} The ISO 4217 code.", personal),
         )
     if kind is LogicalType.UUID_OR_UNKNOWN:

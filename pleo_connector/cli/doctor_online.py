@@ -59,7 +59,9 @@ def check_scopes(granted: Iterable[str]) -> Iterator[Finding]:
     for stream in CATALOGUE:
         names = (stream.scope, *stream.scope_alternatives)
         met = next((name for name in names if name in have), None)
-        if met is not None:
+        if not stream.scope:
+            yield fine(f"scope for {stream.name}", "none is needed")
+        elif met is not None:
             yield fine(f"scope for {stream.name}", met)
         else:
             yield wrong(

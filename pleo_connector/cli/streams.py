@@ -29,7 +29,11 @@ def streams(
             add_rows(listing, [(*first, made.name, len(made.fields))])
     output.print(listing)
     output.print("")
-    output.print("snapshot: read whole each time; windowed: by month, recent months each time. `--json` lists every column.", style="dim")
+    output.print(
+        "snapshot: read whole each time; windowed: by month, recent months each time; newest_first: down to what is known; "
+        "open_jobs: while an export job runs. `--json` lists every column.",
+        style="dim",
+    )
 
 
 def _described(stream: Stream) -> dict[str, Any]:

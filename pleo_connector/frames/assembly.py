@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pleo_connector.catalogue import Storage, Stream, Table
-from pleo_connector.catalogue.types import MONEY_SCALE, RATE_SCALE
+from pleo_connector.catalogue.types import AMOUNT_SCALE, MONEY_SCALE, RATE_SCALE
 from pleo_connector.frames.batch import Served
 from pleo_connector.frames.rows import Indices, Rows, mask_of
 
@@ -24,6 +24,7 @@ ARROW_TYPES: dict[Storage, pa.DataType] = {
     Storage.BOOLEAN: pa.bool_(),
     Storage.BIGINT: pa.int64(),
     Storage.MONEY: pa.decimal128(38, MONEY_SCALE),
+    Storage.AMOUNT: pa.decimal128(38, AMOUNT_SCALE),
     Storage.RATE: pa.decimal128(18, RATE_SCALE),
     Storage.TIMESTAMP: pa.timestamp("us", "UTC"),
     Storage.DATE: pa.date32(),
@@ -91,6 +92,8 @@ class Assembly:
         table, top = rows.level.table, rows is self._top
         places = dict(zip(table.key[1:], rows.positions, strict=True))
         alive = self._alive[rows.record]
+        if rows.absent is not None:
+            alive &= ~rows.absent
         kept = None if alive.all() else pa.array(np.flatnonzero(alive))
         of_record = pa.array(rows.record)
         columns: list[pa.Array] = []

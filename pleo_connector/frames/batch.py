@@ -22,6 +22,8 @@ class Served:
     records: Sequence[RawRecord]
     company_id: str | None
     sweep_id: str
+    parent_id: str | None = None
+    """The record of another stream that they were read for."""
 
 
 @dataclass(frozen=True, slots=True)

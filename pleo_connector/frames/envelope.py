@@ -40,6 +40,7 @@ class _Whole(msgspec.Struct):
     data: list[msgspec.Raw]
 
 
+_ONE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _PAGED = msgspec.json.Decoder(_Paged)
 _WHOLE = msgspec.json.Decoder(_Whole)
 
@@ -51,11 +52,16 @@ def split_page(body: bytes, paging: Paging, what: str) -> Page:
     The message never repeats record content.
     """
     try:
+        if paging is Paging.ONE:
+            _ONE.decode(body)
+            return Page((body,))
         if paging is Paging.WHOLE:
             return Page(tuple(_WHOLE.decode(body).data))
         paged = _PAGED.decode(body)
     except msgspec.ValidationError as error:
-        raise BadAnswer(f"{_begin(what)} is JSON but not a Pleo list: {_mended(error)}; {_ADVICE}") from None
+        raise BadAnswer(
+            f"{_begin(what)} is JSON but not {'an object' if paging is Paging.ONE else 'a Pleo list'}: {_mended(error)}; {_ADVICE}"
+        ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _second_look(body, paging, what)
     return Page(tuple(paged.data), paged.pagination.has_next, paged.pagination.end_cursor, paged.pagination.total)
@@ -75,7 +81,7 @@ def _mended(error: msgspec.ValidationError) -> str:
 
 def _second_look(body: bytes, paging: Paging, what: str) -> Page:
     """One record that strict JSON refuses (a lone surrogate) must not cost the page: it is quarantined later."""
-    found: LenientEnvelope | None = read_leniently(body)
+    found: LenientEnvelope | None = read_leniently(body) if paging is not Paging.ONE else None
     if found is None:
         raise BadAnswer(f"{_begin(what)} {_nature(body)}; {_ADVICE}")
     try:

@@ -32,6 +32,8 @@ def find_drift(top: Rows, keys: pa.Array, aside: SetAside, served: Indices) -> D
     kinds: dict[str, dict[str, Finding]] = defaultdict(dict)
     for rows in top.walk():
         good = ~mask_of([*rows.faults], len(rows))
+        if rows.absent is not None:
+            good &= ~rows.absent
         for kind, path, shown, values in _probes(rows, good):
             mask = np.asarray(pc.fill_null(shown, fill_value=False))
             if values is None:
@@ -55,7 +57,8 @@ def _probes(rows: Rows, good: npt.NDArray[np.bool_]) -> Iterator[Probe]:
         yield "unknown_fields", unknown.path, unknown.values.is_valid(), None
     for column in level.columns:
         money = column.type is LogicalType.MONEY
-        value, path = rows.columns[f"{column.name}_minors" if money else column.name], level.said(column.source)
+        served = {LogicalType.MONEY: "_minors", LogicalType.MONEY_TIMES_100: "_value"}.get(column.type, "")
+        value, path = rows.columns[column.name + served], level.said(column.source)
         found: list[Probe] = []
         if column.required and value.null_count:
             found.append(("missing_required", path, pc.and_(live, value.is_null()), None))

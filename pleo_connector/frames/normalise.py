@@ -27,6 +27,7 @@ from pleo_connector.frames.batch import Batch, Served
 from pleo_connector.frames.drift import Drift, DriftPolicy
 from pleo_connector.frames.findings import find_drift
 from pleo_connector.frames.hashing import row_hashes
+from pleo_connector.frames.parent import add_parent
 from pleo_connector.frames.plan import Plan, compile_plan
 from pleo_connector.frames.quarantine import SetAside, broken_rows, quarantine_frame
 from pleo_connector.frames.reading import Reader, open_reader, select
@@ -56,6 +57,7 @@ def normalise(stream: Stream, pages: Sequence[Served], *, now: datetime, policy:
             aside = aside | _not_json(con, texts)
             served, top = _read(con, plan, texts, aside, strict=strict)
         del texts  # as much memory as the records themselves, and all of it is read
+        add_parent(con, stream, top, pa.array([page.parent_id for page in pages], pa.string()).take(pa.array(of_page[served])))
         aside = aside | broken_rows(top, served)
         drift = find_drift(top, top.columns[stream.key], aside, served)
         if policy is DriftPolicy.FREEZE and drift.breaks_declaration:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -29,6 +29,7 @@ SERVED_AS = {
     LogicalType.BOOLEAN: frozenset({"BOOLEAN"}),
     LogicalType.INTEGER: _NUMBERS,
     LogicalType.RATE: _NUMBERS,
+    LogicalType.MONEY_TIMES_100: _NUMBERS,
 }
 """The JSON types of a logical type, where it is not a string; JSON takes any."""
 _STRING = frozenset({"VARCHAR"})
@@ -68,7 +69,13 @@ class Level:
     identity: tuple[str, str] | None
     """(own column, name under which the elements below repeat it)."""
     objects: dict[Parts, frozenset[str]]
-    """Each declared object -> its declared keys; empty where elements are bare values."""
+    """Each declared object -> its declared and dropped keys; empty where elements are bare values."""
+    sparse: bool = False
+    """Whether objects may be null, and then leave no row."""
+    keeps_unknown: bool = True
+    """Whether fields that nobody declared go to `_extra`; their names are reported either way."""
+    key: str = ""
+    """The column without which a record has no key."""
 
     def walk(self) -> Iterator[Level]:
         """The level itself and all below, parents first."""
@@ -142,8 +149,18 @@ class Plan:
 def compile_plan(stream: Stream) -> Plan:
     """The stream's levels, their structure as JSON, and the fingerprint of its declaration."""
     tables = {table.name: table for table in stream.tables()}
-    top = _level(tables[stream.name], "", 0, stream.columns, stream.children, tables)
-    said = [NORMALISER_VERSION, _declared(stream.columns), _declared_children(stream.children), stream.deleted_flag, stream.key]
+    within = stream.parent.within if stream.parent is not None else None
+    key = next((column.name for column in stream.columns if column.source == within), stream.key)
+    drops = _Drops(tuple(path for path, _ in stream.ignored), stream.keeps_unknown)
+    top = replace(_level(tables[stream.name], "", 0, stream.columns, stream.children, tables, drops), key=key)
+    said = [
+        NORMALISER_VERSION,
+        _declared(stream.columns),
+        _declared_children(stream.children),
+        stream.deleted_flag,
+        stream.key,
+        *((stream.parent.column, within) if stream.parent else ()),
+    ]
     return Plan(top, json.dumps(top.structure), hashlib.md5(json.dumps(said).encode(), usedforsecurity=False).hexdigest())
 
 
@@ -155,6 +172,25 @@ def _declared_children(children: Sequence[Child]) -> list[object]:
     return [[child.name, child.source, child.identity, _declared(child.columns), _declared_children(child.children)] for child in children]
 
 
+@dataclass(frozen=True, slots=True)
+class _Drops:
+    """What a stream drops: paths from a level's objects, and whether it keeps what nobody declared."""
+
+    paths: tuple[str, ...]
+    keeps_unknown: bool
+
+    def below(self, source: str) -> _Drops:
+        """The same for the elements of a list."""
+        inside = (path.removeprefix(f"{source}.") for path in self.paths if path.startswith(f"{source}."))
+        return _Drops(tuple(inside), self.keeps_unknown)
+
+    def outside(self, children: Sequence[Child]) -> Iterator[Parts]:
+        """The paths that run through none of the lists."""
+        for path in self.paths:
+            if not any(path.startswith(f"{child.source}.") for child in children):
+                yield tuple(path.split("."))
+
+
 def _level(
     table: Table,
     path: str,
@@ -162,6 +198,7 @@ def _level(
     columns: tuple[Column, ...],
     children: Sequence[Child],
     tables: dict[str, Table],
+    drops: _Drops,
     identity: tuple[str, str] | None = None,
 ) -> Level:
     leaves = tuple(leaf for column in columns for leaf in _leaves(column, path))
@@ -169,24 +206,23 @@ def _level(
     for child in children:
         below = f"{path}.{child.source}[]" if path else f"{child.source}[]"
         named = (child.identity, f"{child.record}_{child.identity}") if child.identity and child.children else None
-        level = _level(tables[child.name], below, depth + 1, child.columns, child.children, tables, named)
-        lists.append((tuple(child.source.split(".")), level))
+        level = _level(tables[child.name], below, depth + 1, child.columns, child.children, tables, drops.below(child.source), named)
+        lists.append((tuple(child.source.split(".")), replace(level, sparse=child.sparse)))
     objects: dict[Parts, frozenset[str]] = {}
-    for parts in (*(leaf.parts for leaf in leaves), *(parts for parts, _ in lists)):
+    for parts in (*(leaf.parts for leaf in leaves), *(parts for parts, _ in lists), *drops.outside(children)):
         for length in range(len(parts)):
             objects[parts[:length]] = objects.get(parts[:length], frozenset()) | {parts[length]}
-    return Level(table, path, depth, columns, leaves, tuple(lists), identity, objects)
+    return Level(table, path, depth, columns, leaves, tuple(lists), identity, objects, keeps_unknown=drops.keeps_unknown)
 
 
 def _leaves(column: Column, path: str) -> Iterator[Leaf]:
-    source = column.source
-    wanted = (
-        (
-            (f"{column.name}_minors", f"{source}.minors", LogicalType.INTEGER),
-            (f"{column.name}_currency", f"{source}.currency", LogicalType.CURRENCY),
-        )
-        if column.type is LogicalType.MONEY
-        else ((column.name, source, column.type),)
-    )
+    source, name = column.source, column.name
+    currency = (f"{name}_currency", f"{source}.currency", LogicalType.CURRENCY)
+    if column.type is LogicalType.MONEY:
+        wanted = [(f"{name}_minors", f"{source}.minors", LogicalType.INTEGER), currency]
+    elif column.type is LogicalType.MONEY_TIMES_100:
+        wanted = [(f"{name}_value", f"{source}.value", LogicalType.MONEY_TIMES_100), currency]
+    else:
+        wanted = [(name, source, column.type)]
     for name, at, kind in wanted:
         yield Leaf(name, tuple(at.split(".")) if at else (), kind, ".".join(part for part in (path, at) if part))

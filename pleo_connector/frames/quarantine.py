@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from pleo_connector.catalogue import Stream
 from pleo_connector.frames.batch import QUARANTINE_COLUMNS, Served
+from pleo_connector.frames.dropping import without_dropped
 from pleo_connector.frames.envelope import RawRecord
 from pleo_connector.frames.rows import Indices, Rows
 
@@ -47,14 +48,14 @@ def _numbered(path: str, positions: Sequence[int]) -> str:
 def quarantine_frame(
     stream: Stream, aside: SetAside, records: Sequence[RawRecord], pages: Sequence[Served], of_page: Indices, now: datetime
 ) -> pd.DataFrame:
-    """One row per record set aside, in the order served."""
+    """One row per record set aside, in the order served, without what the stream drops on purpose."""
     numbers = sorted(aside.reasons)
     on = [pages[of_page[number]] for number in numbers]
     columns = (
         pa.array([stream.name] * len(numbers), pa.string()),
         pa.array([page.company_id for page in on], pa.string()),
         pa.array([page.sweep_id for page in on], pa.string()),
-        pa.array([bytes(records[number]).decode("utf-8", "replace") for number in numbers], pa.string()),
+        pa.array([without_dropped(stream, records[number]) for number in numbers], pa.string()),
         pa.array([aside.reasons[number][0] for number in numbers], pa.string()),
         pa.array([aside.reasons[number][1] for number in numbers], pa.string()),
         pa.array([now] * len(numbers), pa.timestamp("us", "UTC")),

@@ -15,7 +15,7 @@ from pleo_connector.catalogue.types import NIL_UUID
 from pleo_connector.frames.extra import extra
 from pleo_connector.frames.plan import TEXT_LIKE, Leaf, Level
 from pleo_connector.frames.reading import Look, Reader, Unknown
-from pleo_connector.frames.values import WANTED, amounts, typed
+from pleo_connector.frames.values import WANTED, amounts, hundredths, typed
 
 Indices = npt.NDArray[np.int64]
 
@@ -41,6 +41,8 @@ class Rows:
     changes: list[tuple[str, pa.Array]] = field(default_factory=list)
     """(path, mask) of text served as another scalar."""
     unknown: list[Unknown] = field(default_factory=list)
+    absent: npt.NDArray[np.bool_] | None = None
+    """Rows of null elements, where those are no fault."""
     children: list[Rows | None] = field(default_factory=list)
     """In the order of the level's lists; None where all lists are empty."""
 
@@ -68,32 +70,46 @@ def read_rows(reader: Reader, level: Level, *, strict: bool) -> Rows:
 
 def _rows(reader: Reader, rows: Rows, data: pa.Array, above: Level | None, *, strict: bool) -> Rows:
     level, look = rows.level, reader.look(rows.level, above)
-    missing = (level.path or "$", "not an object") if level.objects else (level.path, "null where a value belongs")
-    if data.null_count:
-        rows.fault(data.is_null(), *missing)
+    _note_nulls(rows, data)
     for leaf in level.leaves:
         _read(reader, rows, leaf, pc.struct_field(data, list(leaf.parts)) if leaf.parts else data, look)
-    for column in level.columns:
-        if column.type is LogicalType.MONEY:
-            name = column.name
-            rows.columns[name] = amounts(rows.columns[f"{name}_minors"], rows.columns[f"{name}_currency"])
+    _add_amounts(rows)
     if look is not None:
         rows.unknown = look.unknown
         for parts in (*level.objects, *(parts for parts, _ in level.lists)):
             wanted, said = ("OBJECT", "not an object") if parts in level.objects else ("ARRAY", "not a list")
             rows.fault(pc.invert(pc.is_in(look.types[parts], pa.array([wanted, "NULL", None]))), level.said(".".join(parts)) or "$", said)
     if level.depth == 0:
-        key = next(leaf for leaf in level.leaves if leaf.name == level.table.key[0])
+        key = next(leaf for leaf in level.leaves if leaf.name == level.key)
         rows.fault(rows.columns[key.name].is_null(), key.path, "the record's key is missing")
     for path, mask in rows.changes if strict else ():
         rows.fault(mask, path, "another type where text is wanted")
-    rows.columns["_extra"] = extra(rows.unknown, len(rows))
+    rows.columns["_extra"] = extra(rows.unknown if level.keeps_unknown else (), len(rows))
     for parts, lower in level.lists:
         found = pc.struct_field(data, list(parts))
         elements = pc.list_flatten(found)
         below = _below(rows, lower, pc.list_parent_indices(found).to_numpy().astype(np.int64)) if len(elements) else None
         rows.children.append(below and _rows(reader, below, elements, level, strict=strict))
     return rows
+
+
+def _note_nulls(rows: Rows, data: pa.Array) -> None:
+    """Null where an object or a value belongs: a fault, or a row that is absent by contract."""
+    level = rows.level
+    if level.sparse:
+        rows.absent = np.asarray(data.is_null())  # what is no object either shows in the closer look
+    elif data.null_count:
+        rows.fault(data.is_null(), *((level.path or "$", "not an object") if level.objects else (level.path, "null where a value belongs")))
+
+
+def _add_amounts(rows: Rows) -> None:
+    """Exact amounts of both kinds of money; they count different things, and share no code."""
+    for column in rows.level.columns:
+        name = column.name
+        if column.type is LogicalType.MONEY:
+            rows.columns[name] = amounts(rows.columns[f"{name}_minors"], rows.columns[f"{name}_currency"])
+        elif column.type is LogicalType.MONEY_TIMES_100:
+            rows.columns[name] = hundredths(rows.columns[f"{name}_value"], rows.columns[f"{name}_currency"])
 
 
 def _read(reader: Reader, rows: Rows, leaf: Leaf, raw: pa.Array, look: Look | None) -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pleo_connector.catalogue import LogicalType
-from pleo_connector.catalogue.types import MONEY_SCALE, RATE_SCALE, UNDEFINED
+from pleo_connector.catalogue.types import AMOUNT_SCALE, MONEY_SCALE, RATE_SCALE, UNDEFINED, VALUE_SCALE
 from pleo_connector.frames.currencies import exponents
 from pleo_connector.frames.reading import literal, select
 
@@ -31,6 +31,9 @@ USUAL = {
 }
 """The form that Arrow reads."""
 
+_SIX_PLACES = r"-?\d+(\.\d{1,6})?|-?\d(\.\d{1,2})?e-04|-?\d(\.\d)?e-05|-?\de-06"
+"""Numbers of at most `VALUE_SCALE` places, as the JSON reader writes them."""
+_DECIMALS = 2
 _UTC_DIGITS = len("2026-01-02T03:04:05.123456")
 
 
@@ -67,6 +70,12 @@ _COMPLETE = {
         " WHEN NOT contains(rec, '.') AND NOT contains(rec, 'e') THEN rec END AS BIGINT)"
     ),
     LogicalType.RATE: f"TRY_CAST(rec AS DECIMAL(18, {RATE_SCALE}))",
+    # The JSON reader holds 15 digits beside a point: what it may have rounded is not known exactly.
+    LogicalType.MONEY_TIMES_100: (
+        f"CASE WHEN regexp_full_match(rec, {literal(_SIX_PLACES)})"
+        " AND (NOT contains(rec, '.') OR length(replace(replace(rec, '-', ''), '.', '')) <= 15)"
+        f" THEN TRY_CAST(rec AS DECIMAL(28, {VALUE_SCALE})) END"
+    ),
     LogicalType.TIMESTAMP: _any_timestamp(),
     LogicalType.DATE: f"CASE WHEN regexp_full_match(rec, {literal(_ISO_DATE)}) THEN TRY_CAST(substr(rec, 1, 10) AS DATE) END",
 }
@@ -76,6 +85,7 @@ WANTED = {
     LogicalType.BOOLEAN: "true or false",
     LogicalType.INTEGER: "a 64-bit integer",
     LogicalType.RATE: "a decimal number",
+    LogicalType.MONEY_TIMES_100: "a number that is known exactly",
     LogicalType.TIMESTAMP: "an ISO 8601 date-time",
     LogicalType.DATE: "an ISO 8601 date",
 }
@@ -117,6 +127,19 @@ def amounts(minors: pa.Array, currency: pa.Array) -> pa.Array:
     codes, units = _units()
     exact = pc.multiply(minors.cast(pa.decimal128(19, 0)), units.take(pc.index_in(currency, codes)))
     return exact.cast(pa.decimal128(38, MONEY_SCALE))
+
+
+@cache
+def _two_decimals() -> pa.Array:
+    return pa.array([code for code, exponent in exponents().items() if exponent == _DECIMALS], pa.string())
+
+
+def hundredths(value: pa.Array, currency: pa.Array) -> pa.Array:
+    """Exact hundredths of values served times 100; NULL where the currency has not two decimals: Pleo documents no rule for those."""
+    known = pc.fill_null(pc.is_in(currency, _two_decimals()), fill_value=False)
+    unit = pc.if_else(known, pa.scalar(Decimal("0.01"), pa.decimal128(3, 2)), pa.scalar(None, pa.decimal128(3, 2)))
+    exact = pc.multiply(value.cast(pa.decimal128(28, VALUE_SCALE)), unit)
+    return exact.cast(pa.decimal128(38, AMOUNT_SCALE))
 
 
 def has_unit(currency: pa.Array) -> pa.Array:

@@ -13,6 +13,7 @@ _TYPES = {
     Storage.BOOLEAN: "boolean",
     Storage.BIGINT: "bigint",
     Storage.MONEY: "decimal(38, 4)",
+    Storage.AMOUNT: "decimal(38, 8)",
     Storage.RATE: "decimal(18, 9)",
     Storage.TIMESTAMP: "timestamp with time zone",
     Storage.DATE: "date",

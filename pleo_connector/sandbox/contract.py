@@ -50,6 +50,12 @@ class Operation:
     deleted_field: str | None = None
     """Records with this time set are served only with body includeDeleted=true."""
     charset: str = ";charset=UTF-8"
+    identity: tuple[str, ...] = ("id",)
+    """Fields that together are the key under which the sandbox keeps a record."""
+    owned_by: tuple[str, str] | None = None
+    """(field, stream) of the record that knows the company, where the record itself does not name it."""
+    child_of: str | None = None
+    """The field that holds the key of the record that the request reads for."""
 
 
 _ENTRIES = Operation(
@@ -104,6 +110,27 @@ OPERATIONS = {
         equals=(("name", "name"),),
     ),
     "externalSearchAccountingEntriesV1": _ENTRIES,
+    "searchReceiptsByPostV6": Operation(
+        company=CompanyRule.ORGANISATION_OR,
+        organisation=True,
+        required_body=(("includeDeleted", bool),),
+        offset=False,
+        default_limit=10,
+        sort_keys=("createdAt", "id", "size"),
+        any_of=(("accountingEntryIds", "accountingEntryId"), ("mimeType", "mimeType"), ("source", "source")),
+        equals=(("fileType", "fileType"),),
+        owned_by=("accountingEntryId", "accounting_entries"),
+    ),
+    "getTagGroupDimensions": Operation(owned_by=("groupId", "tag_groups"), child_of="groupId"),
+    "getExportJobsListV3": Operation(any_of=(("statuses", "status"),)),
+    "getExportJobItemsV3": Operation(
+        identity=("exportJobId", "accountingEntryId"),
+        owned_by=("exportJobId", "export_jobs"),
+        child_of="exportJobId",
+        equals=(("status", "status"),),
+    ),
+    "getExportItemsV3": Operation(identity=("accountingEntryId",)),
+    "getSubscriptions": Operation(equals=(("status", "status"),)),
 }
 
 

@@ -34,6 +34,7 @@ class Control:
             Route(f"{PREFIX}faults", self._set_faults, methods=["PUT", "POST"]),
             Route(f"{PREFIX}revoke", self._revoke, methods=["POST"]),
             Route(f"{PREFIX}expire", self._expire, methods=["POST"]),
+            Route(f"{PREFIX}export-jobs/{{id}}", self._move_job, methods=["PUT", "POST"]),
             Route(f"{PREFIX}records/{{stream}}", self._put_record, methods=["PUT", "POST"]),
             Route(f"{PREFIX}records/{{stream}}/{{id}}", self._get_record, methods=["GET"]),
             Route(f"{PREFIX}records/{{stream}}/{{id}}", self._remove_record, methods=["DELETE"]),
@@ -74,6 +75,16 @@ class Control:
 
     async def _expire(self, _: Request) -> Response:
         return _json({"expired": self._state.expire_access_tokens()})
+
+    async def _move_job(self, request: Request) -> Response:
+        """Put an export job into the `status` of the body."""
+        try:
+            status = msgspec.json.decode(await request.body(), type=dict[str, str]).get("status", "")
+            return _json(self._state.move_export_job(request.path_params["id"], status))
+        except msgspec.MsgspecError:
+            return _json({"message": "The body must be a JSON object with a status."}, 400)
+        except ConfigurationError as error:
+            return _json({"message": str(error)}, 400)
 
     async def _put_record(self, request: Request) -> Response:
         """Add or replace the record in the body."""

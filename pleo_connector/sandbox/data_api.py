@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,9 +13,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pleo_connector.catalogue import CompanyIn, Paging, Stream
+from pleo_connector.sandbox.children import of_parent, parent_asked
 from pleo_connector.sandbox.clients import basic_pair
 from pleo_connector.sandbox.contract import Operation, operation
 from pleo_connector.sandbox.cursors import CursorUnknown
+from pleo_connector.sandbox.exports import ITEMS
 from pleo_connector.sandbox.ordering import Value
 from pleo_connector.sandbox.query import Query, Refused, invalid, understand
 from pleo_connector.sandbox.samples import Record
@@ -27,7 +27,6 @@ from pleo_connector.sandbox.walk import Page
 
 JSON = "application/json"
 _CURSORS = ("after", "before")
-_INSTALLED = dt.datetime(2025, 10, 1, 8, 30, tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,11 @@ class DataApi:
 
     def routes(self) -> list[Route]:
         """A route for every declared stream, then the single objects."""
-        streams = [Route(stream.path, self._list_of(stream), methods=[stream.method]) for stream in self._state.catalogue]
+        streams = [
+            Route(stream.path, self._list_of(stream), methods=[stream.method])
+            for stream in self._state.catalogue
+            if stream.paging is not Paging.ONE
+        ]
         return [
             *streams,
             Route("/v1/introspect", self._single(self._introspect), methods=["GET"]),
@@ -67,7 +70,7 @@ class DataApi:
                     caller = self._admitted(request)
                     _need_scope(caller, stream)
                     query = understand(stream, rules, _query(request), _body(body))
-                    content = self._page(query, rules, caller, body)
+                    content = self._page(query, rules, caller, body, request.path_params)
                 except Refused as refused:
                     return refusal(refused)
             return Response(content, 200, media_type=JSON + rules.charset)
@@ -113,8 +116,13 @@ class DataApi:
 
     # --- lists ---------------------------------------------------------------------------------
 
-    def _page(self, query: Query, rules: Operation, caller: Caller, body: bytes) -> bytes:
+    def _page(self, query: Query, rules: Operation, caller: Caller, body: bytes, path: Mapping[str, str]) -> bytes:
         companies = self._companies(query, caller)
+        self._state.exports.tick()
+        parent_id = None
+        if query.stream.parent is not None:
+            parent_id = parent_asked(query.stream.parent, path, query)
+            query = of_parent(query, rules, parent_id, companies, self._state.store, self._state.exports)
         hide = rules.deleted_field if _body(body).get("includeDeleted") is not True else None
         cursor = query.page.after if query.page.after is not None else query.page.before
         position: tuple[Value, ...] | None = None
@@ -125,6 +133,8 @@ class DataApi:
                 raise invalid("The cursor does not belong to this request.") from None
         page = self._state.lister.page(query, companies, hide, position)
         self._state.counts.records_served += len(page.bodies)
+        if query.stream.name == ITEMS:
+            self._state.exports.served(parent_id)
         bodies = page.bodies
         if query.stream.operation == "getTagGroups":
             bodies = self._with_tag_counts(bodies, asked=query.parameters.get("include_tags_count") == ["true"])
@@ -192,16 +202,10 @@ class DataApi:
         }
 
     def _installation(self, caller: Caller, _: Request) -> dict[str, Any]:
-        since = _INSTALLED.strftime("%Y-%m-%dT%H:%M:%SZ")
-        return {
-            "id": _named("installation", caller.subject),
-            "applicationId": _named("application", caller.client_id),
-            "resource": caller.subject,
-            "status": "ACTIVATED",
-            "metadata": {},
-            "createdAt": since,
-            "updatedAt": since,
-        }
+        """The one installation, for whoever asks."""
+        for stored in self._state.store.kept("installation"):
+            return stored.record | {"resource": caller.subject}
+        raise Refused(404, "NOT_FOUND", "This client is not installed.")
 
     def _company(self, caller: Caller, request: Request) -> dict[str, Any]:
         if "companies:read" not in caller.scopes:
@@ -224,7 +228,7 @@ def refusal(refused: Refused) -> Response:
 
 
 def _need_scope(caller: Caller, stream: Stream) -> None:
-    if not {stream.scope, *stream.scope_alternatives} & set(caller.scopes):
+    if stream.scope and not {stream.scope, *stream.scope_alternatives} & set(caller.scopes):
         raise forbidden(f"The credential lacks the scope {stream.scope}.")
 
 
@@ -248,7 +252,3 @@ def _body(body: bytes) -> Mapping[str, Any]:
         return msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.MsgspecError:
         raise Refused(400, "VALIDATION_FAILED", "The body is not a JSON object.") from None
-
-
-def _named(kind: str, name: str) -> str:
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{kind}:{name}"))

@@ -31,6 +31,7 @@ class Fault:
       hang          no answer until the client gives up
     path          only requests whose path starts so; with `$` at its end, only exactly this path
     times         only so many requests, then never again; None has no end
+    after         the first so many requests go through
     probability   only this share of the requests, drawn from the sandbox's seed
     after_effect  the request is handled first, so a rotation is committed and its answer lost
     """
@@ -38,6 +39,7 @@ class Fault:
     kind: str
     path: str = "/"
     times: int | None = None
+    after: int = 0
     probability: float = 1.0
     status: int = 500
     retry_after: int | None = None
@@ -52,6 +54,8 @@ class Fault:
             raise ConfigurationError(f"A fault's status must be {_LOWEST_STATUS} to {_HIGHEST_STATUS}, not {self.status}.")
         if not 0 <= self.probability <= 1:
             raise ConfigurationError(f"A fault's probability must be 0 to 1, not {self.probability}.")
+        if self.after < 0:
+            raise ConfigurationError("A fault's after cannot be negative.")
         if self.seconds < 0 or (self.times is not None and self.times < 0) or (self.retry_after is not None and self.retry_after < 0):
             raise ConfigurationError("A fault's seconds, times and retry_after cannot be negative.")
         if not self.path.startswith("/"):
@@ -122,6 +126,7 @@ class FaultPlan:
         """Replace all faults; counts of `times` start again."""
         self._faults = tuple(faults)
         self._left = [fault.times for fault in self._faults]
+        self._to_pass = [fault.after for fault in self._faults]
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -133,6 +138,9 @@ class FaultPlan:
         for number, fault in enumerate(self._faults):
             left = self._left[number]
             if left == 0 or not fault.concerns(path):
+                continue
+            if self._to_pass[number]:
+                self._to_pass[number] -= 1
                 continue
             if fault.probability < 1 and self._random.random() >= fault.probability:
                 continue

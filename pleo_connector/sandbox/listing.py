@@ -7,11 +7,12 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Callable
 
+from pleo_connector.catalogue import CompanyIn
 from pleo_connector.sandbox.generated import GeneratedEntries
 from pleo_connector.sandbox.ordering import Key, Order, Value
 from pleo_connector.sandbox.query import Query
 from pleo_connector.sandbox.samples import Record, Stored
-from pleo_connector.sandbox.store import Store, owner
+from pleo_connector.sandbox.store import Store
 from pleo_connector.sandbox.times import nanoseconds
 from pleo_connector.sandbox.walk import Page, Walk
 
@@ -108,7 +109,8 @@ class Lister:
             found = [
                 stored
                 for stored in self._store.kept(stream)
-                if owner(stream, stored.record) in companies and _passes(stored.record, query, hide)
+                if (query.stream.company_in is CompanyIn.CREDENTIAL or self._store.owner(stream, stored.record) in companies)
+                and _passes(stored.record, query, hide)
             ]
             pairs = sorted(((query.order.key(query.order.values(stored.record)), stored) for stored in found), key=lambda pair: pair[0])
             self._lists[name] = ([key for key, _ in pairs], [stored for _, stored in pairs])

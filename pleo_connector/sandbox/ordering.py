@@ -51,16 +51,17 @@ class SortKey:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A total order of records: the sort keys, then `id` where it is not one of them."""
+    """A total order of records: the sort keys, then what tells records apart where it is not among them."""
 
     keys: tuple[SortKey, ...]
     times: frozenset[str]
     """Fields that hold times."""
 
     @classmethod
-    def of(cls, keys: tuple[SortKey, ...], times: frozenset[str]) -> Order:
+    def of(cls, keys: tuple[SortKey, ...], times: frozenset[str], identity: tuple[str, ...] = ("id",)) -> Order:
         """The order with its tiebreaker."""
-        return cls(keys if any(key.field == "id" for key in keys) else (*keys, SortKey("id")), times)
+        named = {key.field for key in keys}
+        return cls((*keys, *(SortKey(name) for name in identity if name not in named)), times)
 
     def values(self, record: Mapping[str, Any]) -> tuple[Value, ...]:
         """The record's sort values, one per key; lists and objects sort as null."""

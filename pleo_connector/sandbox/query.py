@@ -144,7 +144,7 @@ def _order(stream: Stream, rules: Operation, query: Mapping[str, list[str]]) -> 
     keys = tuple(SortKey(name, order) for name, order in zip(names, orders or ["ASC"] * len(names), strict=True))
     if not keys and rules.windows:
         keys = (SortKey(rules.windows[0], "DESC"),)  # newest first, unless asked otherwise
-    return Order.of(keys, times_of(stream))
+    return Order.of(keys, times_of(stream), rules.identity)
 
 
 def _window(rules: Operation, body: Mapping[str, Any]) -> Window | None:
@@ -179,7 +179,7 @@ def _keeps(rules: Operation, query: Mapping[str, list[str]], body: Mapping[str, 
         if not (query.get("include_archived") == ["true"] if by_query else body.get("includeArchived") is True):
             found.append(lambda record: not record.get("archived"))
     for name, path in rules.any_of:
-        wanted = body.get(name)
+        wanted = body.get(name, query.get(name))
         if isinstance(wanted, list) and wanted:
             found.append(_any_of(frozenset(map(str, wanted)), path))
     for name, path in rules.equals:

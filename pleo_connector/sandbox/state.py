@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pleo_connector.catalogue import Catalogue
@@ -12,6 +12,7 @@ from pleo_connector.sandbox.clients import Client
 from pleo_connector.sandbox.config import SandboxConfig
 from pleo_connector.sandbox.counters import Counters
 from pleo_connector.sandbox.cursors import Cursors
+from pleo_connector.sandbox.exports import Exports
 from pleo_connector.sandbox.faults import Fault, FaultPlan
 from pleo_connector.sandbox.generated import GeneratedEntries
 from pleo_connector.sandbox.listing import Lister
@@ -52,6 +53,7 @@ class SandboxState:
         with self.lock:
             self.store = Store(self.catalogue, self._samples, self._generated)
             self.lister = Lister(self.store)
+            self.exports = Exports(self.store, self.clock)
             self.cursors = Cursors(config.seed)
             self.fault_plan = FaultPlan(config.faults, config.seed)
             self.rate_limit = RateLimit(config.requests_per_minute, self.clock)
@@ -80,6 +82,28 @@ class SandboxState:
         """Copies of a stream's records, of one company or all; with many generated rows this is large."""
         with self.lock:
             return list(self.store.records(stream, company_id))
+
+    # --- export jobs ---------------------------------------------------------------------------
+
+    def start_export_job(self, company_id: str, entry_ids: Sequence[str], created_at: str = "2026-11-22T12:00:00Z") -> str:
+        """A new pending export job over entries that have an export item; returns its key."""
+        with self.lock:
+            return self.exports.start(company_id, entry_ids, created_at)
+
+    def move_export_job(self, job_id: str, status: str) -> Record:
+        """Put an export job into a status; its times and its items follow."""
+        with self.lock:
+            return self.exports.move(job_id, status)
+
+    def end_export_job_after(self, job_id: str, pages: int) -> None:
+        """Let an export job complete once so many pages of its export items were served."""
+        with self.lock:
+            self.exports.end_after(job_id, pages)
+
+    def set_contra_accounts(self, company_id: str, *, present: bool) -> None:
+        """Give a company contra accounts or take them away; without them its export items are refused (400)."""
+        with self.lock:
+            (self.exports.without_contra_accounts.discard if present else self.exports.without_contra_accounts.add)(company_id)
 
     # --- credentials ---------------------------------------------------------------------------
 
@@ -141,7 +165,7 @@ class SandboxState:
 def every_scope(catalogue: Catalogue) -> tuple[str, ...]:
     """Every scope the catalogue names, in all spellings, and the one for trying out the flow."""
     found: Iterable[str] = (scope for stream in catalogue for scope in (stream.scope, *stream.scope_alternatives))
-    return tuple(dict.fromkeys((*found, TRIAL_SCOPE)))
+    return tuple(dict.fromkeys((*filter(None, found), TRIAL_SCOPE)))
 
 
 def _organisation(store: Store) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from pleo_connector.catalogue import Catalogue
+from pleo_connector.catalogue import Catalogue, Stream
 from pleo_connector.errors import ConfigurationError
+from pleo_connector.sandbox.contract import operation
 from pleo_connector.sandbox.generated import STREAM, GeneratedEntries
 from pleo_connector.sandbox.samples import Record, Stored
 
@@ -20,7 +21,7 @@ class Store:
     def __init__(self, catalogue: Catalogue, samples: Mapping[str, Sequence[Stored]], generated: GeneratedEntries | None) -> None:
         self._catalogue = catalogue
         self._kept: dict[str, dict[str, Stored]] = {
-            stream.name: {stored.record["id"]: stored for stored in samples.get(stream.name, ())} for stream in catalogue
+            stream.name: {identity_of(stream, stored.record): stored for stored in samples.get(stream.name, ())} for stream in catalogue
         }
         self.generated = generated
         self.hidden: set[int] = set()
@@ -48,12 +49,14 @@ class Store:
 
     def put(self, stream: str, record: Record) -> None:
         """Add a record, or replace the one with the same id."""
-        identity = record.get("id")
-        if not isinstance(identity, str):
-            raise ConfigurationError(f"A record of {stream} needs a text field 'id'.")
-        if stream != COMPANIES and not isinstance(record.get("companyId"), str):
-            raise ConfigurationError(f"A record of {stream} needs a text field 'companyId'.")
-        kept = self._kept[self._known(stream)]
+        declared = self._catalogue.stream(stream)
+        rules = operation(declared.operation)
+        needed = [*rules.identity, *((rules.owned_by or ("companyId",))[:1] if declared.of_company else ())]
+        for name in needed:
+            if not isinstance(record.get(name), str):
+                raise ConfigurationError(f"A record of {stream} needs a text field {name!r}.")
+        identity = identity_of(declared, record)
+        kept = self._kept[stream]
         number = self._generated_number(stream, identity)
         if number is not None:
             self.hidden.add(number)
@@ -78,12 +81,23 @@ class Store:
                 if number not in self.hidden and company_id in (None, generated.company_of(number)):
                     yield generated.record(number)
         for stored in list(self.kept(stream)):
-            if company_id is None or owner(stream, stored.record) == company_id:
+            if company_id is None or self.owner(stream, stored.record) == company_id:
                 yield msgspec.json.decode(stored.body, type=Record)
 
     def companies(self) -> dict[str, Record]:
         """The companies by id."""
         return {identity: stored.record for identity, stored in self._kept[COMPANIES].items()}
+
+    def owner(self, stream: str, record: Record) -> str | None:
+        """The company a record belongs to; None for what belongs to the credential, and for a record whose own parent is gone."""
+        if stream == COMPANIES:
+            return str(record["id"])
+        link = operation(self._catalogue.stream(stream).operation).owned_by
+        if link is None:
+            return record.get("companyId")
+        field, above = link
+        parent = self._kept[above].get(record[field])
+        return None if parent is None else self.owner(above, parent.record)
 
     def _generated_number(self, stream: str, identity: str) -> int | None:
         generated = self.base(stream)
@@ -94,6 +108,6 @@ class Store:
         return self._catalogue.stream(stream).name
 
 
-def owner(stream: str, record: Record) -> str | None:
-    """The company a record belongs to."""
-    return record.get("id" if stream == COMPANIES else "companyId")
+def identity_of(stream: Stream, record: Record) -> str:
+    """The key under which a record is kept: its `id`, or the fields that tell it apart where Pleo serves none."""
+    return ":".join(str(record[name]) for name in operation(stream.operation).identity)

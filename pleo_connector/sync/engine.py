@@ -14,23 +14,26 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 import httpx
-import msgspec
 
-from pleo_connector.api import Budget, Interval, PageRequest, PleoClient, Traffic, page_request
+from pleo_connector.api import Budget, PleoClient, Traffic, page_request
 from pleo_connector.api.patience import OUTAGE
 from pleo_connector.catalogue import CATALOGUE, Catalogue, CompanyIn, Stream
 from pleo_connector.errors import (
     CredentialError,
     CursorRefused,
+    JobFinished,
     PleoError,
     ReauthRequired,
     SyncCancelled,
     WarehouseError,
 )
 from pleo_connector.frames import DriftPolicy, split_page
-from pleo_connector.sync import ledger, windows
+from pleo_connector.sync import windows
 from pleo_connector.sync.companies import Companies, chosen, discover
+from pleo_connector.sync.due import Due, is_urgent
 from pleo_connector.sync.loader import Loader, StreamWork
+from pleo_connector.sync.moments import moment_in
+from pleo_connector.sync.parents import Listing
 from pleo_connector.sync.report import StreamReport, SyncReport
 from pleo_connector.sync.state import STATE_TABLES
 from pleo_connector.sync.sweep import ServedPage, Sweep, walk
@@ -38,6 +41,9 @@ from pleo_connector.warehouses import Warehouse
 
 _FATAL = (ReauthRequired, CredentialError, WarehouseError)
 """Errors after which no other stream can do better."""
+
+URGENT = 1
+"""Walks beside the others, for what Pleo serves for a short time only."""
 
 _CANCEL_POLL = 0.1
 """Seconds between looks at `cancel`, which another thread sets."""
@@ -115,8 +121,10 @@ class _Run:
         self._now = now
         self._work = {stream.name: StreamWork(stream, StreamReport(stream.name)) for stream in dict.fromkeys(streams)}
         self._turns = asyncio.Semaphore(connection.concurrency)
-        self._open: dict[object, Sweep] = {}
-        self._done: dict[str, dict[str | None, dict[Interval, datetime]]] = {}
+        # What vanishes within the hour does not wait behind months of entries.
+        self._urgent_turns = asyncio.Semaphore(URGENT)
+        self._due = Due(self._now, plan.sweep_policy, plan.start, plan.end, full=plan.mode is Mode.FULL)
+        self._listings = {work.stream.parent.stream: Listing() for work in self._work.values() if work.stream.parent is not None}
 
     async def go(self, on_load: Listener, on_finish: Listener) -> SyncReport:
         began = time.monotonic()
@@ -135,7 +143,7 @@ class _Run:
                 self._connection.api_url,
                 self._connection.auth,
                 budget,
-                connections=self._connection.concurrency,
+                connections=self._connection.concurrency + URGENT,
                 patience=self._connection.patience,
             ) as client:
                 self._client = client
@@ -146,6 +154,8 @@ class _Run:
                     async with asyncio.TaskGroup() as streams:
                         for work in self._work.values():
                             streams.create_task(self._stream(work, companies, ids))
+                        for name in self._listings.keys() - self._work.keys():
+                            streams.create_task(self._list_only(self._catalogue.stream(name), ids))
                     await self._loader.put(None)
         except* PleoError as errors:
             raise _first(errors) from None
@@ -156,16 +166,7 @@ class _Run:
         tables = [table for work in self._work.values() for table in work.stream.tables()]
         with self._warehouse.transaction() as transaction:
             transaction.ensure([*tables, *STATE_TABLES])
-            for sweep in ledger.open_sweeps(transaction, self._catalogue):
-                work = self._work.get(sweep.stream.name)
-                # The list of companies is read anew by each run; the others go on while they are young.
-                if sweep.company_id is not None and self._now - sweep.started_at < ledger.RESUMABLE:
-                    self._open[sweep.scope] = sweep
-                elif work is not None:
-                    work.abandoned.append(sweep)
-            for work in self._work.values():
-                if work.stream.window is not None:
-                    self._done[work.stream.name] = ledger.completed(transaction, work.stream)
+            self._due.read(transaction, self._catalogue, self._work.values())
 
     async def _companies(self) -> Companies:
         listing = next(stream for stream in self._catalogue if stream.company_in is CompanyIn.NOWHERE)
@@ -187,6 +188,8 @@ class _Run:
             raise
         except PleoError as error:
             work.report.error = error
+        if (listing := self._listings.get(work.stream.name)) is not None:
+            listing.done.set()
         work.report.seconds = time.monotonic() - began
         await self._loader.put(work)
 
@@ -198,60 +201,103 @@ class _Run:
             await self._loader.put(page)
 
     async def _sweeps(self, work: StreamWork, ids: Sequence[str]) -> list[Sweep]:
-        sweeps = []
-        for company_id in ids:
-            for span in await self._spans(work, company_id):
-                fresh = Sweep(work.stream, company_id, span)
-                sweeps.append(self._open.pop(fresh.scope, fresh))
-        return sweeps
+        parent = work.stream.parent
+        if parent is None:
+            return await self._due.sweeps(work, ids, self._earliest)
+        listing = self._listings[parent.stream]
+        await listing.done.wait()
+        for error in listing.failed.values():
+            _note(work, error)
+        return self._due.sweeps_of_parents(work, parent, listing, ids)
 
-    async def _spans(self, work: StreamWork, company_id: str) -> list[Interval] | list[None]:
-        if work.stream.window is None:
-            return [None]
-        done = self._done[work.stream.name].get(company_id, {})
-        first = min((span.end for span in done if span.start == windows.BEGINNING), default=None)
-        if first is None:
-            first = next((end for sweep in self._open.values() if (end := _history_end(sweep, work.stream, company_id))), None)
-        if first is None:
-            first = await self._earliest(work, company_id)
-        spans = windows.windows(first, self._now)
-        if self._plan.start is not None or self._plan.end is not None:
-            return list(windows.clipped(spans, self._plan.start, self._plan.end))
-        if self._plan.mode is Mode.FULL:
-            return list(spans)
-        return list(windows.due(spans, done, self._now, self._plan.sweep_policy))
+    async def _list_only(self, stream: Stream, ids: Sequence[str]) -> None:
+        """List the records that other walks are for, when their own stream is not part of the run."""
+        listing = self._listings[stream.name]
+        traffic = next(
+            work.report.traffic for work in self._work.values() if work.stream.parent and work.stream.parent.stream == stream.name
+        )
+
+        async def note(page: ServedPage) -> None:
+            listing.note(page)
+
+        for company_id in ids:
+            async with self._turns_of(stream):
+                try:
+                    await walk(Sweep(stream, company_id), self._client, traffic, note)
+                except _FATAL:
+                    raise
+                except PleoError as error:
+                    listing.failed[company_id] = error
+        listing.done.set()
+
+    def _turns_of(self, stream: Stream) -> asyncio.Semaphore:
+        return self._urgent_turns if is_urgent(stream) else self._turns
 
     async def _earliest(self, work: StreamWork, company_id: str) -> datetime | None:
         """When the company's first entry was performed: one request for one row."""
-        request = page_request(work.stream, company_id, limit=1)
-        return await self._client.fetch(request, lambda body: _first_moment(body, work.stream, request), work.report.traffic)
+        stream, window = work.stream, work.stream.window
+        request = page_request(stream, company_id, limit=1)
+
+        def parse(body: bytes) -> datetime | None:
+            page = split_page(body, stream.paging, request.what)
+            return moment_in(page, 0, stream, window.column) if window is not None else None
+
+        return await self._client.fetch(request, parse, work.report.traffic)
 
     async def _walk(self, work: StreamWork, sweep: Sweep) -> None:
+        listing = self._listings.get(work.stream.name)
+        handed_over = sweep.pages
+
         async def hand_over(page: ServedPage) -> None:
+            nonlocal handed_over
             if page.sweep.error is not None:
                 raise page.sweep.error
+            if listing is not None:
+                listing.note(page)
             await self._loader.put(page)
+            handed_over += 1
 
-        async with self._turns:
+        async with self._turns_of(work.stream):
             try:
                 if sweep.exhausted:
                     return  # an earlier run loaded its last page and was stopped before closing it
                 try:
                     await walk(sweep, self._client, work.report.traffic, hand_over)
                 except CursorRefused:
-                    work.abandoned.append(sweep)
-                    work.sweeps.remove(sweep)
-                    sweep = Sweep(work.stream, sweep.company_id, sweep.span)
+                    _abandon(work, sweep)
+                    sweep = sweep.anew()
                     work.sweeps.append(sweep)
                     await walk(sweep, self._client, work.report.traffic, hand_over)
+            except JobFinished:
+                # The job ended since it was listed: nothing more of it will ever be served, and what was captured stays.
+                _abandon(work, sweep)
+                if handed_over:
+                    work.report.warnings.append(
+                        f"The job ended while {sweep} were read: what was read until then is kept, the rest is not served."
+                    )
             except _FATAL:
                 raise
             except PleoError as error:
-                sweep.error = error
-                if work.report.error is None:
-                    work.report.error = error
-                elif error is not work.report.error:
-                    work.report.warnings.append(str(error))
+                self._fail(work, sweep, error)
+
+    def _fail(self, work: StreamWork, sweep: Sweep, error: PleoError) -> None:
+        sweep.error = error
+        _note(work, error)
+        if (listing := self._listings.get(work.stream.name)) is not None:
+            listing.failed[sweep.company_id] = error
+
+
+def _abandon(work: StreamWork, sweep: Sweep) -> None:
+    work.abandoned.append(sweep)
+    work.sweeps.remove(sweep)
+
+
+def _note(work: StreamWork, error: PleoError) -> None:
+    """The first error fails the stream; further ones are told beside it."""
+    if work.report.error is None:
+        work.report.error = error
+    elif error is not work.report.error:
+        work.report.warnings.append(str(error))
 
 
 async def _unless_cancelled(work: Coroutine[None, None, SyncReport], cancel: threading.Event) -> SyncReport:
@@ -263,26 +309,6 @@ async def _unless_cancelled(work: Coroutine[None, None, SyncReport], cancel: thr
             await asyncio.wait({task})
             raise SyncCancelled("The sync was stopped; what it had loaded is kept, and the next run goes on there.")
     return task.result()
-
-
-def _history_end(sweep: Sweep, stream: Stream, company_id: str) -> datetime | None:
-    """Where the company's first month begins, if this sweep reads all that came before it."""
-    mine = sweep.stream is stream and sweep.company_id == company_id
-    return sweep.span.end if mine and sweep.span is not None and sweep.span.start == windows.BEGINNING else None
-
-
-def _first_moment(body: bytes, stream: Stream, request: PageRequest) -> datetime | None:
-    page = split_page(body, stream.paging, request.what)
-    if not page.records or stream.window is None:
-        return None
-    name = stream.window.column
-    column = next(column for column in stream.columns if column.name == name)
-    try:
-        value = msgspec.json.decode(page.records[0], type=dict[str, msgspec.Raw])[column.source]
-        moment = datetime.fromisoformat(msgspec.json.decode(value, type=str))
-    except (msgspec.DecodeError, KeyError, ValueError):
-        return None  # such a record is quarantined when its window is read; here it only means no months
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _first(errors: BaseExceptionGroup[PleoError]) -> PleoError:

@@ -6,11 +6,11 @@ absent: losing a fifth of a table more likely means a lost permission than a tid
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from pleo_connector.catalogue import Stream
+from pleo_connector.catalogue import Stream, SyncMode
 from pleo_connector.errors import MassDeleteRefused, PleoError
 from pleo_connector.sync import ledger
 from pleo_connector.sync.report import StreamReport
@@ -19,6 +19,9 @@ from pleo_connector.warehouses import Scope, Transaction
 
 MASS_ROWS = 10
 MASS_SHARE = 0.2
+
+NO_SWEEP = ("none",)
+"""Met nothing: stands for the sweeps of a company whose last parent is gone."""
 
 
 @dataclass(slots=True)
@@ -40,23 +43,29 @@ class Finished:
         report.error = report.error or self.error
 
 
-def finish(transaction: Transaction, stream: Stream, sweeps: Sequence[Sweep], *, allow_mass_delete: bool) -> Finished:
-    """Close the sweeps that were walked to the end and mark what they did not meet as deleted."""
+def finish(
+    transaction: Transaction, stream: Stream, sweeps: Sequence[Sweep], whole: Collection[str], *, allow_mass_delete: bool
+) -> Finished:
+    """Close the sweeps that were walked to the end and mark what they did not meet as deleted.
+
+    `whole` names the companies whose parents are all known, for a stream that is read for each record of another.
+    """
     found = Finished()
     complete = [sweep for sweep in sweeps if sweep.exhausted and sweep.error is None]
     ids = [sweep.sweep_id for sweep in sweeps]
     deleted: dict[str, int] = {}
-    for company_id in dict.fromkeys(sweep.company_id for sweep in complete):
-        of_company = [sweep for sweep in complete if sweep.company_id == company_id]
+    for proof in _proofs(stream, sweeps, complete, whole):
         # One look at the whole stretch: nearly always nothing is absent, whatever the number of windows.
-        if transaction.absent(stream.tables()[0], _scope(stream, of_company), ids)[1] == 0:
+        if transaction.absent(stream.tables()[0], _scope(stream, proof.company_id, proof.sweeps), ids or NO_SWEEP)[1] == 0:
             continue
-        for sweep in of_company:
-            count = _bury(transaction, stream, sweep, ids, found, allow_mass_delete=allow_mass_delete)
-            deleted[sweep.sweep_id] = count
+        parts = [[sweep] for sweep in proof.sweeps] if stream.window is not None else [proof.sweeps]
+        for part in parts:
+            count = _bury(transaction, stream, Proof(proof.company_id, part), ids or NO_SWEEP, found, allow_mass_delete=allow_mass_delete)
+            if part:
+                deleted[part[0].sweep_id] = count
             found.absent += count
     for sweep in complete:
-        if sweep.rows_reported is not None and sweep.rows_reported != sweep.rows_served:
+        if sweep.rows_reported is not None and sweep.rows_reported != sweep.rows_served and sweep.floor is None:
             found.warnings.append(
                 f"Pleo reported {sweep.rows_reported} rows for {sweep} and served {sweep.rows_served}; rows may have moved while they were read."
             )
@@ -67,29 +76,52 @@ def finish(transaction: Transaction, stream: Stream, sweeps: Sequence[Sweep], *,
     return found
 
 
-def _bury(transaction: Transaction, stream: Stream, sweep: Sweep, ids: Sequence[str], found: Finished, *, allow_mass_delete: bool) -> int:
-    scope = _scope(stream, [sweep])
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Sweeps that together met every living row of a company, or of the span that they cover."""
+
+    company_id: str | None
+    sweeps: Sequence[Sweep]
+
+
+def _proofs(stream: Stream, sweeps: Sequence[Sweep], complete: Sequence[Sweep], whole: Collection[str]) -> Iterator[Proof]:
+    """What absence can be told from: nothing of export jobs, which Pleo forgets, and nothing that was read down to a floor only."""
+    if stream.mode is SyncMode.OPEN_JOBS:
+        return
+    if stream.parent is not None:
+        ended = {sweep.sweep_id for sweep in complete}
+        for listed in whole:
+            mine = [sweep for sweep in sweeps if sweep.company_id == listed]
+            if all(sweep.sweep_id in ended for sweep in mine):
+                yield Proof(listed, mine)
+        return
+    proving = [sweep for sweep in complete if sweep.floor is None]
+    for company_id in dict.fromkeys(sweep.company_id for sweep in proving):
+        yield Proof(company_id, [sweep for sweep in proving if sweep.company_id == company_id])
+
+
+def _bury(transaction: Transaction, stream: Stream, proof: Proof, ids: Sequence[str], found: Finished, *, allow_mass_delete: bool) -> int:
+    scope = _scope(stream, proof.company_id, proof.sweeps)
+    what = str(proof.sweeps[0]) if len(proof.sweeps) == 1 else f"{stream.name} of company {proof.company_id}"
     live, absent = transaction.absent(stream.tables()[0], scope, ids)
     if absent == 0:
         return 0
-    if not sweep.proves_absence:
+    if not all(sweep.proves_absence for sweep in proof.sweeps):
         found.warnings.append(
-            f"{absent} rows of {sweep} were not served, but nothing is marked deleted: the sweep could not read every key."
+            f"{absent} rows of {what} were not served, but nothing is marked deleted: the sweep could not read every key."
         )
         return 0
     if absent > MASS_ROWS and absent > MASS_SHARE * live and not allow_mass_delete:
         found.error = MassDeleteRefused(
-            f"{absent} of {live} rows of {sweep} are no longer served; nothing was marked deleted. Check the credential's access, "
+            f"{absent} of {live} rows of {what} are no longer served; nothing was marked deleted. Check the credential's access, "
             "and if the rows are really gone, run `pleo-connector sync --allow-mass-delete`."
         )
         return 0
     return transaction.tombstone(stream.tables(), scope, ids, datetime.now(UTC))
 
 
-def _scope(stream: Stream, sweeps: Iterable[Sweep]) -> Scope:
-    chosen = list(sweeps)
-    spans = [sweep.span for sweep in chosen if sweep.span is not None]
-    company_id = chosen[0].company_id
+def _scope(stream: Stream, company_id: str | None, sweeps: Sequence[Sweep]) -> Scope:
+    spans = [sweep.span for sweep in sweeps if sweep.span is not None]
     if not spans or stream.window is None:
         return Scope(company_id)
     return Scope(company_id, stream.window.column, min(span.start for span in spans), max(span.end for span in spans))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -52,6 +53,34 @@ def completed(transaction: Transaction, stream: Stream) -> dict[str | None, dict
     return done
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a newest-first stream of a company is known."""
+
+    whole: datetime | None = None
+    """When the last complete walk began."""
+    newest: datetime | None = None
+    """The newest creation time that a finished walk has met: all that is older is known."""
+
+
+def marks(transaction: Transaction, stream: Stream) -> dict[str | None, Mark]:
+    """The marks by company, from finished sweeps only: what an unfinished one met has gaps below it."""
+    found: dict[str | None, Mark] = {}
+    columns = ("company_id", "started_at", "floor_at", "newest_at")
+    for row in transaction.read(SWEEPS, columns, stream=stream.name, status="complete").to_pylist():
+        mark = found.get(_text(row["company_id"]), Mark())
+        whole = row["started_at"] if row["floor_at"] is None else None
+        found[_text(row["company_id"])] = Mark(_later(mark.whole, whole), _later(mark.newest, row["newest_at"]))
+    return found
+
+
+def swept_parents(transaction: Transaction, stream: Stream) -> dict[str, str]:
+    """Parent key -> the parent's state when its records were last read to the end."""
+    columns = ("parent_id", "parent_state", "started_at")
+    rows = transaction.read(SWEEPS, columns, stream=stream.name, status="complete").to_pylist()
+    return {str(row["parent_id"]): str(row["parent_state"]) for row in sorted(rows, key=lambda row: row["started_at"])}
+
+
 def write_pages(transaction: Transaction, pages: Sequence[ServedPage]) -> None:
     """One checkpoint per page."""
     rows = [
@@ -80,6 +109,10 @@ def write_sweeps(transaction: Transaction, sweeps: Iterable[Sweep], status: str,
             "company_id": sweep.company_id,
             "span_start": sweep.span.start if sweep.span else None,
             "span_end": sweep.span.end if sweep.span else None,
+            "parent_id": sweep.parent_id,
+            "parent_state": sweep.parent_state,
+            "floor_at": sweep.floor,
+            "newest_at": sweep.newest,
             "status": status,
             "exhausted": sweep.exhausted,
             "cursor": sweep.cursor,
@@ -149,6 +182,10 @@ def _sweep(row: dict[str, Any], catalogue: Catalogue) -> Sweep:
         catalogue.stream(row["stream"]),
         _text(row["company_id"]),
         span,
+        _text(row["parent_id"]),
+        row["parent_state"],
+        row["floor_at"],
+        row["newest_at"],
         sweep_id=row["sweep_id"],
         started_at=row["started_at"],
         cursor=row["cursor"],
@@ -171,3 +208,7 @@ def _is_known(name: str, catalogue: Catalogue) -> bool:
 
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max((moment for moment in (one, other) if moment is not None), default=None)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from pleo_connector.catalogue import Stream
+from pleo_connector.catalogue import Stream, SyncMode
 from pleo_connector.errors import DriftError
 from pleo_connector.frames import Batch, DriftPolicy, Served, normalise
 from pleo_connector.sync import ledger
@@ -41,7 +41,9 @@ class StreamWork:
     report: StreamReport
     sweeps: list[Sweep] = field(default_factory=list)
     abandoned: list[Sweep] = field(default_factory=list)
-    """Open sweeps that will not go on: too old, or Pleo refused their cursor."""
+    """Open sweeps that will not go on: too old, or Pleo refused their cursor, or no longer serves their records."""
+    whole: set[str] = field(default_factory=set)
+    """Companies whose parents are all known, of a stream that is read for each record of another."""
 
 
 class Loader:
@@ -119,7 +121,7 @@ class Loader:
             for work in ended:
                 ledger.write_sweeps(transaction, work.abandoned, "abandoned")
                 ledger.forget(transaction, work.abandoned)
-                finished.append(finish(transaction, work.stream, work.sweeps, allow_mass_delete=self._allow_mass_delete))
+                finished.append(finish(transaction, work.stream, work.sweeps, work.whole, allow_mass_delete=self._allow_mass_delete))
         for name, batch in batches.items():
             _count(self._work[name].report, batch, counts[name], by_stream[name])
         for work, end in zip(ended, finished, strict=True):
@@ -130,7 +132,7 @@ class Loader:
         work = self._work[name]
         if isinstance(work.report.error, DriftError):
             return None
-        served = [Served(page.page.records, page.sweep.company_id, page.sweep.sweep_id) for page in pages]
+        served = [Served(page.page.records, page.sweep.company_id, page.sweep.sweep_id, page.sweep.parent_id) for page in pages]
         try:
             return normalise(work.stream, served, now=now, policy=self._policy)
         except DriftError as error:
@@ -144,7 +146,8 @@ class Loader:
         _advance(batch, pages)
         ledger.write_pages(transaction, pages)
         ledger.write_sweeps(transaction, {page.sweep.sweep_id: page.sweep for page in pages}.values(), "open")
-        ledger.write_seen(transaction, batch)
+        if batch.stream.mode is not SyncMode.OPEN_JOBS:  # never deleted by absence
+            ledger.write_seen(transaction, batch)
         ledger.write_quarantined(transaction, batch)
         return counts
 
@@ -155,7 +158,9 @@ def _advance(batch: Batch, pages: Sequence[ServedPage]) -> None:
         sweep = served.sweep
         sweep.pages = served.number
         sweep.cursor = served.page.end_cursor
-        sweep.exhausted = not served.page.has_next
+        sweep.exhausted = served.is_last
+        if served.newest is not None:
+            sweep.newest = max(served.newest, sweep.newest or served.newest)
         sweep.rows_served += len(served.page.records)
         sweep.rows_reported = served.page.total if served.page.total is not None else sweep.rows_reported
     sweeps = {served.sweep.sweep_id: served.sweep for served in pages}

@@ -1,6 +1,6 @@
 """The connector's own tables, which live beside the data and commit with it.
 
-`_sweeps` has one row per walk of a stream, company and span: when, how far, how many rows.
+`_sweeps` has one row per walk of a stream, company and span (or parent record): when, how far, how many rows.
 `_checkpoints` has one row per page of an open sweep. `_seen_keys` holds the keys an open sweep
 has met, which is how absence is known at its end. `_quarantine` keeps records that could not
 be typed, with the reason.
@@ -14,14 +14,18 @@ _STATE = "state"
 
 SWEEPS = Table(
     "_sweeps",
-    "One row per sweep: a walk through all pages of one stream, company and span of time.",
+    "One row per sweep: a walk through all pages of one stream, company and span of time or parent record.",
     (
         Field("sweep_id", Storage.TEXT, "Sweep key."),
         Field("stream", Storage.TEXT, "Stream that was read."),
-        Field("company_id", Storage.UUID, "Company that was read; NULL for the list of companies."),
+        Field("company_id", Storage.UUID, "Company that was read; NULL for what belongs to no company."),
         Field("span_start", Storage.TIMESTAMP, "First moment of the span; NULL when the stream has no windows."),
         Field("span_end", Storage.TIMESTAMP, "End of the span, not included."),
-        Field("status", Storage.TEXT, "open, complete, or abandoned (Pleo refused its cursor)."),
+        Field("parent_id", Storage.UUID, "Record of another stream that was read for: a tag group, an export job."),
+        Field("parent_state", Storage.TEXT, "Status and last change of that record when the sweep began."),
+        Field("floor_at", Storage.TIMESTAMP, "Creation time down to which a newest-first sweep reads; NULL when it reads all."),
+        Field("newest_at", Storage.TIMESTAMP, "Newest creation time that a newest-first sweep met."),
+        Field("status", Storage.TEXT, "open, complete, or abandoned (Pleo refused its cursor, or its records are no longer served)."),
         Field("exhausted", Storage.BOOLEAN, "True when Pleo said that no page follows."),
         Field("cursor", Storage.TEXT, "Cursor to continue from; NULL before the first page."),
         Field("started_at", Storage.TIMESTAMP, "When the first page was asked for."),

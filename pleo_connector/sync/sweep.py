@@ -1,4 +1,4 @@
-"""A sweep: one walk through all pages of a stream, for one company and one span of time."""
+"""A sweep: one walk through all pages of a stream, for one company and one span of time, or one record of another stream."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 from pleo_connector.api import Interval, PleoClient, Traffic, page_request
 from pleo_connector.catalogue import Stream
 from pleo_connector.errors import BadAnswer, CursorRefused, PleoError
 from pleo_connector.frames import Page, split_page
+from pleo_connector.sync.moments import moment_in
+
+Scope: TypeAlias = tuple[str, str | None, Interval | None, str | None]
+"""Stream, company, span, parent."""
 
 
 @dataclass(slots=True)
@@ -21,6 +26,14 @@ class Sweep:
     stream: Stream
     company_id: str | None = None
     span: Interval | None = None
+    parent_id: str | None = None
+    """The record of another stream that this reads for."""
+    parent_state: str | None = None
+    """What that record showed when the sweep began."""
+    floor: datetime | None = None
+    """Newest first, and down to here; None reads to the end."""
+    newest: datetime | None = None
+    """The newest creation time met."""
     sweep_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     cursor: str | None = None
@@ -34,12 +47,16 @@ class Sweep:
     error: PleoError | None = None
 
     @property
-    def scope(self) -> tuple[str, str | None, Interval | None]:
+    def scope(self) -> Scope:
         """What it reads; two sweeps of one scope read the same."""
-        return (self.stream.name, self.company_id, self.span)
+        return (self.stream.name, self.company_id, self.span, self.parent_id)
+
+    def anew(self) -> Sweep:
+        """A fresh sweep of the same scope, from the start."""
+        return Sweep(self.stream, self.company_id, self.span, self.parent_id, self.parent_state, self.floor)
 
     def __str__(self) -> str:
-        return page_request(self.stream, self.company_id, self.span).what
+        return page_request(self.stream, self.company_id, self.span, parent_id=self.parent_id).what
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +69,28 @@ class ServedPage:
     page: Page
     sha256: str
     fetched_at: datetime
+    newest: datetime | None = None
+    """Creation time of its first record, of a newest-first stream."""
+    cut: bool = False
+    """The walk ends here on purpose: the next page is known already."""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the sweep is through with this page."""
+        return self.cut or not self.page.has_next
 
 
 async def walk(sweep: Sweep, client: PleoClient, traffic: Traffic, hand_over: Callable[[ServedPage], Awaitable[None]]) -> None:
     """Fetch the pages that the sweep still needs, one after the other, and hand each over.
 
-    Only `hasNextPage` ends a walk. A next page without a cursor, or with one that was used
+    Only `hasNextPage` ends a walk, or the floor of a newest-first one. A next page without a cursor, or with one that was used
     before, would go round for ever: BadAnswer. A refused cursor on a resumed sweep is
     CursorRefused, and the caller starts the walk again.
     """
     cursor, number = sweep.cursor, sweep.pages
     used = {cursor}
     while True:
-        request = page_request(sweep.stream, sweep.company_id, sweep.span, cursor)
+        request = page_request(sweep.stream, sweep.company_id, sweep.span, cursor, parent_id=sweep.parent_id)
         number += 1
         what = f"page {number} of {request.what}"
 
@@ -77,11 +103,22 @@ async def walk(sweep: Sweep, client: PleoClient, traffic: Traffic, hand_over: Ca
             if number == sweep.pages + 1:
                 raise
             raise BadAnswer(f"Pleo refused the cursor that it had just given for {what}; run again to read it from the start.") from error
-        await hand_over(ServedPage(sweep, number, cursor, page, sha256, datetime.now(UTC)))
-        if not page.has_next:
+        served = ServedPage(sweep, number, cursor, page, sha256, datetime.now(UTC), _created(sweep, page, 0), _below(sweep, page))
+        await hand_over(served)
+        if served.is_last:
             return
         if page.end_cursor is None or page.end_cursor in used:
             said = "no cursor" if page.end_cursor is None else "a cursor that it had given before"
             raise BadAnswer(f"Pleo promised a page after {what} but gave {said}; what was read is kept, run again later.")
         cursor = page.end_cursor
         used.add(cursor)
+
+
+def _created(sweep: Sweep, page: Page, place: int) -> datetime | None:
+    return moment_in(page, place, sweep.stream, sweep.stream.newest) if sweep.stream.newest is not None else None
+
+
+def _below(sweep: Sweep, page: Page) -> bool:
+    """Whether the page's last record, its oldest, lies below the floor."""
+    oldest = _created(sweep, page, -1) if sweep.floor is not None else None
+    return oldest is not None and sweep.floor is not None and oldest < sweep.floor

@@ -24,7 +24,7 @@ BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 """Pleo was founded in 2015: nothing is older than this."""
 
 _FUTURE = timedelta(days=3660)
-_SLACK = timedelta(hours=1)
+SLACK = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def due(spans: tuple[Interval, ...], swept: Mapping[Interval, datetime], now: da
         last = max((at for done, at in swept.items() if done.start <= span.start and done.end >= min(span.end, at)), default=None)
         _, every = policy.tier(span, now)
         # The slack lets a daily run that starts a minute early still count as a day later.
-        if last is None or every == timedelta(0) or now - last >= every - _SLACK:
+        if last is None or every == timedelta(0) or now - last >= every - SLACK:
             yield span
 
 

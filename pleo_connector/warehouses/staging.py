@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pleo_connector.catalogue import Storage, Table
-from pleo_connector.catalogue.types import MONEY_SCALE, RATE_SCALE
+from pleo_connector.catalogue.types import AMOUNT_SCALE, MONEY_SCALE, RATE_SCALE
 from pleo_connector.errors import WarehouseError
 
 ARROW: dict[Storage, pa.DataType] = {
@@ -18,6 +18,7 @@ ARROW: dict[Storage, pa.DataType] = {
     Storage.BOOLEAN: pa.bool_(),
     Storage.BIGINT: pa.int64(),
     Storage.MONEY: pa.decimal128(38, MONEY_SCALE),
+    Storage.AMOUNT: pa.decimal128(38, AMOUNT_SCALE),
     Storage.RATE: pa.decimal128(18, RATE_SCALE),
     Storage.TIMESTAMP: pa.timestamp("us", tz="UTC"),
     Storage.DATE: pa.date32(),

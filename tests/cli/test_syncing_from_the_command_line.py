@@ -20,15 +20,19 @@ def pleo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Local]:
         yield made
 
 
+OPEN_ITEMS = 12
+"""Entries of the sample's export jobs that still run: Pleo serves export items of no others."""
+
+
 def test_all_streams_then_nothing_then_one_change(pleo: Local) -> None:
     first = pleo.run("sync")
     assert first.code == 0, first.err
     table = {line.split()[0]: line.split()[1:] for line in first.out.splitlines() if line}
     assert table["stream"] == ["served", "inserted", "updated", "unchanged", "deleted", "quarantined", "requests", "seconds"]
     for stream in CATALOGUE:
-        served = len(pleo.sandbox.state.records(stream.name))
+        served = len(pleo.sandbox.state.records(stream.name)) if stream.name != "export_items" else OPEN_ITEMS
         assert table[stream.name][0] == f"{served:,}"
-        assert f"{stream.name}: {served:,} rows" in first.err
+        assert f"{stream.name}: {served:,} row" in first.err
     assert "is up to date" in first.out
     assert "Nothing changed" not in first.out
 

@@ -13,6 +13,7 @@ from pleo_connector.frames import Batch, DriftPolicy, Served, normalise
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 COMPANY = "11111111-1111-4111-8111-111111111111"
+PARENT = "22222222-2222-4222-8222-222222222222"
 ENTRIES = CATALOGUE.stream("accounting_entries")
 
 _VALUES: dict[LogicalType, object] = {
@@ -22,6 +23,7 @@ _VALUES: dict[LogicalType, object] = {
     LogicalType.BOOLEAN: True,
     LogicalType.INTEGER: 7,
     LogicalType.MONEY: {"currency": "DKK", "minors": 12345},
+    LogicalType.MONEY_TIMES_100: {"currency": "SEK", "value": 89696},
     LogicalType.RATE: 0.25,
     LogicalType.TIMESTAMP: "2026-01-02T03:04:05.678Z",
     LogicalType.DATE: "2026-01-02",
@@ -61,7 +63,7 @@ def _fill(columns: tuple[Column, ...], children: tuple[Child, ...], *, full: boo
 def example(stream: Stream, *, full: bool, number: int = 0) -> dict[str, object]:
     record = _fill(stream.columns, stream.children, full=full)
     assert isinstance(record, dict)
-    return {**record, stream.key: key(number)}
+    return record if stream.makes_key else {**record, stream.key: key(number)}
 
 
 def entry(number: int = 0, **fields: object) -> dict[str, object]:
@@ -74,7 +76,7 @@ def raw(record: object) -> bytes:
 
 def load(*records: object, stream: Stream = ENTRIES, policy: DriftPolicy = DriftPolicy.EVOLVE, company: str | None = COMPANY) -> Batch:
     texts = [record if isinstance(record, bytes) else raw(record) for record in records]
-    batch = normalise(stream, [Served(texts, company, "sweep-1")], now=NOW, policy=policy)
+    batch = normalise(stream, [Served(texts, company, "sweep-1", PARENT if stream.parent else None)], now=NOW, policy=policy)
     assert batch.served == len(texts) == len(batch.frames[stream.name]) + len(batch.quarantined) + batch.duplicates
     return batch
 

@@ -104,7 +104,9 @@ def test_every_stream_of_the_catalogue_is_a_route_and_a_new_one_becomes_one() ->
     ):
         for stream in CATALOGUE:
             other = "POST" if stream.method == "GET" else "GET"
-            assert client.request(stream.method, stream.path).status_code in (200, 400), stream.name
+            # A path with a place for a parent is a route too, and finds no such parent.
+            expected = (200, 400) if "{" not in stream.path else (404,)
+            assert client.request(stream.method, stream.path).status_code in expected, stream.name
             assert client.request(other, stream.path).status_code == 405, stream.name
         assert client.get("/v9/teams").json()["data"] == []
         company = next(iter(sandbox.state.store.companies()))

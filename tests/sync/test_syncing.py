@@ -68,10 +68,14 @@ def test_a_first_run_loads_every_record_of_every_stream(pleo: RunningSandbox, wa
     assert report.failures == {}
     for stream in CATALOGUE:
         records = pleo.state.records(stream.name)
+        if stream.name == "export_items":  # served while their job runs, and not after
+            open_jobs = {job["id"] for job in pleo.state.records("export_jobs") if job["status"] in ("pending", "in_progress")}
+            records = [item for item in pleo.state.records("export_job_items") if item["exportJobId"] in open_jobs]
         counts = report.streams[stream.name]
         assert counts.balanced
-        assert counts.inserted == len(records), stream.name
-        assert {str(key) for (key,) in rows(f"SELECT {stream.key} FROM pleo.{stream.name}")} == {record["id"] for record in records}
+        assert counts.inserted == len(records) > 0, stream.name
+        if not stream.makes_key:
+            assert {str(key) for (key,) in rows(f"SELECT {stream.key} FROM pleo.{stream.name}")} == {record["id"] for record in records}
         assert counts.warnings == []
     assert report.streams["accounting_entries"].quarantined == 0
     assert rows("SELECT count(*) FROM pleo._seen_keys") == [(0,)]
