@@ -16,6 +16,7 @@
     │   ├── RateLimited            429 for longer than we wait
     │   ├── PleoUnavailable        5xx, or no answer at all, until retries ran out
     │   ├── BadAnswer              a body that is not the promised JSON
+    │   ├── WalkStalled            a next page without a way to it, or round in a circle
     │   ├── CursorRefused          Pleo no longer takes a stored cursor
     │   ├── JobFinished            an export job has ended, and with it its items
     │   └── MissingContraAccounts  export items need contra accounts that a company has not set
@@ -111,6 +112,10 @@ class PleoUnavailable(ApiError):
 
 class BadAnswer(ApiError):
     """The body is not the JSON that Pleo's contract promises."""
+
+
+class WalkStalled(ApiError):
+    """Pleo promised a next page but gave no cursor to it, or one that was used before; the walk must start again."""
 
 
 class CursorRefused(ApiError):

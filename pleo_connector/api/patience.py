@@ -51,11 +51,15 @@ class Patience:
                 return True
         if cause.retry_after is not None and cause.retry_after > LONGEST_PAUSE:
             return True
-        return self._clock() - self._began >= min(cause.patience, self._longest)
+        return self._left(cause) <= 0
 
     def wait(self, state: RetryCallState) -> float:
         """Seconds; none where the budget is paused already, for everybody."""
-        return 0.0 if _cause(state).retry_after is not None else float(_backoff(state))
+        cause = _cause(state)
+        return 0.0 if cause.retry_after is not None else max(0.0, min(float(_backoff(state)), self._left(cause)))
+
+    def _left(self, cause: TransientError) -> float:
+        return min(cause.patience, self._longest) - (self._clock() - self._began)
 
 
 def _cause(state: RetryCallState) -> TransientError:

@@ -30,7 +30,7 @@ class Companies:
 
 class _Named(msgspec.Struct):
     id: str
-    name: str = ""
+    name: str | None = None
 
 
 class _Credential(msgspec.Struct, rename={"subject": "subjectURN"}):
@@ -59,8 +59,8 @@ async def discover(stream: Stream, client: PleoClient, traffic: Traffic) -> Comp
             try:
                 company = msgspec.json.decode(record, type=_Named)
             except msgspec.DecodeError:
-                continue  # the load will quarantine it, with the reason
-            names[company.id] = company.name
+                continue  # without a readable key there is nothing to read for; the load sets the record aside, with the reason
+            names[company.id] = company.name or ""
     return Companies(tuple(names), names, tuple(pages), sweep)
 
 

@@ -25,14 +25,16 @@ from pleo_connector.errors import (
     PleoError,
     ReauthRequired,
     SyncCancelled,
+    WalkStalled,
     WarehouseError,
 )
 from pleo_connector.frames import DriftPolicy, split_page
-from pleo_connector.sync import windows
+from pleo_connector.sync import ledger, windows
 from pleo_connector.sync.companies import Companies, chosen, discover
 from pleo_connector.sync.due import Due, is_urgent
 from pleo_connector.sync.loader import Loader, StreamWork
 from pleo_connector.sync.moments import moment_in
+from pleo_connector.sync.owner import registered
 from pleo_connector.sync.parents import Listing
 from pleo_connector.sync.report import StreamReport, SyncReport
 from pleo_connector.sync.state import STATE_TABLES
@@ -100,30 +102,41 @@ def run(
     """Run the plan to its end and report; blocks.
 
     A stream that fails has its error in its report and stops nobody else. What no stream can
-    survive is raised: ReauthRequired, CredentialError, WarehouseError, ConfigurationError.
+    survive is raised: ReauthRequired, CredentialError, WarehouseError, ConfigurationError, and any
+    error of reading the list of companies, which comes before all streams. Two runs at once are
+    safe: each walks sweeps of its own.
     `on_load` hears of a stream after each commit, `on_finish` when its sweeps are closed; both
     are called in this thread. Once another thread sets `cancel`, the run stops within a moment:
     SyncCancelled, with what was committed kept for the next run to go on from.
     """
     streams = [catalogue.stream(name) for name in plan.streams] or list(catalogue)
-    work = _Run(plan, connection, warehouse, catalogue, streams, now or datetime.now(UTC)).go(on_load, on_finish)
-    return asyncio.run(work if cancel is None else _unless_cancelled(work, cancel))
+    with registered() as owner:
+        work = _Run(plan, connection, warehouse, catalogue, streams, now or datetime.now(UTC), owner).go(on_load, on_finish)
+        return asyncio.run(work if cancel is None else _unless_cancelled(work, cancel))
 
 
 class _Run:
     def __init__(
-        self, plan: SyncPlan, connection: Connection, warehouse: Warehouse, catalogue: Catalogue, streams: Sequence[Stream], now: datetime
+        self,
+        plan: SyncPlan,
+        connection: Connection,
+        warehouse: Warehouse,
+        catalogue: Catalogue,
+        streams: Sequence[Stream],
+        now: datetime,
+        owner: str,
     ) -> None:
         self._plan = plan
         self._connection = connection
         self._warehouse = warehouse
         self._catalogue = catalogue
         self._now = now
+        self._owner = owner
         self._work = {stream.name: StreamWork(stream, StreamReport(stream.name)) for stream in dict.fromkeys(streams)}
         self._turns = asyncio.Semaphore(connection.concurrency)
         # What vanishes within the hour does not wait behind months of entries.
         self._urgent_turns = asyncio.Semaphore(URGENT)
-        self._due = Due(self._now, plan.sweep_policy, plan.start, plan.end, full=plan.mode is Mode.FULL)
+        self._due = Due(self._now, plan.sweep_policy, plan.start, plan.end, full=plan.mode is Mode.FULL, owner=owner)
         self._listings = {work.stream.parent.stream: Listing() for work in self._work.values() if work.stream.parent is not None}
 
     async def go(self, on_load: Listener, on_finish: Listener) -> SyncReport:
@@ -133,6 +146,7 @@ class _Run:
             self._work,
             policy=self._plan.policy,
             allow_mass_delete=self._plan.allow_mass_delete,
+            owner=self._owner,
             on_load=on_load,
             on_finish=on_finish,
         )
@@ -167,6 +181,8 @@ class _Run:
         with self._warehouse.transaction() as transaction:
             transaction.ensure([*tables, *STATE_TABLES])
             self._due.read(transaction, self._catalogue, self._work.values())
+            for work in self._work.values():
+                work.quarantined = ledger.quarantined_keys(transaction, work.stream)
 
     async def _companies(self) -> Companies:
         listing = next(stream for stream in self._catalogue if stream.company_in is CompanyIn.NOWHERE)
@@ -282,6 +298,8 @@ class _Run:
 
     def _fail(self, work: StreamWork, sweep: Sweep, error: PleoError) -> None:
         sweep.error = error
+        if isinstance(error, WalkStalled):
+            _abandon(work, sweep)  # its cursor leads nowhere: the next run starts from the first page
         _note(work, error)
         if (listing := self._listings.get(work.stream.name)) is not None:
             listing.failed[sweep.company_id] = error

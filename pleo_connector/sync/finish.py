@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from pleo_connector.catalogue import Stream, SyncMode
 from pleo_connector.errors import MassDeleteRefused, PleoError
 from pleo_connector.sync import ledger
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.sync.sweep import Sweep
+from pleo_connector.sync.windows import BEGINNING
 from pleo_connector.warehouses import Scope, Transaction
 
 MASS_ROWS = 10
@@ -52,28 +54,50 @@ def finish(
     """
     found = Finished()
     complete = [sweep for sweep in sweeps if sweep.exhausted and sweep.error is None]
-    ids = [sweep.sweep_id for sweep in sweeps]
+    ids = [sweep.sweep_id for sweep in sweeps] or NO_SWEEP
+    looks = [look for proof in _proofs(stream, sweeps, complete, whole) for look in _looks(transaction, stream, proof, ids)]
+    missing = [look for look in looks if look.absent]
+    refused = [] if allow_mass_delete else _suspicious(looks)
+    status = {sweep.sweep_id: "complete" for sweep in complete}
     deleted: dict[str, int] = {}
-    for proof in _proofs(stream, sweeps, complete, whole):
-        # One look at the whole stretch: nearly always nothing is absent, whatever the number of windows.
-        if transaction.absent(stream.tables()[0], _scope(stream, proof.company_id, proof.sweeps), ids or NO_SWEEP)[1] == 0:
-            continue
-        parts = [[sweep] for sweep in proof.sweeps] if stream.window is not None else [proof.sweeps]
-        for part in parts:
-            count = _bury(transaction, stream, Proof(proof.company_id, part), ids or NO_SWEEP, found, allow_mass_delete=allow_mass_delete)
-            if part:
-                deleted[part[0].sweep_id] = count
+    for look in missing:
+        verdict = "refused" if look in refused else _verdict(look, found)
+        if verdict == "gone":
+            count = transaction.tombstone(stream.tables(), look.scope, ids, datetime.now(UTC))
             found.absent += count
-    for sweep in complete:
-        if sweep.rows_reported is not None and sweep.rows_reported != sweep.rows_served and sweep.floor is None:
-            found.warnings.append(
-                f"Pleo reported {sweep.rows_reported} rows for {sweep} and served {sweep.rows_served}; rows may have moved while they were read."
-            )
-    ledger.write_sweeps(transaction, complete, "complete", deleted)
+            deleted |= {sweep.sweep_id: count for sweep in look.sweeps[:1]}
+        else:
+            status |= {sweep.sweep_id: verdict for sweep in look.sweeps}
+    if refused:
+        found.error = MassDeleteRefused(
+            f"{'; '.join(map(str, refused))}: nothing of that was marked deleted. Check the credential's access, "
+            "and if the rows are really gone, run the same sync with --allow-mass-delete."
+        )
+    if stream.window is not None:
+        for company_id in {look.company_id for look in looks if look.settles}:
+            ledger.settle(transaction, stream, company_id)
+    found.warnings += [_miscounted(sweep) for sweep in complete if sweep.rows_reported not in (None, sweep.rows_served) and not sweep.floor]
+    for state in dict.fromkeys(status.values()):
+        ledger.write_sweeps(transaction, [sweep for sweep in complete if status[sweep.sweep_id] == state], state, deleted)
     ledger.forget(transaction, complete)
-    found.completed = len(complete)
+    found.completed = sum(state == "complete" for state in status.values())
     found.tables = {table.name: transaction.count(table) for table in stream.tables()}
     return found
+
+
+def _verdict(look: Look, found: Finished) -> str:
+    """What becomes of rows that were not met: `gone`, or the status in which their sweeps end instead."""
+    if not all(sweep.proves_absence for sweep in look.sweeps):
+        found.warnings.append(f"{look}, but nothing is marked deleted: the sweep could not read every key.")
+        return "complete"
+    if not look.settles:
+        found.warnings.append(f"{look}; they may have moved to a month that was not read, so the next run reads all months.")
+        return "unproven"
+    return "gone"
+
+
+def _miscounted(sweep: Sweep) -> str:
+    return f"Pleo reported {sweep.rows_reported} rows for {sweep} and served {sweep.rows_served}; rows may have moved while they were read."
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +106,55 @@ class Proof:
 
     company_id: str | None
     sweeps: Sequence[Sweep]
+    settles: bool = True
+    """False when a row that is missing here may live where nobody looked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one proof, or one window of it, found missing."""
+
+    stream: Stream
+    company_id: str | None
+    sweeps: Sequence[Sweep]
+    scope: Scope
+    live: int
+    absent: int
+    settles: bool
+
+    def __str__(self) -> str:
+        what = str(self.sweeps[0]) if len(self.sweeps) == 1 else f"{self.stream.name} of company {self.company_id}"
+        return f"{self.absent} of {self.live} rows of {what} are no longer served"
+
+
+def _looks(transaction: Transaction, stream: Stream, proof: Proof, ids: Sequence[str]) -> Iterator[Look]:
+    """One look at the whole stretch, since nearly always nothing is absent; else one at each window."""
+    table = stream.tables()[0]
+    scope = _scope(stream, proof.company_id, proof.sweeps)
+    live, absent = transaction.absent(table, scope, ids)
+    if absent == 0 or stream.window is None:
+        yield Look(stream, proof.company_id, proof.sweeps, scope, live, absent, proof.settles)
+        return
+    for sweep in proof.sweeps:
+        part = _scope(stream, proof.company_id, [sweep])
+        yield Look(stream, proof.company_id, [sweep], part, *transaction.absent(table, part, ids), proof.settles)
+
+
+def _suspicious(looks: Sequence[Look]) -> list[Look]:
+    """The looks with too much missing: by themselves, together with others of their company, or if the whole stream is gone."""
+    live, absent = sum(look.live for look in looks), sum(look.absent for look in looks)
+    missing = [look for look in looks if look.absent]
+    if live > 1 and absent == live:
+        return missing
+    companies = {look.company_id for look in looks}
+    groups = [[look for look in looks if look.company_id == company_id] for company_id in companies] + [[look] for look in looks]
+    bad = {id(look) for group in groups if _is_mass(group) for look in group}
+    return [look for look in missing if id(look) in bad]
+
+
+def _is_mass(group: Sequence[Look]) -> bool:
+    absent = sum(look.absent for look in group)
+    return absent > MASS_ROWS and absent > MASS_SHARE * sum(look.live for look in group)
 
 
 def _proofs(stream: Stream, sweeps: Sequence[Sweep], complete: Sequence[Sweep], whole: Collection[str]) -> Iterator[Proof]:
@@ -97,31 +170,28 @@ def _proofs(stream: Stream, sweeps: Sequence[Sweep], complete: Sequence[Sweep], 
         return
     proving = [sweep for sweep in complete if sweep.floor is None]
     for company_id in dict.fromkeys(sweep.company_id for sweep in proving):
-        yield Proof(company_id, [sweep for sweep in proving if sweep.company_id == company_id])
+        mine = [sweep for sweep in proving if sweep.company_id == company_id]
+        settles = stream.window is None or _covers_all([sweep for sweep in sweeps if sweep.company_id == company_id], complete)
+        yield Proof(company_id, mine, settles)
 
 
-def _bury(transaction: Transaction, stream: Stream, proof: Proof, ids: Sequence[str], found: Finished, *, allow_mass_delete: bool) -> int:
-    scope = _scope(stream, proof.company_id, proof.sweeps)
-    what = str(proof.sweeps[0]) if len(proof.sweeps) == 1 else f"{stream.name} of company {proof.company_id}"
-    live, absent = transaction.absent(stream.tables()[0], scope, ids)
-    if absent == 0:
-        return 0
-    if not all(sweep.proves_absence for sweep in proof.sweeps):
-        found.warnings.append(
-            f"{absent} rows of {what} were not served, but nothing is marked deleted: the sweep could not read every key."
-        )
-        return 0
-    if absent > MASS_ROWS and absent > MASS_SHARE * live and not allow_mass_delete:
-        found.error = MassDeleteRefused(
-            f"{absent} of {live} rows of {what} are no longer served; nothing was marked deleted. Check the credential's access, "
-            "and if the rows are really gone, run `pleo-connector sync --allow-mass-delete`."
-        )
-        return 0
-    return transaction.tombstone(stream.tables(), scope, ids, datetime.now(UTC))
+def _covers_all(mine: Sequence[Sweep], complete: Sequence[Sweep]) -> bool:
+    """Whether these sweeps of one company were all walked to the end, and leave no moment out."""
+    ended = {sweep.sweep_id for sweep in complete}
+    spans = sorted((sweep.span for sweep in mine if sweep.span is not None), key=lambda span: span.start)
+    return (
+        bool(spans)
+        and all(sweep.sweep_id in ended for sweep in mine)
+        and spans[0].start == BEGINNING
+        and all(one.end == following.start for one, following in pairwise(spans))
+        and spans[-1].end > datetime.now(UTC) + timedelta(days=365)
+    )
 
 
 def _scope(stream: Stream, company_id: str | None, sweeps: Sequence[Sweep]) -> Scope:
+    # A row that another run wrote since the sweep began may have come too late for it to meet.
+    before = min((sweep.started_at for sweep in sweeps), default=None)
     spans = [sweep.span for sweep in sweeps if sweep.span is not None]
     if not spans or stream.window is None:
-        return Scope(company_id)
-    return Scope(company_id, stream.window.column, min(span.start for span in spans), max(span.end for span in spans))
+        return Scope(company_id, before=before)
+    return Scope(company_id, stream.window.column, min(span.start for span in spans), max(span.end for span in spans), before)

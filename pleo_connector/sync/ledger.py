@@ -99,9 +99,22 @@ def write_pages(transaction: Transaction, pages: Sequence[ServedPage]) -> None:
     transaction.upsert(CHECKPOINTS, frame_of(CHECKPOINTS, rows))
 
 
+def unproven(transaction: Transaction, stream: Stream) -> set[str | None]:
+    """Companies with rows that a sweep did not meet and that may have moved elsewhere: all their windows must be read."""
+    return {
+        _text(key) for key in transaction.read(SWEEPS, ("company_id",), stream=stream.name, status="unproven")["company_id"].to_pylist()
+    }
+
+
+def settle(transaction: Transaction, stream: Stream, company_id: str | None) -> None:
+    """All windows of the company were read: nothing is unproven any more."""
+    transaction.delete(SWEEPS, stream=stream.name, company_id=company_id, status="unproven")
+
+
 def write_sweeps(transaction: Transaction, sweeps: Iterable[Sweep], status: str, deleted: dict[str, int] | None = None) -> None:
     """One row per sweep, as it stands with this transaction."""
-    finished = datetime.now(UTC) if status != "open" else None
+    touched = datetime.now(UTC)
+    finished = touched if status != "open" else None
     rows = [
         {
             "sweep_id": sweep.sweep_id,
@@ -114,6 +127,8 @@ def write_sweeps(transaction: Transaction, sweeps: Iterable[Sweep], status: str,
             "floor_at": sweep.floor,
             "newest_at": sweep.newest,
             "status": status,
+            "owner": sweep.owner,
+            "touched_at": touched,
             "exhausted": sweep.exhausted,
             "cursor": sweep.cursor,
             "started_at": sweep.started_at,
@@ -150,9 +165,25 @@ def write_quarantined(transaction: Transaction, batch: Batch) -> None:
     if batch.quarantined.empty:
         return
     held = batch.quarantined.copy()
+    keys = [key_of(batch.stream, str(record)) for record in held["record"]]
+    held["key"] = pd.Series(keys, index=held.index, dtype=_TEXT)
+    transaction.delete(QUARANTINE, stream=batch.stream.name, key=[key for key in keys if key is not None])
     hashes = [hashlib.sha256(str(record).encode("utf-8", "surrogatepass")).hexdigest() for record in held["record"]]
     held["record_hash"] = pd.Series(hashes, index=held.index, dtype=_TEXT)
     transaction.upsert(QUARANTINE, held.drop_duplicates("record_hash", keep="last")[list(QUARANTINE.column_names)])
+
+
+def quarantined_keys(transaction: Transaction, stream: Stream) -> set[str]:
+    """Keys of records that are set aside."""
+    keys = transaction.read(QUARANTINE, ("key",), stream=stream.name)["key"].to_pylist()
+    return {str(key) for key in keys if key is not None}
+
+
+def release(transaction: Transaction, batch: Batch, held: set[str]) -> None:
+    """Forget the quarantine of records that were typed this time."""
+    released = held.intersection(batch.frames[batch.stream.name][batch.stream.key]) if held else held
+    if released:
+        transaction.delete(QUARANTINE, stream=batch.stream.name, key=sorted(released))
 
 
 def forget(transaction: Transaction, sweeps: Sequence[Sweep]) -> None:
@@ -195,6 +226,8 @@ def _sweep(row: dict[str, Any], catalogue: Catalogue) -> Sweep:
         rows_quarantined=row["rows_quarantined"],
         rows_reported=row["rows_reported"],
         proves_absence=row["rows_quarantined"] == 0,
+        owner=row["owner"] or "",
+        touched_at=row["touched_at"],
     )
 
 

@@ -44,6 +44,8 @@ class StreamWork:
     """Open sweeps that will not go on: too old, or Pleo refused their cursor, or no longer serves their records."""
     whole: set[str] = field(default_factory=set)
     """Companies whose parents are all known, of a stream that is read for each record of another."""
+    quarantined: set[str] = field(default_factory=set)
+    """Keys of records that earlier runs set aside."""
 
 
 class Loader:
@@ -56,6 +58,7 @@ class Loader:
         *,
         policy: DriftPolicy,
         allow_mass_delete: bool,
+        owner: str,
         on_load: Callable[[StreamReport], None],
         on_finish: Callable[[StreamReport], None],
     ) -> None:
@@ -63,6 +66,7 @@ class Loader:
         self._work = work
         self._policy = policy
         self._allow_mass_delete = allow_mass_delete
+        self._owner = owner
         self._on_load = on_load
         self._on_finish = on_finish
         self._queue: asyncio.Queue[ServedPage | StreamWork | None] = asyncio.Queue(_QUEUED_PAGES)
@@ -143,19 +147,21 @@ class Loader:
 
     def _write(self, transaction: Transaction, batch: Batch, pages: Sequence[ServedPage]) -> MergeCounts:
         counts = transaction.merge(batch.stream.tables(), batch.frames)
-        _advance(batch, pages)
+        _advance(batch, pages, self._owner)
         ledger.write_pages(transaction, pages)
         ledger.write_sweeps(transaction, {page.sweep.sweep_id: page.sweep for page in pages}.values(), "open")
         if batch.stream.mode is not SyncMode.OPEN_JOBS:  # never deleted by absence
             ledger.write_seen(transaction, batch)
+        ledger.release(transaction, batch, self._work[batch.stream.name].quarantined)
         ledger.write_quarantined(transaction, batch)
         return counts
 
 
-def _advance(batch: Batch, pages: Sequence[ServedPage]) -> None:
+def _advance(batch: Batch, pages: Sequence[ServedPage], owner: str) -> None:
     """Move the sweeps to where this batch leaves them. A failed commit ends the run, so nobody sees it."""
     for served in pages:
         sweep = served.sweep
+        sweep.owner = owner
         sweep.pages = served.number
         sweep.cursor = served.page.end_cursor
         sweep.exhausted = served.is_last

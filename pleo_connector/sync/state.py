@@ -25,7 +25,14 @@ SWEEPS = Table(
         Field("parent_state", Storage.TEXT, "Status and last change of that record when the sweep began."),
         Field("floor_at", Storage.TIMESTAMP, "Creation time down to which a newest-first sweep reads; NULL when it reads all."),
         Field("newest_at", Storage.TIMESTAMP, "Newest creation time that a newest-first sweep met."),
-        Field("status", Storage.TEXT, "open, complete, or abandoned (Pleo refused its cursor, or its records are no longer served)."),
+        Field(
+            "status",
+            Storage.TEXT,
+            "open; complete; abandoned (it will not go on, or its records are no longer served); unproven (rows are missing that may "
+            "have moved to a span that was not read); refused (suspiciously many rows are missing).",
+        ),
+        Field("owner", Storage.TEXT, "The run that walks it: host, process, start of the process, number."),
+        Field("touched_at", Storage.TIMESTAMP, "When that run last committed something of it."),
         Field("exhausted", Storage.BOOLEAN, "True when Pleo said that no page follows."),
         Field("cursor", Storage.TEXT, "Cursor to continue from; NULL before the first page."),
         Field("started_at", Storage.TIMESTAMP, "When the first page was asked for."),
@@ -71,10 +78,11 @@ SEEN_KEYS = Table(
 
 QUARANTINE = Table(
     "_quarantine",
-    "Records that could not be typed; nothing of them is in the tables.",
+    "Records that could not be typed, until Pleo serves them right. What the tables hold of them is an earlier version, or nothing.",
     (
         Field("record_hash", Storage.TEXT, "Fingerprint of the record as served."),
         Field("stream", Storage.TEXT, "Stream that served it."),
+        Field("key", Storage.UUID, "Its key, where at least that can be read."),
         Field("company_id", Storage.UUID, "Company it was read for."),
         Field("sweep_id", Storage.TEXT, "Sweep that met it last."),
         Field("field", Storage.TEXT, "Path of the field that does not fit."),

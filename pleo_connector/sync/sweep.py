@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from pleo_connector.api import Interval, PleoClient, Traffic, page_request
 from pleo_connector.catalogue import Stream
-from pleo_connector.errors import BadAnswer, CursorRefused, PleoError
+from pleo_connector.errors import BadAnswer, CursorRefused, PleoError, WalkStalled
 from pleo_connector.frames import Page, split_page
 from pleo_connector.sync.moments import moment_in
 
@@ -44,6 +44,9 @@ class Sweep:
     rows_reported: int | None = None
     proves_absence: bool = True
     """False when a row may live that this sweep cannot see: a quarantined record hid its key, or one company was read of many."""
+    owner: str = ""
+    """The run that walks it."""
+    touched_at: datetime | None = None
     error: PleoError | None = None
 
     @property
@@ -84,7 +87,7 @@ async def walk(sweep: Sweep, client: PleoClient, traffic: Traffic, hand_over: Ca
     """Fetch the pages that the sweep still needs, one after the other, and hand each over.
 
     Only `hasNextPage` ends a walk, or the floor of a newest-first one. A next page without a cursor, or with one that was used
-    before, would go round for ever: BadAnswer. A refused cursor on a resumed sweep is
+    before, would go round for ever: WalkStalled. A refused cursor on a resumed sweep is
     CursorRefused, and the caller starts the walk again.
     """
     cursor, number = sweep.cursor, sweep.pages
@@ -109,7 +112,7 @@ async def walk(sweep: Sweep, client: PleoClient, traffic: Traffic, hand_over: Ca
             return
         if page.end_cursor is None or page.end_cursor in used:
             said = "no cursor" if page.end_cursor is None else "a cursor that it had given before"
-            raise BadAnswer(f"Pleo promised a page after {what} but gave {said}; what was read is kept, run again later.")
+            raise WalkStalled(f"Pleo promised a page after {what} but gave {said}; what was read is kept, run again later.")
         cursor = page.end_cursor
         used.add(cursor)
 

@@ -118,14 +118,16 @@ class Plan(Tables):
     def count_absent(self, table: Table, scope: Scope, sweeps: Sequence[str]) -> Statement:
         """(live rows in scope, those of them that the sweeps did not see)."""
         source, values = self._live_beside_seen(table, scope, sweeps)
-        return f"SELECT count(*), count(*) - count(k.{self.dialect.quote('key')})\n{source}", values
+        unseen = self._unseen(table, scope, values)
+        return f"SELECT count(*), count(*) FILTER (WHERE {unseen})\n{source}", values
 
     def select_absent(self, table: Table, scope: Scope, sweeps: Sequence[str]) -> Statement:
         """Fill ABSENT with the keys of live rows in scope that the sweeps did not see."""
         q = self.dialect.quote
         source, values = self._live_beside_seen(table, scope, sweeps)
         key = q(_one_key(table))
-        return f"CREATE TEMPORARY TABLE {q(ABSENT)} AS\nSELECT t.{key} AS {q('key')}\n{source}\n  AND k.{q('key')} IS NULL", values
+        unseen = self._unseen(table, scope, values)
+        return f"CREATE TEMPORARY TABLE {q(ABSENT)} AS\nSELECT t.{key} AS {q('key')}\n{source}\n  AND {unseen}", values
 
     def count_selected(self) -> str:
         """How many keys ABSENT holds."""
@@ -196,6 +198,15 @@ class Plan(Tables):
             either += [f"{self.dialect.quote(name)} IS NULL"] if len(known) < len(any_of) else []
             conditions.append(f"({' OR '.join(either)})" if either else "FALSE")
         return (f" WHERE {' AND '.join(conditions)}" if conditions else "", values)
+
+    def _unseen(self, table: Table, scope: Scope, values: list[object]) -> str:
+        """Whether a row `t` beside `k` counts as absent; adds what it compares with to `values`."""
+        unseen = f"k.{self.dialect.quote('key')} IS NULL"
+        if scope.before is None:
+            return unseen
+        values.append(scope.before)
+        kind = self.dialect.types[_field(table, "_synced_at").storage]
+        return f"{unseen} AND t.{self.dialect.quote('_synced_at')} < CAST(${len(values)} AS {kind})"
 
     def _live_beside_seen(self, table: Table, scope: Scope, sweeps: Sequence[str]) -> Statement:
         """FROM and WHERE over the live rows `t` in scope, each beside its row `k` in SEEN_KEYS, if it has one."""

@@ -40,6 +40,8 @@ class Scope:
     column: str | None = None
     start: datetime | None = None
     end: datetime | None = None
+    before: datetime | None = None
+    """Only rows that were last written before this count as absent; later ones may have come too late for the sweep to meet."""
 
 
 class Transaction(Protocol):

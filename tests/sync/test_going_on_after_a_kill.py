@@ -83,7 +83,7 @@ def storm(pleo: RunningSandbox, make: Make, kills: int, seed: int) -> None:
         assert process.wait() == 0
     assert table_contents(stormy) == table_contents(undisturbed)
     assert ask(stormy, "SELECT count(*) FROM pleo._seen_keys UNION ALL SELECT count(*) FROM pleo._checkpoints") == [(0,), (0,)]
-    assert ask(stormy, "SELECT DISTINCT status FROM pleo._sweeps") == [("complete",)]
+    assert {status for (status,) in ask(stormy, "SELECT DISTINCT status FROM pleo._sweeps")} <= {"complete", "abandoned"}
 
 
 def test_a_few_kills_at_random_moments(make: Make) -> None:
@@ -114,7 +114,9 @@ def test_what_was_committed_is_not_asked_for_again(make: Make) -> None:
         assert 0 < already < ROWS
         connection = sync.Connection(pleo.url, httpx.BasicAuth("sandbox-api-key", ""), requests_per_minute=1_000_000)
         report = sync.run(sync.SyncPlan(("accounting_entries",), mode=sync.Mode.FULL), connection, warehouse).streams["accounting_entries"]
-        assert report.served == ROWS - already
+        # Recent months are read anew when they had been read to the end; nothing else is.
+        assert report.served == report.inserted + report.unchanged
+        assert report.unchanged < min(already, ROWS / 4)
         assert (report.inserted, report.absent) == (ROWS - already, 0)
 
 

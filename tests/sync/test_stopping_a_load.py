@@ -24,6 +24,7 @@ def test_a_cancellation_is_not_lost_to_an_item_that_arrives_with_it(tmp_path: Pa
             work,
             policy=DriftPolicy.EVOLVE,
             allow_mass_delete=False,
+            owner="",
             on_load=lambda _: None,
             on_finish=lambda _: None,
         )

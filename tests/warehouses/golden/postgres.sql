@@ -103,7 +103,7 @@ DELETE FROM "order ""1"""."_cursors" AS t USING staged_cursors AS s WHERE t."str
 -- $4: c0000000-0000-4000-8000-000000000001
 -- $5: 2026-01-31 23:59:59.999999+00:00
 -- $6: 2026-02-01 08:30:00+00:00
-SELECT count(*), count(*) - count(k."key")
+SELECT count(*), count(*) FILTER (WHERE k."key" IS NULL)
 FROM "order ""1"""."bills" AS t
 LEFT JOIN (SELECT DISTINCT "key" FROM "order ""1"""."_seen_keys"
   WHERE "stream" = $1 AND "sweep_id" IN ($2, $3)) AS k ON k."key" = t."id"

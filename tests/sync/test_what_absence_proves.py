@@ -1,0 +1,223 @@
+"""A row that was not served is deleted only where that is certain: two runs, moved rows and lost permissions included."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from pleo_connector import sync
+from pleo_connector.catalogue import CATALOGUE
+from pleo_connector.errors import MassDeleteRefused, WalkStalled
+from pleo_connector.sandbox import Fault
+from pleo_connector.sync import Mode, ledger
+from pleo_connector.sync.owner import is_alive, registered
+from pleo_connector.sync.state import SWEEPS
+from pleo_connector.warehouses import Scope, Transaction, open_warehouse
+from tests.sync.places import API_KEY, NOW, Place
+
+COMPANY = "5f0c8f5e-8a0b-4c51-9a3e-2f1d6b7c8d9e"
+TOMBSTONES = "SELECT count(*) FROM pleo.accounting_entries WHERE _deleted_source = 'sweep_absent'"
+
+
+def entries(place: Place, since: str, until: str, count: int = 1) -> list[dict[str, Any]]:
+    found = [r for r in place.pleo.state.records("accounting_entries") if since <= r["performedAt"] < until and not r.get("deletedAt")]
+    return [dict(record) for record in found[:count]]
+
+
+def test_a_second_run_beside_the_first_deletes_nothing(place: Place) -> None:
+    place.run("accounting_entries")
+    place.pleo.state.set_faults(Fault("delay_before", path="/v1/accounting-entries:search", seconds=0.2))
+    plan = sync.SyncPlan(("accounting_entries",), mode=Mode.FULL)
+    connection = sync.Connection(place.pleo.url, API_KEY, requests_per_minute=1_000_000, concurrency=4)
+    reports: list[sync.SyncReport] = []
+    second = threading.Thread(target=lambda: reports.append(sync.run(plan, connection, place.warehouse, now=NOW)))
+
+    def start_second(_: sync.StreamReport) -> None:
+        if not second.ident:  # the first batch is committed, and its sweeps are open
+            second.start()
+
+    reports.append(sync.run(plan, connection, place.warehouse, now=NOW, on_load=start_second))
+    second.join()
+    assert [report.failures for report in reports] == [{}, {}]
+    assert [report.streams["accounting_entries"].absent for report in reports] == [0, 0]
+    assert place.rows(TOMBSTONES) == [(0,)]
+
+
+def test_a_row_written_since_the_sweep_began_is_not_absent(place: Place) -> None:
+    place.run("employees")
+    employees = place.pleo.state.records("employees")
+    sweep_began = place.rows("SELECT max(_synced_at) - INTERVAL 1 HOUR FROM pleo.employees")[0][0]
+    with place.warehouse.transaction() as transaction:
+        assert absent(transaction, None) == len(employees)
+        assert absent(transaction, sweep_began) == 0
+
+
+def absent(transaction: Transaction, before: Any) -> int:
+    return transaction.absent(CATALOGUE.table("employees"), Scope(before=before), ("none",))[1]
+
+
+def test_a_row_that_moved_to_another_month_is_found_there_by_the_next_run(place: Place) -> None:
+    place.run("accounting_entries")
+    (entry,) = entries(place, "2026-11-02", "2026-11-23")
+    place.pleo.state.put("accounting_entries", entry | {"performedAt": "2026-04-10T08:00:00Z"})
+    first = place.run("accounting_entries").streams["accounting_entries"]
+    assert first.absent == 0
+    assert any("the next run reads all months" in warning for warning in first.warnings)
+    second = place.run("accounting_entries").streams["accounting_entries"]
+    assert (second.updated, second.absent) == (1, 0)
+    assert place.rows(f"SELECT month(performed_at), _deleted_at FROM pleo.accounting_entries WHERE id = '{entry['id']}'") == [(4, None)]
+    third = place.run("accounting_entries").streams["accounting_entries"]
+    assert third.sweeps < second.sweeps
+
+
+def test_an_entry_that_is_really_gone_is_deleted_once_all_months_were_read(place: Place) -> None:
+    place.run("accounting_entries")
+    (entry,) = entries(place, "2026-11-02", "2026-11-23")
+    place.pleo.state.remove("accounting_entries", entry["id"])
+    assert place.run("accounting_entries").streams["accounting_entries"].absent == 0
+    assert place.run("accounting_entries").streams["accounting_entries"].absent == 1
+    assert place.run("accounting_entries").streams["accounting_entries"].warnings == []
+
+
+def test_many_small_losses_of_one_company_are_a_mass_deletion(place: Place) -> None:
+    place.run("accounting_entries")
+    records = place.pleo.state.records("accounting_entries")
+    company = min({r["companyId"] for r in records}, key=lambda key: sum(r["companyId"] == key for r in records))
+    taken: dict[str, int] = {}
+    for record in records:
+        month = record["performedAt"][:7]
+        if record["companyId"] == company and taken.get(month, 0) < 9:
+            taken[month] = taken.get(month, 0) + 1
+            place.pleo.state.remove("accounting_entries", record["id"])
+    assert max(taken.values()) < 10 < sum(taken.values())
+    report = place.run("accounting_entries", mode=Mode.FULL).streams["accounting_entries"]
+    assert isinstance(report.error, MassDeleteRefused)
+    assert place.rows(TOMBSTONES) == [(0,)]
+
+
+def test_a_refused_mass_deletion_stays_due_until_it_is_meant(place: Place) -> None:
+    place.run("accounting_entries")
+    for entry in entries(place, "2026-02-01", "2026-03-01", 100):
+        place.pleo.state.remove("accounting_entries", entry["id"])
+    assert isinstance(place.run("accounting_entries", mode=Mode.FULL).failures["accounting_entries"], MassDeleteRefused)
+    again = place.run("accounting_entries")
+    assert again.streams["accounting_entries"].absent == 0
+    meant = place.run("accounting_entries", mode=Mode.FULL, allow_mass_delete=True)
+    assert meant.failures == {}
+    assert meant.streams["accounting_entries"].absent > 10
+
+
+def test_an_empty_list_of_companies_deletes_none(place: Place) -> None:
+    place.run("companies")
+    for company in place.pleo.state.records("companies"):
+        place.pleo.state.remove("companies", company["id"])
+    assert isinstance(place.run("companies").failures["companies"], MassDeleteRefused)
+
+
+def test_a_company_without_a_name_is_read(place: Place) -> None:
+    company = place.pleo.state.records("companies")[0]
+    place.pleo.state.put("companies", company | {"name": None})
+    report = place.run("companies", "vendors")
+    assert company["id"] in report.companies
+    assert report.streams["vendors"].inserted == len(place.pleo.state.records("vendors"))
+
+
+def test_a_range_before_the_first_entry_does_not_stretch_the_plan(place: Place) -> None:
+    plain = place.run("accounting_entries", mode=Mode.FULL).streams["accounting_entries"].sweeps
+    place.run("accounting_entries", end=NOW.replace(year=2005))
+    assert place.run("accounting_entries", mode=Mode.FULL).streams["accounting_entries"].sweeps == plain
+
+
+def test_only_such_a_range_and_then_a_plain_run(place: Place) -> None:
+    place.run("accounting_entries", end=NOW.replace(year=2005))
+    assert place.run("accounting_entries").streams["accounting_entries"].sweeps < 100
+
+
+def test_a_record_that_is_served_right_again_leaves_the_quarantine(place: Place) -> None:
+    vendor = place.pleo.state.records("vendors")[0]
+    place.pleo.state.put("vendors", vendor | {"createdAt": "never"})
+    assert place.run("vendors").streams["vendors"].quarantined == 1
+    assert [str(key) for (key,) in place.rows("SELECT key FROM pleo._quarantine")] == [vendor["id"]]
+    place.pleo.state.put("vendors", vendor | {"createdAt": "still never"})
+    place.run("vendors")
+    assert place.rows("SELECT count(*) FROM pleo._quarantine") == [(1,)]
+    place.pleo.state.put("vendors", vendor)
+    place.run("vendors")
+    assert place.rows("SELECT count(*) FROM pleo._quarantine") == [(0,)]
+
+
+def test_a_stopped_sweep_of_a_recent_month_is_read_anew(place: Place) -> None:
+    place.run("accounting_entries")
+    with place.warehouse.transaction() as transaction:  # as a kill before the sweeps are closed leaves them
+        for row in transaction.read(SWEEPS, stream="accounting_entries").to_pylist():
+            transaction.upsert(SWEEPS, ledger.frame_of(SWEEPS, [row | {"status": "open", "owner": "gone/1/1.00/x"}]))
+    (entry,) = entries(place, "2026-10-02", "2026-10-30")
+    place.pleo.state.put("accounting_entries", entry | {"note": "edited meanwhile"})
+    assert place.run("accounting_entries", allow_mass_delete=True).streams["accounting_entries"].updated == 1
+
+
+def test_a_walk_in_circles_ends_and_the_next_run_starts_it_again(tmp_path: Path) -> None:
+    asked: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v1/companies":
+            page = {"data": [{"id": COMPANY, "name": "One"}], "pagination": {"hasNextPage": False}}
+        else:
+            asked.append(request.url.params.get("after"))
+            page = {"data": [], "pagination": {"hasNextPage": True, "endCursor": "AAAA="}}
+        return httpx.Response(200, json=page)
+
+    warehouse = open_warehouse(f"duckdb:///{tmp_path / 'w.duckdb'}", "pleo")
+    with serving(answer) as url:
+        for _ in range(2):
+            report = sync.run(sync.SyncPlan(("vendors",)), sync.Connection(url, httpx.BasicAuth("k", "")), warehouse)
+            assert isinstance(report.failures["vendors"], WalkStalled)
+    assert asked == [None, "AAAA="] * 2
+
+
+@contextmanager
+def serving(answer: Callable[[httpx.Request], httpx.Response]) -> Iterator[str]:
+    """A loopback server that answers as the function says."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            self.rfile.read(length)
+            told = answer(httpx.Request(self.command, f"http://127.0.0.1{self.path}"))
+            self.send_response(told.status_code)
+            self.send_header("Content-Length", str(len(told.content)))
+            self.end_headers()
+            self.wfile.write(told.content)
+
+        do_POST = do_GET  # noqa: N815 - the name that http.server calls
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_who_is_alive() -> None:
+    with registered() as mine:
+        assert is_alive(mine, None, NOW)
+        host, pid, started, run = mine.split("/")
+        assert not is_alive(f"{host}/{pid}/1.00/{run}", NOW, NOW)
+        assert not is_alive(f"{host}/999999999/{started}/{run}", NOW, NOW)
+        assert is_alive(f"elsewhere/{pid}/{started}/{run}", NOW - timedelta(minutes=5), NOW)
+        assert not is_alive(f"elsewhere/{pid}/{started}/{run}", NOW - timedelta(minutes=20), NOW)
+    assert not is_alive(mine, NOW, NOW)
+    assert not is_alive("", NOW, NOW)
