@@ -70,7 +70,7 @@ def finish(
             status |= {sweep.sweep_id: verdict for sweep in look.sweeps}
     if refused:
         found.error = MassDeleteRefused(
-            f"{'; '.join(map(str, refused))}: nothing of that was marked deleted. Check the credential's access, "
+            f"{_told(refused)}: nothing of that was marked deleted. Check the credential's access, "
             "and if the rows are really gone, run the same sync with --allow-mass-delete."
         )
     if stream.window is not None:
@@ -83,6 +83,11 @@ def finish(
     found.completed = sum(state == "complete" for state in status.values())
     found.tables = {table.name: transaction.count(table) for table in stream.tables()}
     return found
+
+
+def _told(looks: Sequence[Look]) -> str:
+    more = f"; and {len(looks) - 3} more such" if len(looks) > 3 else ""  # noqa: PLR2004 - a sentence, not a list
+    return "; ".join(map(str, looks[:3])) + more
 
 
 def _verdict(look: Look, found: Finished) -> str:
