@@ -90,6 +90,7 @@ def build_manager(settings: Settings, *, opened: OpenedStore | None = None, **in
             sleep=given.sleep,
             lock_timeout=given.lock_timeout,
             settle=given.settle,
+            deadline=given.deadline,
         )
 
     return CredentialManager(

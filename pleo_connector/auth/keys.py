@@ -24,6 +24,7 @@ from pleo_connector.auth.token import TokenSet
 from pleo_connector.errors import ConfigurationError, ReauthRequired, TokenStoreCorrupt, WrongKey
 
 _CONTENT_VERSION = 1
+_MAKE = 'as made by `python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"`'
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,7 @@ class KeyRing:
             fernets = [Fernet(key.reveal()) for key in keys]
         except ValueError:
             raise ConfigurationError(
-                f"{origin} holds something that is not a Fernet key; a key is 32 random bytes in URL-safe base64, "
-                'as made by `python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"`.'
+                f"{origin} holds something that is not a Fernet key; a key is 32 random bytes in URL-safe base64, {_MAKE}."
             ) from None
         REDACTOR.register(*keys)
         self.origin = origin
@@ -109,13 +109,19 @@ class KeyRing:
             ) from None
 
 
-def load_keys(variable: Secret, key_file: Path, *, create: bool = False) -> KeyRing | None:
+def load_keys(variable: Secret, key_file: Path | None, *, create: bool = False) -> KeyRing | None:
     """Keys from `PLEO_TOKEN_KEYS` (comma-separated, first seals), else from the key file.
 
     None when there is neither; with `create` (only the first login does that) a key file is made.
     """
     if variable:
         return KeyRing(_split(variable.reveal(), ","), "PLEO_TOKEN_KEYS")
+    if key_file is None:
+        if create:
+            raise ConfigurationError(
+                f"This token store is shared by several hosts, which all need the same key: set PLEO_TOKEN_KEYS; {_MAKE}."
+            )
+        return None
     if create and not check_private_file(key_file, "key file"):
         make_private_folder(key_file.parent)
         try:

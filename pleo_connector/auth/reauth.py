@@ -41,6 +41,6 @@ def utc(seconds: float) -> str:
 def missing_key(connection: str) -> WrongKey:
     """The error for stored tokens without any key to open them."""
     return WrongKey(
-        f"Tokens of {connection} are stored, and there is no key to open them: the key file beside the token store is gone and "
-        "PLEO_TOKEN_KEYS is not set. Restore the key; if it is lost, run `pleo-connector disconnect` and then `pleo-connector connect`."
+        f"Tokens of {connection} are stored, and there is no key to open them: PLEO_TOKEN_KEYS is not set, and there is no "
+        "key file beside the token store. Restore the key; if it is lost, run `pleo-connector disconnect` and then `pleo-connector connect`."
     )
