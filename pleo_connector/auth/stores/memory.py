@@ -103,6 +103,20 @@ class MemoryTokenStore:
                     connection, record.generation + 1, State.DISCONNECTED, None, None, "", self._clock(), record.refreshed_at
                 )
 
+    def reseal(self, connection: str, generation: int, blob: bytes) -> bool:
+        """Replace the blob."""
+        with self._guard:
+            record = self._records.get(connection)
+            if record is None or record.generation != generation or record.blob is None:
+                return False
+            self._records[connection] = replace(record, blob=blob)
+            return True
+
+    def names(self) -> list[str]:
+        """Every connection."""
+        with self._guard:
+            return sorted(self._records)
+
     def holder(self, connection: str) -> str | None:
         """Who holds the lock."""
         with self._guard:

@@ -131,6 +131,20 @@ class PostgresTokenStore:
                     db.execute("select pg_advisory_unlock_all()")
                 close(db)
 
+    def reseal(self, connection: str, generation: int, blob: bytes) -> bool:
+        """Replace the blob by the same tokens under another key."""
+        statement = "update pleo_connector.connection set blob = %s where name = %s and generation = %s and blob is not null"
+        return self._change(statement, blob, connection, generation)
+
+    def names(self) -> list[str]:
+        """Every connection that was ever stored."""
+
+        def ask(db: psycopg.Connection[dict[str, Any]]) -> dict[str, Any] | None:
+            return db.execute('select array_agg(name order by name collate "C") as names from pleo_connector.connection').fetchone()
+
+        row = self._do(ask, again=True)
+        return [] if row is None else list(row["names"] or ())
+
     def holder(self, connection: str) -> str | None:
         """Who holds the lock now, or None."""
 

@@ -106,6 +106,14 @@ class TokenStore(Protocol):
         """Forget the tokens: no blob, state `disconnected`, generation + 1. Nothing if never stored."""
         ...
 
+    def reseal(self, connection: str, generation: int, blob: bytes) -> bool:
+        """Replace the blob by the same tokens under another key, if generation still is this one and tokens are there."""
+        ...
+
+    def names(self) -> list[str]:
+        """Every connection that was ever stored, sorted."""
+        ...
+
     def holder(self, connection: str) -> str | None:
         """Who holds the refresh lock now, as far as can be told; None when nobody does. May take the lock for a moment."""
         ...

@@ -178,6 +178,18 @@ class SqliteTokenStore:
                 connection,
             )
 
+    def reseal(self, connection: str, generation: int, blob: bytes) -> bool:
+        """Replace the blob by the same tokens under another key."""
+        statement = "update connection set blob = ? where name = ? and generation = ? and blob is not null"
+        return self._change(statement, blob, connection, generation)
+
+    def names(self) -> list[str]:
+        """Every connection that was ever stored."""
+        if not self._written():
+            return []
+        with self._open() as db:
+            return [row["name"] for row in db.execute("select name from connection order by name")]
+
     def holder(self, connection: str) -> str | None:
         """Whether anybody holds the lock file; the kernel does not say who."""
         if not self._lock_file(connection).exists():
