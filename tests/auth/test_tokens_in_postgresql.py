@@ -90,15 +90,17 @@ def refresh_into(connected: Pleo, done: list[object]) -> None:
 
 def lose_the_lock_during_a_post(connected: Pleo, times: int) -> None:
     for number in range(1, times + 1):
+        before = connected.manager().tokens().access
         connected.sandbox.state.set_faults(Fault("delay_after", path="/oauth/token", times=1, seconds=0.4))
         done: list[object] = []
         owner = threading.Thread(target=refresh_into, args=(connected, done))
         owner.start()
         wait_for(lambda number=number: connected.counted("refreshes") == number)
         assert end_locks(connected.environ["PLEO_TOKEN_STORE"]) == 1
-        other = connected.manager().refresh()
+        other = connected.manager().access_token(rejected=before)
         owner.join(20)
-        assert done == [other], "whoever gets the lock meanwhile waits for the owner, which lives"
+        assert done == [connected.manager().tokens()], "whoever gets the lock meanwhile waits for the owner, which lives"
+        assert other == connected.manager().tokens().access
     assert connected.counted("refreshes") == times and connected.counted("reuse") == 0
     assert connected.record().generation == times + 1 and connected.record().state is State.ACTIVE
 
@@ -157,12 +159,13 @@ def test_tokens_that_come_after_their_owner_was_given_up_are_kept(connected: Ple
 def test_another_hosts_wrong_clock_does_not_shorten_the_wait(connected: Pleo) -> None:
     """An owner whose clock is behind seems to have started long ago."""
     connected.sandbox.state.set_faults(Fault("delay_after", path="/oauth/token", times=1, seconds=1.0))
+    before = connected.manager().tokens().access
     behind = connected.manager(clock=lambda: time.time() - 300)
     owner = threading.Thread(target=behind.refresh)
     owner.start()
     wait_for(lambda: connected.counted("refreshes") == 1)
     end_locks(connected.environ["PLEO_TOKEN_STORE"])
-    connected.manager().refresh()
+    connected.manager().access_token(rejected=before)
     owner.join(20)
     assert connected.record().generation == 2 and connected.counted("refreshes") == 1 and connected.counted("reuse") == 0
 
