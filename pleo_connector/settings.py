@@ -108,6 +108,12 @@ def _schema(value: str) -> str:
     return value
 
 
+def _label(value: str) -> str:
+    if value and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", value):
+        raise ValueError("must be at most 40 small letters, digits, - and _, such as acme")
+    return value
+
+
 def _token_store(value: str) -> str:
     return str(Path(value).expanduser()) if value.startswith("~") else value
 
@@ -118,7 +124,7 @@ def default_token_store() -> str:
 
 
 class Settings(BaseModel):
-    """What the connector needs to know. Field `x` is the variable `PLEO_X` (`schema_name`: `PLEO_SCHEMA`)."""
+    """What the connector needs to know. Field `x` is the variable `PLEO_X` (but `schema_name`: `PLEO_SCHEMA`, `connection_label`: `PLEO_CONNECTION`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -134,6 +140,8 @@ class Settings(BaseModel):
     token_store: Annotated[str, AfterValidator(_token_store)] = Field(default_factory=default_token_store, repr=False)
     """A path; a URL may hold a password, so it stays out of the repr."""
     token_keys: SecretStr = SecretStr("")
+    key_provider: str = ""
+    connection_label: Annotated[str, AfterValidator(_label)] = ""
     warehouse: Annotated[str, AfterValidator(_warehouse)] = Field(default="duckdb:///pleo.duckdb", repr=False)
     """A URL, which may hold a password, so it stays out of the repr."""
     schema_name: Annotated[str, AfterValidator(_schema)] = "pleo"
@@ -181,13 +189,16 @@ class Settings(BaseModel):
 
     @property
     def connection(self) -> str:
-        """The name that tokens are stored under: environment and client."""
-        return f"{self.environment}/{self.client_id}"
+        """The name that tokens are stored under: environment, client, and the label where there is one."""
+        return f"{self.environment}/{self.client_id}{f'/{self.connection_label}' if self.connection_label else ''}"
+
+
+_OTHER_NAMES = {"schema_name": "PLEO_SCHEMA", "connection_label": "PLEO_CONNECTION"}
 
 
 def variable_of(field: str) -> str:
     """The environment variable of a settings field."""
-    return "PLEO_SCHEMA" if field == "schema_name" else f"{PREFIX}{field.upper()}"
+    return _OTHER_NAMES.get(field, f"{PREFIX}{field.upper()}")
 
 
 VARIABLES = tuple(variable_of(field) for field in Settings.model_fields)

@@ -6,7 +6,7 @@ import os
 
 from hypothesis import settings
 
-for name in [name for name in os.environ if name.startswith(("PLEO_", "DAGSTER_"))]:
+for name in [name for name in os.environ if name.startswith(("PLEO_", "DAGSTER_")) and not name.startswith("PLEO_TEST_")]:
     del os.environ[name]
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pleo_connector.auth.connection import Injectables, LoginResult, build_auth, build_manager, login
     from pleo_connector.auth.connection_status import ConnectionStatus, disconnect, status
     from pleo_connector.auth.httpx_auth import ApiKeyAuth, PleoAuth
+    from pleo_connector.auth.key_rotation import KeyRotation, rotate_key
     from pleo_connector.auth.manager import CredentialManager
     from pleo_connector.auth.redaction import REDACTOR, Redactor
     from pleo_connector.auth.secret import Secret
@@ -26,6 +27,7 @@ __all__ = [
     "ConnectionStatus",
     "CredentialManager",
     "Injectables",
+    "KeyRotation",
     "LoginResult",
     "PleoAuth",
     "Redactor",
@@ -34,6 +36,7 @@ __all__ = [
     "build_manager",
     "disconnect",
     "login",
+    "rotate_key",
     "status",
 ]
 
@@ -44,6 +47,8 @@ _HOMES = {
     "disconnect": "connection_status",
     "status": "connection_status",
     "CredentialManager": "manager",
+    "KeyRotation": "key_rotation",
+    "rotate_key": "key_rotation",
     "PleoAuth": "httpx_auth",
     "Redactor": "redaction",
     "Secret": "secret",

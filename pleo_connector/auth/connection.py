@@ -13,7 +13,8 @@ import httpx
 from pleo_connector.auth.client_auth import ClientCredentials
 from pleo_connector.auth.endpoint import AccessProbe, PrivateClient, TokenEndpoint
 from pleo_connector.auth.httpx_auth import ApiKeyAuth, PleoAuth
-from pleo_connector.auth.keys import Binding, KeyRing, load_keys
+from pleo_connector.auth.key_sources import source_of
+from pleo_connector.auth.keys import Binding, KeyRing
 from pleo_connector.auth.login_flow import TIMEOUT, LoopbackLogin, PasteLogin, obtain_tokens
 from pleo_connector.auth.manager import CredentialManager
 from pleo_connector.auth.oracle import Oracle
@@ -90,6 +91,7 @@ def build_manager(settings: Settings, *, opened: OpenedStore | None = None, **in
             sleep=given.sleep,
             lock_timeout=given.lock_timeout,
             settle=given.settle,
+            deadline=given.deadline,
         )
 
     return CredentialManager(
@@ -158,7 +160,7 @@ def credentials_of(settings: Settings) -> ClientCredentials:
 
 def keys_of(settings: Settings, opened: OpenedStore, *, create: bool = False) -> KeyRing | None:
     """The sealing keys, None when there are none yet; only the first login creates."""
-    return load_keys(Secret(settings.token_keys.get_secret_value()), opened.key_file, create=create)
+    return source_of(settings, opened).ring(create=create)
 
 
 def _keys_for_login(settings: Settings, opened: OpenedStore, binding: Binding) -> KeyRing:

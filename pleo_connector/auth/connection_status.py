@@ -7,9 +7,10 @@ from typing import Any
 
 from pleo_connector.auth.connection import LOCK_TIMEOUT, Injectables, binding_of, credentials_of, keys_of, subject_of
 from pleo_connector.auth.endpoint import PrivateClient, TokenEndpoint
-from pleo_connector.auth.reauth import CONNECT, missing_key, utc
+from pleo_connector.auth.reauth import how_to_connect, missing_key, utc
 from pleo_connector.auth.spill import Spill
 from pleo_connector.auth.stores import OpenedStore, State, open_store
+from pleo_connector.auth.uninstalling import uninstall_at_pleo
 from pleo_connector.settings import Settings
 
 
@@ -33,6 +34,10 @@ class ConnectionStatus:
     online_active: bool | None = None
     """What Pleo's introspection said of the access token; None when not asked or not told."""
     subject: str | None = None
+    lock_holder: str | None = None
+    """Who holds the refresh lock at this moment, as far as can be told."""
+    others: tuple[str, ...] = ()
+    """Other connections with tokens in the same store."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `json.dumps`."""
@@ -50,15 +55,21 @@ def status(settings: Settings, *, online: bool = False, opened: OpenedStore | No
     binding = binding_of(settings)
     record = opened.store.read(binding.connection)
     permissions = getattr(opened.store, "permissions", lambda: None)()
-    place: dict[str, Any] = {"store_kind": opened.kind, "store_place": opened.place, "store_permissions": permissions}
+    place: dict[str, Any] = {
+        "store_kind": opened.kind,
+        "store_place": opened.place,
+        "store_permissions": permissions,
+        "lock_holder": opened.store.holder(binding.connection),
+        "others": _others(opened, binding.connection),
+    }
     if record is None:
-        return ConnectionStatus(connection=binding.connection, state="not connected", reason=CONNECT, **place)
+        return ConnectionStatus(connection=binding.connection, state="not connected", reason=how_to_connect(binding.connection), **place)
     refreshed = None if record.refreshed_at is None else utc(record.refreshed_at)
     if record.state is State.DISCONNECTED or record.blob is None:
         return ConnectionStatus(
             connection=binding.connection,
             state=record.state.value,
-            reason=CONNECT,
+            reason=how_to_connect(binding.connection),
             generation=record.generation,
             last_refresh=refreshed,
             **place,
@@ -91,8 +102,24 @@ def status(settings: Settings, *, online: bool = False, opened: OpenedStore | No
     )
 
 
-def disconnect(settings: Settings, *, opened: OpenedStore | None = None, lock_timeout: float = LOCK_TIMEOUT) -> str:
-    """Forget the stored tokens once no refresh is under way; returns a sentence that says what was done."""
+def _others(opened: OpenedStore, connection: str) -> tuple[str, ...]:
+    records = [opened.store.read(name) for name in opened.store.names() if name != connection]
+    return tuple(record.connection for record in records if record is not None and record.blob is not None)
+
+
+def disconnect(
+    settings: Settings,
+    *,
+    uninstall: bool = False,
+    opened: OpenedStore | None = None,
+    lock_timeout: float = LOCK_TIMEOUT,
+    **injectables: Any,
+) -> str:
+    """Forget the stored tokens once no refresh is under way; returns a sentence that says what was done.
+
+    `uninstall` first removes the app at Pleo for this customer, which ends every token of the client; if that fails,
+    nothing is forgotten.
+    """
     if settings.uses_api_key:
         return "Nothing to forget: requests carry PLEO_API_KEY; unset it, and delete the key in Pleo."
     opened = opened or open_store(settings.token_store)
@@ -100,12 +127,16 @@ def disconnect(settings: Settings, *, opened: OpenedStore | None = None, lock_ti
     record = opened.store.read(connection)
     if record is None or record.state is State.DISCONNECTED:
         return f"Nothing is connected as {connection}."
+    if uninstall:
+        uninstall_at_pleo(settings, opened, lock_timeout=lock_timeout, **injectables)
     with opened.store.lock(connection, lock_timeout):
         open_intent = (opened.store.read(connection) or record).intent
         opened.store.delete(connection)
     if open_intent is not None:
         Spill(connection, opened.spill_folders).drop(open_intent.id)
+    if uninstall:
+        return f"The app was uninstalled at Pleo, so every token of this client has ended there, and those of {connection} were forgotten here."
     return (
-        f"The tokens of {connection} were forgotten here. Pleo publishes no way to revoke them, so the grant itself lives until it expires "
-        "or somebody removes the app in Pleo."
+        f"The tokens of {connection} were forgotten here. Pleo publishes no way to revoke them alone, so the grant itself lives until it "
+        "expires or somebody removes the app in Pleo, as `disconnect --uninstall` does."
     )

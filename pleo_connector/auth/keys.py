@@ -12,18 +12,17 @@ import hmac
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from pleo_connector.auth.redaction import REDACTOR
 from pleo_connector.auth.secret import Secret
-from pleo_connector.auth.stores.files import check_private_file, make_private_folder, write_private_file
 from pleo_connector.auth.token import TokenSet
 from pleo_connector.errors import ConfigurationError, ReauthRequired, TokenStoreCorrupt, WrongKey
 
 _CONTENT_VERSION = 1
+MAKE_ONE = 'as made by `python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"`'
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +45,11 @@ class KeyRing:
             fernets = [Fernet(key.reveal()) for key in keys]
         except ValueError:
             raise ConfigurationError(
-                f"{origin} holds something that is not a Fernet key; a key is 32 random bytes in URL-safe base64, "
-                'as made by `python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"`.'
+                f"{origin} holds something that is not a Fernet key; a key is 32 random bytes in URL-safe base64, {MAKE_ONE}."
             ) from None
         REDACTOR.register(*keys)
         self.origin = origin
+        self.count = len(fernets)
         self._fernet = MultiFernet(fernets)
         self._primary = base64.urlsafe_b64decode(keys[0].reveal())
 
@@ -99,39 +98,18 @@ class KeyRing:
 
     def check(self, blob: bytes, binding: Binding) -> Any:
         """The content in clear, whatever it is; WrongKey when no key here opens it."""
+        return json.loads(self._decrypted(blob, binding.connection))
+
+    def reseal(self, blob: bytes, connection: str) -> bytes:
+        """The same content sealed with the first key; WrongKey when no key here opens it."""
+        return self._fernet.encrypt(self._decrypted(blob, connection))
+
+    def _decrypted(self, blob: bytes, connection: str) -> bytes:
         try:
-            return json.loads(self._fernet.decrypt(blob))
+            return self._fernet.decrypt(blob)
         except InvalidToken:
             raise WrongKey(
-                f"The stored tokens of {binding.connection} do not open with the key from {self.origin}; they were left as they are. "
+                f"The stored tokens of {connection} do not open with the key from {self.origin}; they were left as they are. "
                 "Set PLEO_TOKEN_KEYS to the key they were sealed with; if it is lost, "
                 "run `pleo-connector disconnect` and then `pleo-connector connect`."
             ) from None
-
-
-def load_keys(variable: Secret, key_file: Path, *, create: bool = False) -> KeyRing | None:
-    """Keys from `PLEO_TOKEN_KEYS` (comma-separated, first seals), else from the key file.
-
-    None when there is neither; with `create` (only the first login does that) a key file is made.
-    """
-    if variable:
-        return KeyRing(_split(variable.reveal(), ","), "PLEO_TOKEN_KEYS")
-    if create and not check_private_file(key_file, "key file"):
-        make_private_folder(key_file.parent)
-        try:
-            write_private_file(key_file, Fernet.generate_key() + b"\n")
-        except FileExistsError:
-            pass  # another login was first, and its key is as good
-        except OSError as error:
-            raise ConfigurationError(f"The key file {key_file} cannot be written: {error.strerror}; set PLEO_TOKEN_KEYS instead.") from None
-    if not check_private_file(key_file, "key file"):
-        return None
-    try:
-        text = key_file.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError):
-        raise ConfigurationError(f"The key file {key_file} cannot be read as text; restore it, or set PLEO_TOKEN_KEYS.") from None
-    return KeyRing(_split(text, "\n"), f"the key file {key_file}")
-
-
-def _split(text: str, separator: str) -> list[Secret]:
-    return [Secret(part.strip()) for part in text.split(separator) if part.strip()]

@@ -20,7 +20,7 @@ from pleo_connector.auth.rotation import Postponed, Rotation, Settled
 from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.stores.protocol import State, TokenStore
 from pleo_connector.auth.token import TokenSet
-from pleo_connector.errors import PleoError, RefreshUnavailable
+from pleo_connector.errors import PleoError, RefreshUnavailable, WrongKey
 
 LOOK_EVERY = 0.25  # seconds for which a look into the store counts
 _ATTEMPTS = 6
@@ -136,12 +136,26 @@ class CredentialManager:
             process.view = None  # what follows may raise, and then nothing is known
             seen_at = self._monotonic()
             record = connected(self._store.read(self.connection), self.connection)
-            if view is not None and view.generation == record.generation:
-                tokens = view.tokens
-            else:
-                tokens = self._ring().open(record.blob or b"", self._binding)
+            known = view is not None and view.generation == record.generation
+            tokens = view.tokens if view is not None and known else self._opened(record.blob or b"")
             process.view = _View(tokens, record.generation, record.state, seen_at)
             return process.view
+
+    def _opened(self, blob: bytes) -> TokenSet:
+        try:
+            return self._ring().open(blob, self._binding)
+        except WrongKey:
+            if not self._keys_changed():
+                raise
+            return self._ring().open(blob, self._binding)
+
+    def _keys_changed(self) -> bool:
+        """True when somebody rotated the key meanwhile; from here on the new ones are used."""
+        fresh = self._load_keys()
+        if fresh is None or (self._keys is not None and fresh.key_id == self._keys.key_id):
+            return False
+        self._keys, self._made = fresh, None
+        return True
 
     def _ring(self) -> KeyRing:
         # Loaded when tokens are there to open: a process may be up before somebody connects.
@@ -189,7 +203,12 @@ class CredentialManager:
 
         why = ""
         for attempt in range(1, _ATTEMPTS + 1):
-            outcome = self._uncut(wanted, rejected)
+            try:
+                outcome = self._uncut(wanted, rejected)
+            except WrongKey:  # found before anything was sent
+                if not self._keys_changed():
+                    raise
+                outcome = self._uncut(wanted, rejected)
             if isinstance(outcome, Settled):
                 process.quiet_until = float("-inf")
                 process.view = _View(outcome.tokens, outcome.generation, State.ACTIVE, self._monotonic())

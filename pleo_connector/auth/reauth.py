@@ -7,13 +7,17 @@ from datetime import UTC, datetime
 from pleo_connector.auth.stores.protocol import Intent, Record, State
 from pleo_connector.errors import ReauthRequired, WrongKey
 
-CONNECT = "run `pleo-connector connect`"
+
+def how_to_connect(connection: str) -> str:
+    """What to do, as part of a sentence; `connection` is environment, client, and perhaps a label."""
+    _, _, label = connection.partition("/")[2].partition("/")
+    return f"run `pleo-connector connect{f' --connection {label}' if label else ''}`"
 
 
 def connected(record: Record | None, connection: str) -> Record:
     """The record if it can be used; else ReauthRequired with what to do."""
     if record is None or record.state is State.DISCONNECTED or record.blob is None:
-        raise ReauthRequired(f"Nothing is connected as {connection}; {CONNECT}.")
+        raise ReauthRequired(f"Nothing is connected as {connection}; {how_to_connect(connection)}.")
     if record.state is State.REAUTH_REQUIRED:
         raise reauth(connection, record.reason)
     return record
@@ -21,7 +25,7 @@ def connected(record: Record | None, connection: str) -> Record:
 
 def reauth(connection: str, reason: str) -> ReauthRequired:
     """The error for a grant that is gone."""
-    return ReauthRequired(f"Re-authorisation of {connection} is required: {reason}; {CONNECT}.")
+    return ReauthRequired(f"Re-authorisation of {connection} is required: {reason}; {how_to_connect(connection)}.")
 
 
 def outcome_unknown(record: Record, intent: Intent) -> str:
@@ -41,6 +45,6 @@ def utc(seconds: float) -> str:
 def missing_key(connection: str) -> WrongKey:
     """The error for stored tokens without any key to open them."""
     return WrongKey(
-        f"Tokens of {connection} are stored, and there is no key to open them: the key file beside the token store is gone and "
-        "PLEO_TOKEN_KEYS is not set. Restore the key; if it is lost, run `pleo-connector disconnect` and then `pleo-connector connect`."
+        f"Tokens of {connection} are stored, and there is no key to open them: PLEO_TOKEN_KEYS is not set, and there is no "
+        "key file beside the token store. Restore the key; if it is lost, run `pleo-connector disconnect` and then `pleo-connector connect`."
     )

@@ -76,8 +76,9 @@ class Rotation:
         sleep: Callable[[float], None] = time.sleep,
         lock_timeout: float = 60.0,
         settle: float = 1.0,
+        deadline: float = DEADLINE,
     ) -> None:
-        """`settle`: seconds that a request whose sender is gone may still be worked on by the server."""
+        """`deadline`: seconds after which the endpoint gives up; `settle`: seconds that a request whose sender is gone may still be worked on by the server."""
         self._store = store
         self._keys = keys
         self._binding = binding
@@ -89,6 +90,7 @@ class Rotation:
         self._sleep = sleep
         self._lock_timeout = lock_timeout
         self._settle = settle
+        self._span = deadline * 1.25
 
     def run(  # noqa: C901 - the protocol in one piece reads better than in pieces
         self, wanted: Callable[[TokenSet], bool], rejected: Secret | None, abandoned: threading.Event
@@ -150,12 +152,13 @@ class Rotation:
     def _intent(self, *, access_dead: bool, last_retry: bool) -> Intent:
         now = self._clock()
         # The deadline leaves room for the POST and for what comes between it and the commit.
-        return Intent(secrets.token_hex(8), socket.gethostname(), os.getpid(), now, now + DEADLINE + 5, access_dead, last_retry)
+        return Intent(secrets.token_hex(8), socket.gethostname(), os.getpid(), now, now + self._span, access_dead, last_retry)
 
     def _post(self, record: Record, intent: Intent, tokens: TokenSet, handle: LockHandle) -> Settled | Postponed | Uncertain | None:
         """One POST and what follows from it; None means: look again."""
-        if not handle.still_held():
-            self._mark(record, State.ACTIVE)
+        # A process that was stopped on the way here may wake up long after others have gone on without it.
+        if self._clock() - intent.started > self._span / 5 or not handle.still_held():
+            self._mark(record, State.ACTIVE, intent=intent)
             return Postponed("the token lock was lost", tokens, record.generation)
         print_ = self._keys.fingerprint(tokens.refresh)
         _log.info("Refresh %s of %s starts: generation %d, token %s.", intent.id, self._binding.connection, record.generation, print_)
@@ -172,7 +175,7 @@ class Rotation:
                 )
                 return self._commit(record, intent, new)
             case NotProcessed(why=why, retry_after=retry_after, worth_retrying=worth):
-                self._mark(record, State.ACTIVE)
+                self._mark(record, State.ACTIVE, intent=intent)
                 return Postponed(why, tokens, record.generation, retry_after, worth)
             case Refused(error=error):
                 self._refused(record, intent, error)
@@ -190,9 +193,9 @@ class Rotation:
             reason = f"Pleo no longer accepts the refresh token ({error}): the grant was revoked, has expired, or was used elsewhere"
             if intent.last_retry:
                 reason = f"{outcome_unknown(record, intent)}; the one retry was refused ({error})"
-            self._mark(record, State.REAUTH_REQUIRED, reason)
+            self._mark(record, State.REAUTH_REQUIRED, reason, intent=intent)
             raise reauth(connection, reason)
-        self._mark(record, State.ACTIVE)
+        self._mark(record, State.ACTIVE, intent=intent)
         if error in _CLIENT_WRONG:
             raise ClientRejected(
                 f"Pleo refused the client itself ({error}); the stored tokens were kept. "
@@ -208,7 +211,10 @@ class Rotation:
         wait = 0.5
         while True:
             try:
-                stored = self._store.commit(self._binding.connection, record.generation, intent.id, blob)
+                connection = self._binding.connection
+                stored = self._store.commit(connection, record.generation, intent.id, blob)
+                # Cut off for so long that others gave this refresh up for lost: it is not.
+                stored = stored or self._store.rescue(connection, record.generation, blob)
                 break
             except (CredentialError, ConfigurationError, OSError) as error:
                 if self._monotonic() >= end:
@@ -251,18 +257,20 @@ class Rotation:
         _log.info("Refresh %s by host=%s pid=%d has an unknown outcome: %s.", intent.id, intent.host, intent.pid, verdict.name)
         if verdict is Verdict.ROTATED or (verdict is Verdict.NOBODY_KNOWS and intent.last_retry):
             reason = outcome_unknown(record, intent)
-            if self._mark(record, State.REAUTH_REQUIRED, reason):
+            if self._mark(record, State.REAUTH_REQUIRED, reason, intent=intent):
                 raise reauth(self._binding.connection, reason)
             return Verdict.NOT_ROTATED
         if verdict is not Verdict.UNREACHABLE:
-            self._mark(record, State.ACTIVE)
+            self._mark(record, State.ACTIVE, intent=intent)
         return verdict
 
     def _moved_on(self, record: Record, intent: Intent) -> bool:
         """Wait for what may still be under way: the server at work on a dead owner's POST, or an owner merely cut off from its lock."""
         seconds = self._settle if self._store.lock_proves_owner_dead else intent.deadline - intent.started
         # By the intent's own span, so that another host's wrong clock cannot make this wait for ever.
-        left = min(seconds, max(0.0, intent.started + seconds - self._clock()))
+        # So it is by the clock of the store where that has one.
+        passed = self._clock() - intent.started if record.read_at is None else record.read_at - record.updated_at
+        left = min(seconds, max(0.0, seconds - passed))
         end = self._monotonic() + left
         while (left := end - self._monotonic()) > 0:
             self._sleep(min(0.25, left))
@@ -271,5 +279,5 @@ class Rotation:
                 return True
         return False
 
-    def _mark(self, record: Record, state: State, reason: str = "") -> bool:
-        return self._store.mark(self._binding.connection, record.generation, state, reason)
+    def _mark(self, record: Record, state: State, reason: str = "", *, intent: Intent) -> bool:
+        return self._store.mark(self._binding.connection, record.generation, state, reason, intent.id)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pleo_connector.catalogue import CATALOGUE
-from pleo_connector.cli.inputs import output_of, settings_in_use
+from pleo_connector.cli.inputs import ConnectionOption, output_of, settings_in_use
 from pleo_connector.cli.output import Output
 from pleo_connector.errors import ConfigurationError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def connect(
     ctx: typer.Context,
+    connection: ConnectionOption = None,
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="--no-browser only prints the address; open it on this machine.")
     ] = True,
@@ -29,7 +30,7 @@ def connect(
     They are sealed, and from then on refreshed by themselves.
     """
     output = output_of(ctx)
-    settings = settings_in_use(output)
+    settings = settings_in_use(output, connection=connection)
     from pleo_connector.auth import login  # noqa: PLC0415 - httpx and authlib load here, not for --help
 
     if paste and not sys.stdin.isatty():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pleo_connector.cli.findings import Finding, Verdict, fine, worth_a_look, wrong
-from pleo_connector.cli.inputs import output_of, settings_in_use
+from pleo_connector.cli.inputs import ConnectionOption, output_of, settings_in_use
 from pleo_connector.cli.output import Output, table
 from pleo_connector.errors import ConfigurationError, PleoError
 
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 _STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
 
 
-def doctor(ctx: typer.Context, json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False) -> None:
+def doctor(
+    ctx: typer.Context,
+    connection: ConnectionOption = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
     """Check that everything is in place.
 
     Settings, Pleo's hosts, credentials, scopes and the warehouse; exit code 1 when something would fail.
@@ -27,7 +31,7 @@ def doctor(ctx: typer.Context, json: Annotated[bool, typer.Option("--json", help
     output = output_of(ctx, json)
     found: list[Finding] = []
     try:
-        settings = settings_in_use(output, warn=False)
+        settings = settings_in_use(output, warn=False, connection=connection)
     except ConfigurationError as error:
         found.append(wrong("settings", str(error)))
     else:
@@ -46,11 +50,12 @@ def doctor(ctx: typer.Context, json: Annotated[bool, typer.Option("--json", help
 
 
 def _all(settings: Settings, output: Output) -> Iterator[Finding]:
-    from pleo_connector.cli.doctor_local import check_settings, check_versions, check_warehouse  # noqa: PLC0415 - pandas and duckdb
+    from pleo_connector.cli.doctor_local import check_environment, check_settings, check_versions, check_warehouse  # noqa: PLC0415 - pandas and duckdb
     from pleo_connector.cli.doctor_online import check_hosts, check_scopes  # noqa: PLC0415
 
     yield check_versions()
     yield from check_settings(settings, output.environ)
+    yield from check_environment(settings)
     yield from check_hosts(settings)
     scopes: list[str] = []
     yield from _check_connection(settings, scopes)
@@ -62,6 +67,7 @@ def _all(settings: Settings, output: Output) -> Iterator[Finding]:
 def _check_connection(settings: Settings, scopes: list[str]) -> Iterator[Finding]:
     """The stored credential; `scopes` receives what it grants."""
     from pleo_connector.auth import status  # noqa: PLC0415
+    from pleo_connector.cli.doctor_rotation import check_rotation  # noqa: PLC0415
     from pleo_connector.cli.status import USABLE, needs_connect  # noqa: PLC0415
 
     try:
@@ -77,8 +83,12 @@ def _check_connection(settings: Settings, scopes: list[str]) -> Iterator[Finding
         place = f"{told.store_kind}, {told.store_place}{f', {told.store_permissions}' if told.store_permissions else ''}"
         yield fine("token store", place)
     if told.state not in USABLE:
-        yield wrong("credential", told.state.replace("_", " "), needs_connect(told))
+        advice = needs_connect(told)
+        if told.others:
+            advice += f" This store holds {' and '.join(told.others)}: perhaps PLEO_ENVIRONMENT, PLEO_CLIENT_ID or PLEO_CONNECTION is not the one meant."
+        yield wrong("credential", told.state.replace("_", " "), advice)
         return
+    yield from check_rotation(told)
     scopes += told.scopes
     if not scopes:
         yield worth_a_look("scopes", "Pleo did not say which scopes it granted")

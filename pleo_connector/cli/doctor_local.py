@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from pleo_connector.cli.app import installed_version
 from pleo_connector.cli.findings import Finding, fine, worth_a_look, wrong
 from pleo_connector.errors import PleoError
-from pleo_connector.settings import Settings, unknown_variables, variable_of
+from pleo_connector.settings import Environment, Settings, unknown_variables, variable_of
 from pleo_connector.warehouses import Warehouse, open_warehouse
 
 _LITTLE_SPACE = 1 << 30
@@ -41,6 +41,19 @@ def check_settings(settings: Settings, environ: Mapping[str, str] | None) -> Ite
 def _without_password(text: str) -> str:
     """A URL may hold one, before the @ or among its options."""
     return re.sub(r"(?<=password=)[^&]*", "***", re.sub(r"^(\w[\w+.-]*://[^:@/?]*:).*@", r"\1***@", text))
+
+
+def check_environment(settings: Settings) -> Iterator[Finding]:
+    """Whether a host of one Pleo is used with the name of another."""
+    for field in ("api_url", "auth_url"):
+        for environment in Environment:
+            theirs = getattr(Settings(environment=environment), field)
+            if getattr(settings, field) == theirs and environment is not settings.environment:
+                yield wrong(
+                    "environment",
+                    f"PLEO_ENVIRONMENT is {settings.environment} and {variable_of(field)} is that of {environment}",
+                    f"set PLEO_ENVIRONMENT={environment}, or unset {variable_of(field)}",
+                )
 
 
 def check_versions() -> Finding:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -24,14 +26,22 @@ def output_of(ctx: typer.Context, json: bool = False) -> Output:
     return output
 
 
-def settings_in_use(output: Output, *, warn: bool = True) -> Settings:
+ConnectionOption = Annotated[
+    str | None, typer.Option("--connection", metavar="LABEL", help="Which of several connections; in place of PLEO_CONNECTION.")
+]
+
+
+def settings_in_use(output: Output, *, warn: bool = True, connection: str | None = None) -> Settings:
     """The settings of this run; from here on, none of their secrets can be printed."""
     from pleo_connector.auth import REDACTOR, Secret  # noqa: PLC0415 - not needed for --help
 
     env_file = Path(".env") if output.environ is None else None
     for warning in unknown_variables(output.environ, env_file) if warn else ():
         output.warn(warning)
-    settings = load(output.environ, env_file)
+    environ = output.environ
+    if connection is not None:
+        environ = {**(os.environ if environ is None else environ), "PLEO_CONNECTION": connection}
+    settings = load(environ, env_file)
     secret = settings.client_secret.get_secret_value()
     REDACTOR.register_basic(settings.client_id, Secret(secret))
     REDACTOR.register_basic(settings.api_key.get_secret_value(), Secret(""))

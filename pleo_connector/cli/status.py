@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pleo_connector.cli.inputs import output_of, settings_in_use
+from pleo_connector.cli.inputs import ConnectionOption, output_of, settings_in_use
 from pleo_connector.cli.output import Output, table
 from pleo_connector.errors import ReauthRequired
 
@@ -18,6 +18,7 @@ USABLE = ("active", "refreshing", "api key")
 
 def status(
     ctx: typer.Context,
+    connection: ConnectionOption = None,
     online: Annotated[bool, typer.Option("--online", help="Also ask Pleo whether the access token is live.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
@@ -26,7 +27,7 @@ def status(
     Exit code 3 when a person must connect.
     """
     output = output_of(ctx, json)
-    settings = settings_in_use(output)
+    settings = settings_in_use(output, connection=connection)
     settings.require_credentials()
     from pleo_connector.auth import status as ask  # noqa: PLC0415 - httpx and cryptography load here, not for --help
 
@@ -45,9 +46,12 @@ def status(
 
 def needs_connect(told: ConnectionStatus) -> str:
     """Why a person must act, in one sentence."""
+    from pleo_connector.auth.reauth import how_to_connect  # noqa: PLC0415
+
+    how = how_to_connect(told.connection)
     if told.state == "reauth_required":
-        return f"{told.connection} must be connected again ({told.reason or 'Pleo refused the grant'}); run `pleo-connector connect`."
-    return f"{told.connection} is not connected; run `pleo-connector connect`."
+        return f"{told.connection} must be connected again ({told.reason or 'Pleo refused the grant'}); {how}."
+    return f"{told.connection} is not connected; {how}."
 
 
 def _show(told: ConnectionStatus, output: Output) -> None:
@@ -64,6 +68,8 @@ def _show(told: ConnectionStatus, output: Output) -> None:
         "last refresh": told.last_refresh,
         "generation": told.generation,
         "key": told.key_id,
+        "refreshing now": told.lock_holder,
+        "also in this store": ", ".join(told.others),
         "store": told.store_place
         and f"{told.store_kind}, {told.store_place}{f', {told.store_permissions}' if told.store_permissions else ''}",
     }

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from pleo_connector.catalogue import CATALOGUE
-from pleo_connector.cli.inputs import output_of, settings_in_use, span
+from pleo_connector.cli.inputs import ConnectionOption, output_of, settings_in_use, span
 from pleo_connector.cli.output import Output, add_rows, natural_width, plural, table
 from pleo_connector.errors import SyncFailed
 
@@ -44,6 +44,7 @@ def sync(
         str | None, typer.Option("--from", metavar="DATE", help="First moment to read, of streams that are read by month.")
     ] = None,
     end: Annotated[str | None, typer.Option("--to", metavar="DATE", help="First moment that is not read any more.")] = None,
+    connection: ConnectionOption = None,
     company: Annotated[list[str] | None, typer.Option(metavar="ID", help="Only this company, by key or name; may be repeated.")] = None,
     allow_mass_delete: Annotated[bool, typer.Option("--allow-mass-delete", help="Mark rows deleted even if very many are gone.")] = False,
     patience: Annotated[float, typer.Option(min=0.0, metavar="SECONDS", help="How long a request that fails is tried again.")] = 120.0,
@@ -57,7 +58,7 @@ def sync(
     output = output_of(ctx, json)
     wanted = tuple(CATALOGUE.stream(name).name for name in streams or ())
     low, high = span(start, end)
-    settings = settings_in_use(output)
+    settings = settings_in_use(output, connection=connection)
 
     from pleo_connector.auth import build_auth  # noqa: PLC0415 - pandas, duckdb and httpx load here, not for --help
     from pleo_connector.cli.progress import showing  # noqa: PLC0415
@@ -66,9 +67,9 @@ def sync(
 
     warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait)
     plan = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), allow_mass_delete)
-    connection = Connection(settings.api_url, build_auth(settings), settings.requests_per_minute, settings.concurrency, patience=patience)
+    reached = Connection(settings.api_url, build_auth(settings), settings.requests_per_minute, settings.concurrency, patience=patience)
     with showing(output) as progress:
-        report = run(plan, connection, warehouse, on_load=progress.loaded, on_finish=progress.finished)
+        report = run(plan, reached, warehouse, on_load=progress.loaded, on_finish=progress.finished)
     output.answer(report.as_dict() | {"warehouse": warehouse.location})
     if not output.json:
         show(report, output, warehouse.location)

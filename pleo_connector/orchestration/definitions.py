@@ -9,6 +9,7 @@ from pleo_connector.catalogue import CATALOGUE, Catalogue
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration.assets import build_pleo_assets, pleo_key, table_specs, warehouse_key
 from pleo_connector.orchestration.automation import daily_schedule, sync_job
+from pleo_connector.orchestration.keep_alive import keep_alive_job, token_age_sensor, weekly_schedule
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.translator import PleoTranslator
 from pleo_connector.settings import Settings, load
@@ -27,7 +28,7 @@ def build_pleo_definitions(
     blocking_checks: bool = False,
     retry_policy: dg.RetryPolicy | None = None,
 ) -> dg.Definitions:
-    """Assets, checks, resources, a job and a stopped daily schedule of one connection. Needs no network and no credential.
+    """Assets, checks, resources, jobs, and stopped schedules and sensor of one connection. Needs no network and no credential.
 
     `settings` are the `PLEO_*` variables when left out; `pleo` and `warehouse` replace the resources made from them. For
     several connections give each its `name` (it starts keys, group, job and resource names) and its resources, and merge
@@ -42,11 +43,12 @@ def build_pleo_definitions(
         blocking_checks=blocking_checks,
         retry_policy=retry_policy,
     )
-    job = sync_job(name, assets)
+    job, alive = sync_job(name, assets), keep_alive_job(name)
     return dg.Definitions(
         assets=[assets],
-        jobs=[job],
-        schedules=[daily_schedule(name, job)],
+        jobs=[job, alive],
+        schedules=[daily_schedule(name, job), weekly_schedule(name, alive)],
+        sensors=[token_age_sensor(name, alive)],
         resources={pleo_key(name): pleo or PleoResource.from_settings(settings or load()), warehouse_key(name): target},
         # In one process: each step process of the default executor would spend 5 to 8 s on imports alone.
         executor=dg.in_process_executor,

@@ -96,6 +96,8 @@ class PleoResource(_PleoSettings):
     api_key: str | None = _field("An API key instead of OAuth, as an environment variable.", secret=True)
     token_store: str | None = _field("Where the tokens are kept.")
     token_keys: str | None = _field("Keys that seal the tokens, as an environment variable.", secret=True)
+    key_provider: str | None = _field("What keeps the keys that seal the tokens, such as keyring.")
+    connection_label: str | None = _field("Tells several connections of one client apart.")
     requests_per_minute: int | None = _field("Requests in any 60 seconds; Pleo asks for 500 at most.")
     concurrency: int | None = _field("Requests under way at once.")
 

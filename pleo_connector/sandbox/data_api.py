@@ -57,6 +57,7 @@ class DataApi:
             *streams,
             Route("/v1/introspect", self._single(self._introspect), methods=["GET"]),
             Route("/v1/installations/me", self._single(self._installation), methods=["GET"]),
+            Route("/v1/installations/me", self._uninstall, methods=["DELETE"]),
             Route("/v1/companies/{companyId}", self._single(self._company), methods=["GET"]),
         ]
 
@@ -200,6 +201,15 @@ class DataApi:
                 "applicationName": "Pleo connector (sandbox)",
             }
         }
+
+    async def _uninstall(self, request: Request) -> Response:
+        with self._state.lock:
+            try:
+                caller = self._admitted(request)
+            except Refused as refused:
+                return refusal(refused)
+            self._state.oauth.revoke(caller.client_id, caller.subject)
+        return Response(status_code=204)
 
     def _installation(self, caller: Caller, _: Request) -> dict[str, Any]:
         """The one installation, for whoever asks."""

@@ -178,6 +178,12 @@ class OAuthRules:
             self._void(grant)
         return len(live)
 
+    def revoke(self, client_id: str, subject: str) -> None:
+        """The app is uninstalled for one customer: all its grants there are void."""
+        for grant in self._grants:
+            if (grant.client_id, grant.subject) == (client_id, subject):
+                self._void(grant)
+
     def expire_access_tokens(self) -> int:
         """Every access token is over; refresh tokens still work."""
         live = [grant for grant in self._grants if self.grant_of_access(grant.access_token) is grant]

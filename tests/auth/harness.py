@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,16 +65,16 @@ class Pleo:
 
 
 @contextmanager
-def pleo(tmp_path: Path, **config: Any) -> Iterator[Pleo]:
+def pleo(tmp_path: Path, environ: Mapping[str, str] | None = None, **config: Any) -> Iterator[Pleo]:
     redirect = f"http://127.0.0.1:{free_port()}/callback"
     with running(SandboxConfig(port=0, redirect_uris=(redirect,), **config)) as sandbox:
-        environ = {
+        found = {
             "PLEO_API_URL": sandbox.url,
             "PLEO_AUTH_URL": sandbox.url,
             "PLEO_REDIRECT_URI": redirect,
             "PLEO_TOKEN_STORE": str(tmp_path / "state" / "tokens.sqlite"),
         }
-        yield Pleo(sandbox, environ)
+        yield Pleo(sandbox, {**found, **(environ or {})})
 
 
 def visit(authorize_url: str) -> None:

@@ -20,6 +20,9 @@ import httpx
 from pleo_connector.auth import build_auth, build_manager
 from pleo_connector.settings import load
 
+DEADLINE = float(os.environ.get("REFRESHER_DEADLINE", "20"))
+"""Where a lock does not prove its owner dead, this long passes before an open refresh is looked into."""
+
 
 def tell(line: str) -> None:
     sys.stdout.write(line + "\n")
@@ -59,7 +62,7 @@ def fork() -> None:
         pid = os.fork()
         if pid == 0:
             try:
-                manager = build_manager(load(None, None), settle=0.05)
+                manager = build_manager(load(None, None), settle=0.05, deadline=DEADLINE)
                 while True:
                     manager.refresh()
             finally:
@@ -68,7 +71,7 @@ def fork() -> None:
 
 
 def once() -> None:
-    manager = build_manager(load(None, None), settle=0.05)
+    manager = build_manager(load(None, None), settle=0.05, deadline=DEADLINE)
     tell("ready")
     manager.refresh()
     tell("done")

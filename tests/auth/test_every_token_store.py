@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from pleo_connector.auth.stores import Intent, SqliteTokenStore, State, TokenStore
+from pleo_connector.auth.stores import Intent, PostgresTokenStore, SqliteTokenStore, State, TokenStore
 from pleo_connector.auth.stores.memory import MemoryTokenStore
 from pleo_connector.errors import RefreshUnavailable
+from tests.auth.postgres_server import fresh_database
 
 STORES: dict[str, Callable[[Path], TokenStore]] = {
     "memory": lambda _: MemoryTokenStore(),
+    "postgresql": lambda _: PostgresTokenStore(fresh_database()),
     "sqlite": lambda folder: SqliteTokenStore(folder / "private" / "tokens.sqlite"),
 }
 ONE, TWO = "sandbox/one", "sandbox/two"
@@ -149,3 +151,37 @@ def test_one_of_many_racers_begins(store: TokenStore) -> None:
         thread.join()
     record = store.read(ONE)
     assert record is not None and record.intent is not None and won == [record.intent.id]
+
+
+def test_mark_may_be_bound_to_the_intent(store: TokenStore) -> None:
+    """Somebody stopped for long must not clear the intent of whoever went on without it."""
+    store.replace(ONE, b"one")
+    store.begin(ONE, 1, intent("mine"))
+    assert not store.mark(ONE, 1, State.ACTIVE, "", "other")
+    record = store.read(ONE)
+    assert record is not None and record.intent == intent("mine")
+    assert store.mark(ONE, 1, State.ACTIVE, "", "mine")
+    assert not store.mark(ONE, 1, State.ACTIVE, "", "mine"), "it is not open any more"
+
+
+def test_tokens_of_an_owner_taken_for_dead_are_rescued_unless_there_are_newer_ones(store: TokenStore) -> None:
+    store.replace(ONE, b"one")
+    assert not store.rescue(ONE, 1, b"late"), "nobody gave it up"
+    store.mark(ONE, 1, State.REAUTH_REQUIRED, "lost")
+    assert not store.rescue(ONE, 2, b"late")
+    assert store.rescue(ONE, 1, b"late")
+    record = store.read(ONE)
+    assert record is not None and (record.generation, record.state, record.blob, record.reason) == (2, State.ACTIVE, b"late", "")
+    store.mark(ONE, 2, State.REAUTH_REQUIRED, "lost")
+    store.replace(ONE, b"login")
+    assert not store.rescue(ONE, 2, b"late")
+    store.delete(ONE)
+    assert not store.rescue(ONE, 4, b"late") and not store.rescue(TWO, 1, b"late")
+
+
+def test_the_holder_of_the_lock_is_told(store: TokenStore) -> None:
+    assert store.holder(ONE) is None
+    with store.lock(ONE, 1):
+        assert store.holder(ONE)
+        assert store.holder(TWO) is None
+    assert store.holder(ONE) is None

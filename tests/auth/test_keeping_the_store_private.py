@@ -156,7 +156,7 @@ def test_settings_name_a_store(tmp_path: Path) -> None:
     by_path, by_url = open_store(str(tmp_path / "a.sqlite")), open_store(f"sqlite:///{tmp_path}/a.sqlite")
     assert by_path.place == by_url.place == str(tmp_path.resolve() / "a.sqlite")
     assert by_path.kind == "sqlite"
-    for wrong in ("postgresql://user:pw@host/db", "duckdb:///x", "sqlite://", "sqlite:///"):
+    for wrong in ("mysql://user:pw@host/db", "duckdb:///x", "sqlite://", "sqlite:///"):
         with pytest.raises(ConfigurationError, match="sqlite:///") as caught:
             open_store(wrong)
         assert "pw" not in str(caught.value)

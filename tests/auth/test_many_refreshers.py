@@ -3,58 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
 from pleo_connector import auth
-from pleo_connector.auth.connection import binding_of
-from pleo_connector.auth.keys import load_keys
-from pleo_connector.auth.stores import State, open_store
-from pleo_connector.errors import PleoError, ReauthRequired
+from pleo_connector.auth.stores import State
+from pleo_connector.errors import PleoError
 from pleo_connector.sandbox import Fault
-from tests.auth.harness import Pleo, pleo
-
-ROOT = Path(__file__).parents[2]
-
-
-def start(found: Pleo, *arguments: str) -> subprocess.Popen[str]:
-    environ = {**os.environ, **found.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.auth.refresher_process", *arguments]
-    return subprocess.Popen(
-        command, env=environ, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def stampede(tmp_path: Path, *, processes: int, threads: int, seconds: float, lifetime: float) -> None:
-    with pleo(tmp_path, access_token_lifetime=lifetime, requests_per_minute=0) as found:
-        found.connect()
-        found.sandbox.state.reset_counters()
-        began = time.monotonic()
-        running = [start(found, "call", str(threads), str(seconds)) for _ in range(processes)]
-        results = [process.communicate(timeout=seconds + 60) for process in running]
-        took = time.monotonic() - began
-        told = [json.loads(out) for out, err in results]
-        assert [err for _, err in results] == [""] * processes
-        assert sum(one["failed"] for one in told) == 0, [one["errors"] for one in told]
-        assert min(one["calls"] for one in told) > 0
-        counters = found.sandbox.counters()
-        assert counters["reuse"] == 0 and counters["revoked_grants"] == 0
-        assert seconds / lifetime - 2 <= counters["refreshes"] <= took / (lifetime / 2) + 1
-        assert counters["token_requests"] == counters["refreshes"], "no refresh was sent in vain"
-        assert found.record().generation == counters["refreshes"] + 1
+from tests.auth.harness import Pleo
+from tests.auth.storms import ROOT, child_of, forker, kill_at_random, stampede, start, verdict, wait_for
 
 
 def test_eight_processes_share_one_grant(tmp_path: Path) -> None:
@@ -173,71 +139,7 @@ def test_an_interrupt_during_the_post_does_not_lose_the_tokens(connected: Pleo, 
     assert connected.counted("reuse") == 0
 
 
-def wait_for(true: object, seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():  # type: ignore[operator]
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.005)
-
-
 # --- kills -----------------------------------------------------------------------------------
-
-
-@contextmanager
-def forker(found: Pleo) -> Iterator[subprocess.Popen[str]]:
-    process = start(found, "fork")
-    assert process.stdout is not None and process.stdout.readline() == "ready\n"
-    try:
-        yield process
-    finally:
-        process.communicate(timeout=10)
-
-
-def child_of(process: subprocess.Popen[str]) -> int:
-    assert process.stdin is not None and process.stdout is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
-    return int(process.stdout.readline())
-
-
-def verdict(found: Pleo) -> str:
-    """What the connector says after a kill, checked against what the sandbox knows afterwards."""
-    was_open = found.record().state is State.REFRESHING
-    try:
-        found.manager(settle=0.2).refresh()
-    except ReauthRequired as error:
-        reason = str(error)
-    else:
-        reason = ""
-    if reason:
-        assert "rotation uncertain" in reason
-        assert not stored_token_lives(found), f"a false alarm: {reason}"
-        found.connect()
-        return "reported"
-    assert stored_token_lives(found)
-    return "recovered" if was_open else "idle"
-
-
-def stored_token_lives(found: Pleo) -> bool:
-    opened = open_store(found.environ["PLEO_TOKEN_STORE"])
-    keys = load_keys(auth.Secret(""), opened.key_file)
-    assert keys is not None
-    stored = keys.open(found.record().blob or b"", binding_of(found.settings))
-    with found.sandbox.state.lock:
-        return found.sandbox.state.oauth.inspect("sandbox-client", stored.refresh.reveal()) is not None
-
-
-def kill_at_random(found: Pleo, kills: int) -> Counter[str]:
-    dice = random.Random(7)
-    seen: Counter[str] = Counter()
-    with forker(found) as process:
-        for _ in range(kills):
-            pid = child_of(process)
-            time.sleep(0.03 + dice.random() * 0.12)
-            os.kill(pid, signal.SIGKILL)
-            seen[verdict(found)] += 1
-    assert found.counted("reuse") == 0 and found.counted("revoked_grants") == 0
-    return seen
 
 
 def test_kills_at_random_moments_lose_nothing_unseen(connected: Pleo) -> None:

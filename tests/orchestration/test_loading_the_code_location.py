@@ -53,7 +53,7 @@ def test_the_watch_on_the_network_sees_a_connection() -> None:
 def test_the_daily_schedule_is_stopped_until_somebody_starts_it() -> None:
     with environment({}):
         repository = build_pleo_definitions().get_repository_def()
-    (schedule,) = repository.schedule_defs
+    schedule = repository.get_schedule_def("pleo_daily")
     assert schedule.name == "pleo_daily"
     assert schedule.cron_schedule == "0 5 * * *"
     assert schedule.execution_timezone == "UTC"

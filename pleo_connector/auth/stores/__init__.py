@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+from platformdirs import user_state_path
+
+from pleo_connector.auth.stores.postgres import PostgresTokenStore
 from pleo_connector.auth.stores.protocol import Intent, LockHandle, Record, State, TokenStore
 from pleo_connector.auth.stores.sqlite import SqliteTokenStore
 from pleo_connector.errors import ConfigurationError
 
-__all__ = ["Intent", "LockHandle", "OpenedStore", "Record", "SqliteTokenStore", "State", "TokenStore", "open_store"]
+__all__ = ["Intent", "LockHandle", "OpenedStore", "PostgresTokenStore", "Record", "SqliteTokenStore", "State", "TokenStore", "open_store"]
 
 _SCHEME = re.compile(r"^([a-z][a-z0-9+.-]+)://", re.IGNORECASE)  # two letters at least: C:\ is a path
-SUPPORTED = "a file path, or sqlite:///path/to/tokens.sqlite"
+SUPPORTED = "a file path, sqlite:///path/to/tokens.sqlite, or postgresql://user:password@host/database"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,8 @@ class OpenedStore:
     kind: str
     place: str
     """Where it is, for people; no passwords."""
-    key_file: Path
+    key_file: Path | None
+    """Where the first login makes a key; None when several hosts need the same, and one must be given."""
     spill_folders: tuple[Path, ...]
     """Where new tokens go, sealed, when the store cannot be written after a rotation."""
 
@@ -43,6 +47,9 @@ def open_store(setting: str) -> OpenedStore:
         raise ConfigurationError(
             "PLEO_TOKEN_STORE must name a file, as in sqlite:///tokens.sqlite or sqlite:////var/lib/pleo/tokens.sqlite."
         )
+    if scheme[1].lower() in ("postgresql", "postgres"):
+        store = PostgresTokenStore(setting)
+        return OpenedStore(store, "postgresql", store.place, None, (user_state_path("pleo-connector"), Path(tempfile.gettempdir())))
     raise ConfigurationError(f"PLEO_TOKEN_STORE names the scheme {scheme[1]}://, which is not supported; use {SUPPORTED}.")
 
 

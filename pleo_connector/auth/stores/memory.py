@@ -64,11 +64,23 @@ class MemoryTokenStore:
             self._records[connection] = Record(connection, generation + 1, State.ACTIVE, blob, None, "", now, now)
             return True
 
-    def mark(self, connection: str, generation: int, state: State, reason: str) -> bool:
+    def rescue(self, connection: str, generation: int, blob: bytes) -> bool:
+        """Store tokens whose owner had been taken for dead, if nothing newer was stored since."""
+        with self._guard:
+            record = self._records.get(connection)
+            if record is None or record.generation != generation or record.state is not State.REAUTH_REQUIRED:
+                return False
+            now = self._clock()
+            self._records[connection] = Record(connection, generation + 1, State.ACTIVE, blob, None, "", now, now)
+            return True
+
+    def mark(self, connection: str, generation: int, state: State, reason: str, intent_id: str | None = None) -> bool:
         """Set state and reason, clear the intent, if of this generation."""
         with self._guard:
             record = self._records.get(connection)
             if record is None or record.generation != generation:
+                return False
+            if intent_id is not None and (record.intent is None or record.intent.id != intent_id):
                 return False
             self._records[connection] = replace(record, state=state, reason=reason, intent=None, updated_at=self._clock())
             return True
@@ -90,3 +102,23 @@ class MemoryTokenStore:
                 self._records[connection] = Record(
                     connection, record.generation + 1, State.DISCONNECTED, None, None, "", self._clock(), record.refreshed_at
                 )
+
+    def reseal(self, connection: str, generation: int, blob: bytes) -> bool:
+        """Replace the blob."""
+        with self._guard:
+            record = self._records.get(connection)
+            if record is None or record.generation != generation or record.blob is None:
+                return False
+            self._records[connection] = replace(record, blob=blob)
+            return True
+
+    def names(self) -> list[str]:
+        """Every connection."""
+        with self._guard:
+            return sorted(self._records)
+
+    def holder(self, connection: str) -> str | None:
+        """Who holds the lock."""
+        with self._guard:
+            lock = self._locks.get(connection)
+        return "a thread of this process" if lock is not None and lock.locked() else None

@@ -52,6 +52,8 @@ class Record:
     updated_at: float
     refreshed_at: float | None
     """When tokens last arrived, by login or refresh."""
+    read_at: float | None = None
+    """The store's own time when this was read, where it keeps the times; else they are this host's."""
 
 
 class LockHandle(Protocol):
@@ -88,8 +90,12 @@ class TokenStore(Protocol):
         """Store the new tokens as generation + 1, state `active`, if this intent is still the open one."""
         ...
 
-    def mark(self, connection: str, generation: int, state: State, reason: str) -> bool:
-        """Set state and reason and clear the intent, if generation still is this one."""
+    def rescue(self, connection: str, generation: int, blob: bytes) -> bool:
+        """Store tokens whose owner had been taken for dead: if the state is `reauth_required`, and of this generation still."""
+        ...
+
+    def mark(self, connection: str, generation: int, state: State, reason: str, intent_id: str | None = None) -> bool:
+        """Set state and reason and clear the intent, if generation still is this one (and so is the open intent, where given)."""
         ...
 
     def replace(self, connection: str, blob: bytes) -> int:
@@ -98,4 +104,16 @@ class TokenStore(Protocol):
 
     def delete(self, connection: str) -> None:
         """Forget the tokens: no blob, state `disconnected`, generation + 1. Nothing if never stored."""
+        ...
+
+    def reseal(self, connection: str, generation: int, blob: bytes) -> bool:
+        """Replace the blob by the same tokens under another key, if generation still is this one and tokens are there."""
+        ...
+
+    def names(self) -> list[str]:
+        """Every connection that was ever stored, sorted."""
+        ...
+
+    def holder(self, connection: str) -> str | None:
+        """Who holds the refresh lock now, as far as can be told; None when nobody does. May take the lock for a moment."""
         ...

@@ -26,7 +26,7 @@ from pleo_connector.auth.stores.files import (
     refuse_network_file_system,
 )
 from pleo_connector.auth.stores.protocol import Intent, Record, State
-from pleo_connector.errors import TokenStoreCorrupt, TokenStoreUnavailable
+from pleo_connector.errors import RefreshUnavailable, TokenStoreCorrupt, TokenStoreUnavailable
 
 _APPLICATION_ID = 0x504C454F  # "PLEO": a file without it was not written here
 _VERSION = 1
@@ -92,8 +92,7 @@ class SqliteTokenStore:
     def lock(self, connection: str, timeout: float) -> Iterator[FileLockHandle]:
         """Hold the lock file of one connection; RefreshUnavailable after `timeout` seconds."""
         make_private_folder(self.path.parent)
-        name = f"{self.path.name}.{hashlib.sha256(connection.encode()).hexdigest()[:12]}.lock"
-        with held(self.path.with_name(name), timeout) as handle:
+        with held(self._lock_file(connection), timeout) as handle:
             yield handle
 
     def begin(self, connection: str, generation: int, intent: Intent) -> bool:
@@ -129,15 +128,31 @@ class SqliteTokenStore:
             intent_id,
         )
 
-    def mark(self, connection: str, generation: int, state: State, reason: str) -> bool:
+    def rescue(self, connection: str, generation: int, blob: bytes) -> bool:
+        """Store tokens whose owner had been taken for dead, if nothing newer was stored since."""
+        now = self._clock()
+        return self._change(
+            f"update connection set generation = generation + 1, state = 'active', blob = ?, reason = '', updated_at = ?, "
+            f"refreshed_at = ?, {_NO_INTENT} where name = ? and generation = ? and state = 'reauth_required'",
+            blob,
+            now,
+            now,
+            connection,
+            generation,
+        )
+
+    def mark(self, connection: str, generation: int, state: State, reason: str, intent_id: str | None = None) -> bool:
         """Set state and reason, clear the intent."""
         return self._change(
-            f"update connection set state = ?, reason = ?, updated_at = ?, {_NO_INTENT} where name = ? and generation = ?",
+            f"update connection set state = ?, reason = ?, updated_at = ?, {_NO_INTENT} "
+            "where name = ? and generation = ? and (? is null or intent_id = ?)",
             state.value,
             reason,
             self._clock(),
             connection,
             generation,
+            intent_id,
+            intent_id,
         )
 
     def replace(self, connection: str, blob: bytes) -> int:
@@ -163,12 +178,37 @@ class SqliteTokenStore:
                 connection,
             )
 
+    def reseal(self, connection: str, generation: int, blob: bytes) -> bool:
+        """Replace the blob by the same tokens under another key."""
+        statement = "update connection set blob = ? where name = ? and generation = ? and blob is not null"
+        return self._change(statement, blob, connection, generation)
+
+    def names(self) -> list[str]:
+        """Every connection that was ever stored."""
+        if not self._written():
+            return []
+        with self._open() as db:
+            return [row["name"] for row in db.execute("select name from connection order by name")]
+
+    def holder(self, connection: str) -> str | None:
+        """Whether anybody holds the lock file; the kernel does not say who."""
+        if not self._lock_file(connection).exists():
+            return None
+        try:
+            with held(self._lock_file(connection), 0):
+                return None
+        except RefreshUnavailable:
+            return "a process of this host"
+
     def permissions(self) -> str:
         """The file's mode as four octal digits, or `-` when there is no file yet."""
         try:
             return f"{stat.S_IMODE(self.path.stat().st_mode):04o}"
         except OSError:
             return "-"
+
+    def _lock_file(self, connection: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.{hashlib.sha256(connection.encode()).hexdigest()[:12]}.lock")
 
     def _written(self) -> bool:
         # An empty file is a store that somebody is creating, or was killed creating.

@@ -1,0 +1,96 @@
+"""Keeping a grant alive that no sync uses: a job, a weekly schedule, and a sensor that watches the age of the tokens.
+
+Pleo ends a grant that was not refreshed for some time (at least 60 days). All of it is stopped until somebody starts it.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from pleo_connector.auth import build_manager, status
+from pleo_connector.errors import PleoError
+from pleo_connector.orchestration import failures
+from pleo_connector.orchestration.assets import pleo_key
+
+WEEKLY = "0 4 * * 1"
+"""Monday at four in the morning, UTC: an hour before the daily sync."""
+
+OLD_DAYS = 45
+"""Days without a refresh from which the sensor warns and acts."""
+
+_A_DAY = 86_400
+
+
+def keep_alive_job(name: str) -> Any:
+    """The job that refreshes the connection's tokens now, due or not (its type has no public name)."""
+
+    @dg.op(name=f"{name}_refresh_tokens", required_resource_keys={pleo_key(name)}, description="Gets new tokens from Pleo.")
+    def refresh_tokens(context: dg.OpExecutionContext) -> None:
+        settings = getattr(context.resources, pleo_key(name)).settings()
+        if settings.uses_api_key:
+            context.log.info("Requests carry an API key; there are no tokens to keep alive.")
+            return
+        try:
+            build_manager(settings).refresh()
+            told = status(settings)
+        except PleoError as error:
+            raise failures.whole_run(error) from None
+        context.log.info("Refreshed %s: generation %s.", told.connection, told.generation)
+
+    @dg.job(name=f"{name}_keep_alive", description="Refresh the tokens of the connection, so that an idle grant does not end.")
+    def keep_alive() -> None:
+        refresh_tokens()
+
+    return keep_alive
+
+
+def weekly_schedule(name: str, job: Any) -> dg.ScheduleDefinition:
+    """The job once a week; stopped until somebody starts it in the UI."""
+    return dg.ScheduleDefinition(
+        name=f"{name}_keep_alive_weekly",
+        job=job,
+        cron_schedule=WEEKLY,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description="Every Monday at 04:00 UTC. Stopped until you start it.",
+    )
+
+
+def token_age_sensor(name: str, job: Any) -> dg.SensorDefinition:
+    """Looks at the stored tokens once a day; from day 45 without a refresh it warns and starts the job. Stopped until started."""
+
+    @dg.sensor(
+        name=f"{name}_token_age",
+        job_name=job.name,  # given as a job, Dagster warns of a beta feature of its own
+        minimum_interval_seconds=_A_DAY,
+        required_resource_keys={pleo_key(name)},
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description=f"From day {OLD_DAYS} without a refresh: warns, and refreshes the tokens. Stopped until you start it.",
+    )
+    def token_age(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        return age_verdict(context, getattr(context.resources, pleo_key(name)).settings(), datetime.now(UTC))
+
+    return token_age
+
+
+def age_verdict(context: dg.SensorEvaluationContext, settings: Any, now: datetime) -> dg.RunRequest | dg.SkipReason:
+    """What the sensor does about the tokens of these settings; a person's part is told as a warning."""
+    if settings.uses_api_key:
+        return dg.SkipReason("Requests carry an API key; there are no tokens.")
+    try:
+        told = status(settings)
+    except PleoError as error:
+        context.log.warning("%s", error)
+        return dg.SkipReason(str(error))
+    if told.state not in ("active", "refreshing") or told.last_refresh is None:
+        sentence = f"{told.connection} is {told.state.replace('_', ' ')}: {told.reason}."
+        context.log.warning("%s", sentence)
+        return dg.SkipReason(sentence)
+    days = (now - datetime.fromisoformat(told.last_refresh)).days
+    if days < OLD_DAYS:
+        return dg.SkipReason(f"The tokens of {told.connection} were refreshed {days} days ago.")
+    context.log.warning(
+        "The tokens of %s were not refreshed for %d days; Pleo ends a grant after about 60. Refreshing.", told.connection, days
+    )
+    return dg.RunRequest(run_key=f"{told.connection} generation {told.generation} day {now.date().isoformat()}")

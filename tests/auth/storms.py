@@ -1,0 +1,118 @@
+"""Many processes on one grant, and kills among them; the sandbox's counters judge. For every store."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pleo_connector.auth.connection import binding_of, keys_of
+from pleo_connector.auth.stores import State, open_store
+from pleo_connector.errors import ReauthRequired
+from tests.auth.harness import Pleo, pleo
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(found: Pleo, *arguments: str) -> subprocess.Popen[str]:
+    environ = {**os.environ, **found.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.auth.refresher_process", *arguments]
+    return subprocess.Popen(
+        command, env=environ, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def stampede(
+    tmp_path: Path, *, processes: int, threads: int, seconds: float, lifetime: float, environ: Mapping[str, str] | None = None
+) -> None:
+    with pleo(tmp_path, environ, access_token_lifetime=lifetime, requests_per_minute=0) as found:
+        found.connect()
+        found.sandbox.state.reset_counters()
+        began = time.monotonic()
+        running = [start(found, "call", str(threads), str(seconds)) for _ in range(processes)]
+        results = [process.communicate(timeout=seconds + 60) for process in running]
+        took = time.monotonic() - began
+        told = [json.loads(out) for out, err in results]
+        assert [err for _, err in results] == [""] * processes
+        assert sum(one["failed"] for one in told) == 0, [one["errors"] for one in told]
+        assert min(one["calls"] for one in told) > 0
+        counters = found.sandbox.counters()
+        assert counters["reuse"] == 0 and counters["revoked_grants"] == 0
+        assert seconds / lifetime - 2 <= counters["refreshes"] <= took / (lifetime / 2) + 1
+        assert counters["token_requests"] == counters["refreshes"], "no refresh was sent in vain"
+        assert found.record().generation == counters["refreshes"] + 1
+
+
+def wait_for(true: object, seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():  # type: ignore[operator]
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.005)
+
+
+@contextmanager
+def forker(found: Pleo) -> Iterator[subprocess.Popen[str]]:
+    process = start(found, "fork")
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    try:
+        yield process
+    finally:
+        process.communicate(timeout=10)
+
+
+def child_of(process: subprocess.Popen[str]) -> int:
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return int(process.stdout.readline())
+
+
+def verdict(found: Pleo, **injectables: Any) -> str:
+    """What the connector says after a kill, checked against what the sandbox knows afterwards."""
+    was_open = found.record().state is State.REFRESHING
+    try:
+        found.manager(**{"settle": 0.2, **injectables}).refresh()
+    except ReauthRequired as error:
+        reason = str(error)
+    else:
+        reason = ""
+    if reason:
+        assert "rotation uncertain" in reason
+        assert not stored_token_lives(found), f"a false alarm: {reason}"
+        found.connect()
+        return "reported"
+    assert stored_token_lives(found)
+    return "recovered" if was_open else "idle"
+
+
+def stored_token_lives(found: Pleo) -> bool:
+    opened = open_store(found.environ["PLEO_TOKEN_STORE"])
+    keys = keys_of(found.settings, opened)
+    assert keys is not None
+    stored = keys.open(found.record().blob or b"", binding_of(found.settings))
+    with found.sandbox.state.lock:
+        return found.sandbox.state.oauth.inspect("sandbox-client", stored.refresh.reveal()) is not None
+
+
+def kill_at_random(found: Pleo, kills: int, latest: float = 0.12, **injectables: Any) -> Counter[str]:
+    dice = random.Random(7)
+    seen: Counter[str] = Counter()
+    with forker(found) as process:
+        for _ in range(kills):
+            before = found.counted("token_requests")
+            pid = child_of(process)
+            wait_for(lambda before=before: found.counted("token_requests") > before)
+            time.sleep(dice.random() * latest)
+            os.kill(pid, signal.SIGKILL)
+            seen[verdict(found, **injectables)] += 1
+    assert found.counted("reuse") == 0 and found.counted("revoked_grants") == 0
+    return seen
