@@ -53,7 +53,7 @@ class LoopbackListener:
         self._accepts = accepts
         self._found = threading.Event()
         self._guard = threading.Lock()
-        self._query = ""
+        self._query: str | None = None
         self._servers: list[_Server] = []
         self._serving = False
         self.slots = threading.BoundedSemaphore(_MOST_CONNECTIONS)
@@ -88,20 +88,24 @@ class LoopbackListener:
         """The query of the redirect; LoginFailed after `timeout` seconds."""
         if not self._found.wait(timeout):
             raise LoginFailed(f"No answer came from the browser within {timeout:g} s; run `pleo-connector connect` again.")
-        return self._query
+        return self._query or ""
 
     def answer(self, method: bytes, target: bytes, host: bytes) -> tuple[int, str, str]:
-        """Status, title and text for one request; takes the redirect if this is it."""
+        """Status, title and text for one request; takes the redirect if this is it. `answered` must follow."""
         path, _, query = target.decode("latin-1").partition("?")
         if method == b"GET" and path == self._path and host.decode("latin-1").lower() in self._hosts and self._accepts(query):
             with self._guard:
-                if not self._found.is_set():
+                if self._query is None:
                     self._query = query
-                    self._found.set()
                     if "error=" in query:
                         return 200, "Not connected", "Pleo did not grant access. You can close this window; the terminal says more."
                     return 200, "Pleo has answered", "You can close this window and go back to the terminal."
         return 404, "Not found", "There is nothing here."
+
+    def answered(self) -> None:
+        """Let `wait` return once the page is on its way: the process may end right after."""
+        if self._query is not None:
+            self._found.set()
 
 
 class _Handler(socketserver.BaseRequestHandler):
@@ -131,11 +135,14 @@ class _Handler(socketserver.BaseRequestHandler):
         if not isinstance(event, h11.Request):
             return
         hosts = [value for name, value in event.headers if name == b"host"]
-        status, title, text = listener.answer(event.method, event.target, hosts[0] if len(hosts) == 1 else b"")
-        body = _PAGE.format(title=title, text=text).encode()
-        sock.settimeout(max(end - time.monotonic(), 0.1))
-        response = h11.Response(status_code=status, headers=[*_SECURE, ("Content-Length", str(len(body)))])
-        sock.sendall((http.send(response) or b"") + (http.send(h11.Data(data=body)) or b""))
+        try:
+            status, title, text = listener.answer(event.method, event.target, hosts[0] if len(hosts) == 1 else b"")
+            body = _PAGE.format(title=title, text=text).encode()
+            sock.settimeout(max(end - time.monotonic(), 0.1))
+            response = h11.Response(status_code=status, headers=[*_SECURE, ("Content-Length", str(len(body)))])
+            sock.sendall((http.send(response) or b"") + (http.send(h11.Data(data=body)) or b""))
+        finally:
+            listener.answered()
 
 
 class _Server(socketserver.ThreadingTCPServer):

@@ -58,7 +58,7 @@ def _show(told: ConnectionStatus, output: Output) -> None:
     expiry = told.access_expires_at
     lines = {
         "connection": told.connection,
-        "state": told.state,
+        "state": told.state if told.online_active is not None or told.state != "active" else "active, as stored here (--online asks Pleo)",
         "reason": told.reason,
         "covers": told.subject,
         "scopes": " ".join(told.scopes),

@@ -119,12 +119,15 @@ def conclusion(report: SyncReport, location: str) -> str:
     """One sentence: was anything written, and where."""
     served = sum(each.served for each in report.streams.values())
     took = f"{plural(report.requests, 'request')}, {report.seconds:.1f} s"
+    aside = sum(each.quarantined for each in report.streams.values())
     if report.written:
-        return f"{report.written:,} of {served:,} records read were new, changed or gone; {location} is up to date with them ({took})."
+        return f"{served:,} records read, {report.written:,} rows written (new, changed or gone) to {location} ({took})."
     if report.failures:
         return f"Nothing was written to {location} ({took})."
     if not served:
         return f"Nothing changed: Pleo served no records ({took})."
+    if aside:
+        return f"Nothing changed: {served - aside:,} of the {served:,} records read are in {location} already, {aside:,} were set aside ({took})."
     return f"Nothing changed: all {served:,} records read are in {location} already ({took})."
 
 

@@ -33,7 +33,7 @@ def test_all_streams_then_nothing_then_one_change(pleo: Local) -> None:
         served = len(pleo.sandbox.state.records(stream.name)) if stream.name != "export_items" else OPEN_ITEMS
         assert table[stream.name][0] == f"{served:,}"
         assert f"{stream.name}: {served:,} row" in first.err
-    assert "is up to date" in first.out
+    assert "rows written (new, changed or gone) to" in first.out
     assert "Nothing changed" not in first.out
 
     before = contents(pleo.warehouse)
@@ -46,7 +46,7 @@ def test_all_streams_then_nothing_then_one_change(pleo: Local) -> None:
     pleo.sandbox.state.put("vendors", vendor | {"name": "Renamed [bold]ApS[/bold] ☕"})
     third = pleo.run("sync", "vendors")
     assert third.out.splitlines()[1].split()[:5] == ["vendors", "21", "0", "1", "20"]
-    assert third.out.splitlines()[3].startswith("1 of 21 records read were new, changed or gone")
+    assert third.out.splitlines()[3].startswith("21 records read, 1 rows written (new, changed or gone)")
     with duckdb.connect(str(pleo.warehouse), read_only=True) as connection:
         found = connection.execute("SELECT name FROM pleo.pleo.vendors WHERE id = ?", [vendor["id"]]).fetchone()
     assert found == ("Renamed [bold]ApS[/bold] ☕",)
