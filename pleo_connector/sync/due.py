@@ -55,7 +55,11 @@ class Due:
             anew = sweep.stream.company_in is CompanyIn.NOWHERE or sweep.stream.name in listed
             if not anew and self._now - sweep.started_at < ledger.RESUMABLE:
                 sweep.owner = self._owner
-                self._open[sweep.scope] = sweep
+                twin = self._open.get(sweep.scope, sweep)  # a run that was stopped while it read a span anew leaves two
+                older, younger = sorted((sweep, twin), key=lambda one: one.started_at)
+                self._open[sweep.scope] = younger
+                if older is not younger and sweep.stream.name in by_name:
+                    by_name[sweep.stream.name].abandoned.append(older)
             elif sweep.stream.name in by_name:
                 by_name[sweep.stream.name].abandoned.append(sweep)
         ledger.write_sweeps(transaction, self._open.values(), "open")
