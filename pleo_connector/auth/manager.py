@@ -137,7 +137,11 @@ class CredentialManager:
             seen_at = self._monotonic()
             record = connected(self._store.read(self.connection), self.connection)
             known = view is not None and view.generation == record.generation
-            tokens = view.tokens if view is not None and known else self._opened(record.blob or b"")
+            try:
+                tokens = view.tokens if view is not None and known else self._opened(record.blob or b"")
+            except WrongKey:  # a key rotation may have sealed it anew, and dropped the old key, since it was read
+                record = connected(self._store.read(self.connection), self.connection)
+                tokens = self._opened(record.blob or b"")
             process.view = _View(tokens, record.generation, record.state, seen_at)
             return process.view
 
@@ -145,8 +149,7 @@ class CredentialManager:
         try:
             return self._ring().open(blob, self._binding)
         except WrongKey:
-            if not self._keys_changed():
-                raise
+            self._keys_changed()  # by us now, or by another thread since the ring was taken: one more try either way
             return self._ring().open(blob, self._binding)
 
     def _keys_changed(self) -> bool:
@@ -169,7 +172,15 @@ class CredentialManager:
         keys = self._ring()
         if self._made is None:
             self._made = self._rotation(keys)
+            self._made.fresh_keys = self._fresh_ring
         return self._made
+
+    def _fresh_ring(self) -> KeyRing:
+        fresh = self._load_keys()
+        if fresh is None:
+            raise missing_key(self.connection)
+        self._keys = fresh
+        return fresh
 
     def _take_turn(self, rejected: Secret | None, force_generation: int | None) -> TokenSet:
         process = self._process()
@@ -206,8 +217,7 @@ class CredentialManager:
             try:
                 outcome = self._uncut(wanted, rejected)
             except WrongKey:  # found before anything was sent
-                if not self._keys_changed():
-                    raise
+                self._keys_changed()
                 outcome = self._uncut(wanted, rejected)
             if isinstance(outcome, Settled):
                 process.quiet_until = float("-inf")

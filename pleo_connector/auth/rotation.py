@@ -91,6 +91,8 @@ class Rotation:
         self._lock_timeout = lock_timeout
         self._settle = settle
         self._span = deadline * 1.25
+        self.fresh_keys: Callable[[], KeyRing] = lambda: keys
+        """The keys as they are now; asked under the lock, so that nothing is sealed with one that was dropped meanwhile."""
 
     def run(  # noqa: C901 - the protocol in one piece reads better than in pieces
         self, wanted: Callable[[TokenSet], bool], rejected: Secret | None, abandoned: threading.Event
@@ -102,6 +104,7 @@ class Rotation:
         """
         with contextlib.ExitStack() as stack:
             handle = self._locked(stack, abandoned)
+            self._keys = self.fresh_keys()
             uncertain: Uncertain | None = None
             mine = ""
             last_retry = False
