@@ -25,6 +25,7 @@ from pleo_connector.warehouses.staging import ARROW
 RESUMABLE = timedelta(hours=24)
 """An open sweep older than this starts again: what it saw says little about now."""
 _TEXT = pd.ArrowDtype(pa.string())
+_UNSETTLED = ["unproven", "refused"]
 
 
 def frame_of(table: Table, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
@@ -100,15 +101,14 @@ def write_pages(transaction: Transaction, pages: Sequence[ServedPage]) -> None:
 
 
 def unproven(transaction: Transaction, stream: Stream) -> set[str | None]:
-    """Companies with rows that a sweep did not meet and that may have moved elsewhere: all their windows must be read."""
-    return {
-        _text(key) for key in transaction.read(SWEEPS, ("company_id",), stream=stream.name, status="unproven")["company_id"].to_pylist()
-    }
+    """Companies with rows that a sweep did not meet and that are not dealt with yet: all their windows must be read."""
+    rows = transaction.read(SWEEPS, ("company_id",), stream=stream.name, status=_UNSETTLED)
+    return {_text(key) for key in rows["company_id"].to_pylist()}
 
 
 def settle(transaction: Transaction, stream: Stream, company_id: str | None) -> None:
-    """All windows of the company were read: nothing is unproven any more."""
-    transaction.delete(SWEEPS, stream=stream.name, company_id=company_id, status="unproven")
+    """All windows of the company were read: what earlier sweeps left open is judged anew."""
+    transaction.delete(SWEEPS, stream=stream.name, company_id=company_id, status=_UNSETTLED)
 
 
 def write_sweeps(transaction: Transaction, sweeps: Iterable[Sweep], status: str, deleted: dict[str, int] | None = None) -> None:
