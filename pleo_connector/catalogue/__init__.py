@@ -1,11 +1,19 @@
 """Floor 1: what Pleo has, as pure data. Start reading at `stream.py`, then `entries.py`."""
 
 from pleo_connector.catalogue.registry import CATALOGUE, Catalogue
+from pleo_connector.catalogue.relations import RELATIONS, AddsUp, Counts, NetAndTax, Reference, Relation, Relations
 from pleo_connector.catalogue.stream import Child, Column, CompanyIn, Paging, Parent, Stream, SyncMode, Window
 from pleo_connector.catalogue.table import SYSTEM_FIELDS, Table
 from pleo_connector.catalogue.types import Field, LogicalType, Storage
 
 __all__ = [
+    "Relations",
+    "Relation",
+    "Reference",
+    "NetAndTax",
+    "Counts",
+    "AddsUp",
+    "RELATIONS",
     "CATALOGUE",
     "SYSTEM_FIELDS",
     "Catalogue",
