@@ -50,7 +50,7 @@ class CheckRun:
     def _stored(self, wanted: list[Check]) -> list[dg.AssetCheckResult]:
         if not wanted:
             return []
-        from pleo_connector.sync.state import SWEEPS  # noqa: PLC0415 - loads pandas
+        from pleo_connector.sync.state import SWEEPS
 
         catalogue = self._checks.catalogue
         names = dict.fromkeys(name for check in wanted for name in (check.table.name, *check.looks_at, "companies"))
