@@ -14,6 +14,7 @@ from pleo_connector.orchestration.checks import Checker, check_specs
 from pleo_connector.orchestration.launchpad import PleoSyncConfig
 from pleo_connector.orchestration.step import Step
 from pleo_connector.orchestration.translator import PleoTableData, PleoTranslator
+from pleo_connector.stream_options import StreamOptions
 from pleo_connector.warehouses import Warehouse
 
 
@@ -46,11 +47,12 @@ def build_pleo_assets(
     catalogue: Catalogue = CATALOGUE,
     blocking_checks: bool = False,
     retry_policy: dg.RetryPolicy | None = None,
+    options: Mapping[str, StreamOptions] | None = None,
 ) -> dg.AssetsDefinition:
     """The multi-asset of a connection; needs the resources `pleo_key(name)` and `warehouse_key(name)`."""
     specs = table_specs(name, warehouse, translator, catalogue)
     keys: Mapping[str, dg.AssetKey] = {table: spec.key for table, spec in specs.items()}
-    step = Step(catalogue, keys, Checker(blocking=blocking_checks))
+    step = Step(catalogue, keys, Checker(blocking=blocking_checks), options or {})
 
     @dg.multi_asset(
         name=f"{name}_tables",
