@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
-
-import pandas as pd
-import pyarrow as pa
+from typing import TYPE_CHECKING, Protocol
 
 from pleo_connector.catalogue import Table
+
+if TYPE_CHECKING:  # a protocol moves no rows: what declares assets needs neither
+    import pandas as pd
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
