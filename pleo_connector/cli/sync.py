@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from pleo_connector.catalogue import CATALOGUE
+from pleo_connector.catalogue.options import options_of
 from pleo_connector.cli.inputs import ConnectionOption, output_of, settings_in_use, span
 from pleo_connector.cli.output import Output, add_rows, natural_width, plural, table
 from pleo_connector.errors import SyncFailed
@@ -62,7 +63,7 @@ def sync(
 
     from pleo_connector.auth import build_auth  # noqa: PLC0415 - pandas, duckdb and httpx load here, not for --help
     from pleo_connector.cli.progress import showing  # noqa: PLC0415
-    from pleo_connector.sync import Connection, Mode, SyncPlan, options_of, run  # noqa: PLC0415
+    from pleo_connector.sync import Connection, Mode, SyncPlan, run  # noqa: PLC0415
     from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
 
     warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait)

@@ -12,7 +12,6 @@ import dagster as dg
 from pleo_connector.catalogue import CATALOGUE, Catalogue
 from pleo_connector.orchestration.checks import Checker, check_specs
 from pleo_connector.orchestration.launchpad import PleoSyncConfig
-from pleo_connector.orchestration.step import Step
 from pleo_connector.orchestration.translator import PleoTableData, PleoTranslator
 from pleo_connector.stream_options import StreamOptions
 from pleo_connector.warehouses import Warehouse
@@ -52,7 +51,6 @@ def build_pleo_assets(
     """The multi-asset of a connection; needs the resources `pleo_key(name)` and `warehouse_key(name)`."""
     specs = table_specs(name, warehouse, translator, catalogue)
     keys: Mapping[str, dg.AssetKey] = {table: spec.key for table, spec in specs.items()}
-    step = Step(catalogue, keys, Checker(blocking=blocking_checks), options or {})
 
     @dg.multi_asset(
         name=f"{name}_tables",
@@ -64,6 +62,9 @@ def build_pleo_assets(
         retry_policy=retry_policy,
     )
     def pleo_tables(context: dg.AssetExecutionContext, config: PleoSyncConfig) -> Iterator[Any]:
+        from pleo_connector.orchestration.step import Step
+
+        step = Step(catalogue, keys, Checker(blocking=blocking_checks), options or {})
         pleo, target = (getattr(context.resources, key) for key in (pleo_key(name), warehouse_key(name)))
         yield from step.execute(context, config, pleo, target)
 

@@ -5,12 +5,15 @@ failing rows by key, at most ten; never by content.
 """
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from pleo_connector.catalogue import Table
-from pleo_connector.sync import StreamReport
 from pleo_connector.warehouses import Transaction
+
+if TYPE_CHECKING:  # declaring checks needs nothing that reads or loads
+    from pleo_connector.sync import StreamReport
 
 KEY = "key_unique_and_present"
 ROWS = "rows_accounted_for"
@@ -62,7 +65,7 @@ class Checker:
             metadata["for_example"] = _shown(transaction, twice)
         return self._result(KEY, asset, passed=not nulls and not doubles, metadata=metadata)
 
-    def rows(self, report: StreamReport, asset: dg.AssetKey) -> dg.AssetCheckResult:
+    def rows(self, report: "StreamReport", asset: dg.AssetKey) -> dg.AssetCheckResult:
         """Whether served rows equal those loaded, unchanged, quarantined and duplicate, in this run."""
         parts = {
             "rows_inserted": report.inserted,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from pleo_connector.catalogue import CATALOGUE, Catalogue
+from pleo_connector.catalogue.options import check_options, options_of
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration.assets import build_pleo_assets, pleo_key, table_specs, warehouse_key
 from pleo_connector.orchestration.automation import daily_schedule, sync_job
@@ -14,7 +15,6 @@ from pleo_connector.orchestration.resources import PleoResource, WarehouseResour
 from pleo_connector.orchestration.translator import PleoTranslator
 from pleo_connector.settings import Settings, load
 from pleo_connector.stream_options import StreamOptions
-from pleo_connector.sync.options import check_options, options_of
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 

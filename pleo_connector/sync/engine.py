@@ -18,6 +18,7 @@ import httpx
 from pleo_connector.api import Budget, PleoClient, Traffic, page_request
 from pleo_connector.api.patience import OUTAGE
 from pleo_connector.catalogue import CATALOGUE, Catalogue, CompanyIn, Stream
+from pleo_connector.catalogue.options import check_options
 from pleo_connector.errors import (
     CredentialError,
     CursorRefused,
@@ -35,7 +36,6 @@ from pleo_connector.sync.companies import Companies, chosen, discover
 from pleo_connector.sync.due import Due, is_urgent
 from pleo_connector.sync.loader import Loader, StreamWork
 from pleo_connector.sync.moments import moment_in
-from pleo_connector.sync.options import check_options
 from pleo_connector.sync.owner import registered
 from pleo_connector.sync.parents import Listing
 from pleo_connector.sync.report import StreamReport, SyncReport

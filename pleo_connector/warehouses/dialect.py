@@ -63,6 +63,7 @@ DUCKDB = Dialect(
         Storage.TIMESTAMP: "TIMESTAMPTZ",
         Storage.DATE: "DATE",
         Storage.JSON: "JSON",
+        Storage.BYTES: "BLOB",
     },
     catalogue_types={
         Storage.TEXT: "VARCHAR",
@@ -75,6 +76,7 @@ DUCKDB = Dialect(
         Storage.TIMESTAMP: "TIMESTAMP WITH TIME ZONE",
         Storage.DATE: "DATE",
         Storage.JSON: "JSON",
+        Storage.BYTES: "BLOB",
     },
     cast_from_stage=frozenset({Storage.UUID, Storage.JSON}),
     reserved=frozenset(

@@ -18,6 +18,7 @@ POSTGRES = Dialect(
         Storage.TIMESTAMP: "TIMESTAMPTZ",
         Storage.DATE: "DATE",
         Storage.JSON: "JSONB",
+        Storage.BYTES: "BYTEA",
     },
     catalogue_types={
         Storage.TEXT: "text",
@@ -30,6 +31,7 @@ POSTGRES = Dialect(
         Storage.TIMESTAMP: "timestamp with time zone",
         Storage.DATE: "date",
         Storage.JSON: "jsonb",
+        Storage.BYTES: "bytea",
     },
     cast_from_stage=frozenset(),
     reserved=frozenset(

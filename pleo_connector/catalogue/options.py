@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pleo_connector.catalogue import CATALOGUE, Catalogue, Stream
+from pleo_connector.catalogue.registry import CATALOGUE, Catalogue
+from pleo_connector.catalogue.stream import Stream
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.stream_options import DEFAULT_FILE, ColumnRule, StreamOptions, near_miss, read_options
 
