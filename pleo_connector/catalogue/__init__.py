@@ -1,5 +1,6 @@
 """Floor 1: what Pleo has, as pure data. Start reading at `stream.py`, then `entries.py`."""
 
+from pleo_connector.catalogue.history import history_of, known_view
 from pleo_connector.catalogue.registry import CATALOGUE, Catalogue
 from pleo_connector.catalogue.relations import RELATIONS, AddsUp, Counts, NetAndTax, Reference, Relation, Relations
 from pleo_connector.catalogue.stream import Child, Column, CompanyIn, Paging, Parent, Stream, SyncMode, Window
@@ -29,4 +30,6 @@ __all__ = [
     "SyncMode",
     "Table",
     "Window",
+    "history_of",
+    "known_view",
 ]

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import dagster as dg
 
@@ -15,6 +15,7 @@ from pleo_connector.orchestration.launchpad import PleoSyncConfig
 from pleo_connector.orchestration.metadata import table_metadata
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.worker import Loaded, Quiet, listen
+from pleo_connector.stream_options import StreamOptions
 from pleo_connector.sync import StreamReport, run
 from pleo_connector.warehouses import Warehouse
 
@@ -31,6 +32,7 @@ class Step:
     catalogue: Catalogue
     keys: Mapping[str, dg.AssetKey]
     checks: Checks
+    options: Mapping[str, StreamOptions] = field(default_factory=dict)
 
     def execute(
         self, context: dg.AssetExecutionContext, config: PleoSyncConfig, pleo: PleoResource, warehouse_resource: WarehouseResource
@@ -55,7 +57,7 @@ class Step:
         selection: "_Selection",
         checks: CheckRun,
     ) -> Iterator[Event]:
-        plan, connection = config.plan(selection.streams), pleo.connection()
+        plan, connection = replace(config.plan(selection.streams), options=self.options), pleo.connection()
         progress = _Progress(context.log.info)
         failed: dict[str, PleoError] = {}
         events = listen(
