@@ -7,16 +7,17 @@ store. So they are safe to build in every process of every executor.
 import os
 import re
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
 from pydantic import Field, SecretStr
 
-from pleo_connector.auth import build_auth
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.settings import Settings, load, variable_of
-from pleo_connector.sync import Connection
 from pleo_connector.warehouses import Warehouse, open_warehouse
+
+if TYPE_CHECKING:
+    from pleo_connector.sync import Connection, RawPolicy
 
 HIDDEN = "***"
 
@@ -101,8 +102,11 @@ class PleoResource(_PleoSettings):
     requests_per_minute: int | None = _field("Requests in any 60 seconds; Pleo asks for 500 at most.")
     concurrency: int | None = _field("Requests under way at once.")
 
-    def connection(self) -> Connection:
+    def connection(self) -> "Connection":
         """How to reach Pleo with this credential."""
+        from pleo_connector.auth import build_auth
+        from pleo_connector.sync import Connection
+
         settings = self.settings()
         return Connection(settings.api_url, build_auth(settings), settings.requests_per_minute, settings.concurrency)
 
@@ -120,11 +124,20 @@ class WarehouseResource(_PleoSettings):
 
     warehouse: str | None = _field("The warehouse's URL, such as duckdb:///pleo.duckdb.")
     schema_name: str | None = _field("The schema that the tables are in.")
+    raw: str | None = _field("Where pages are kept as they were served: warehouse, off, or a folder.")
+    raw_days: int | None = _field("Days for which those pages are kept; 0 is for ever.")
 
     def open(self) -> Warehouse:
         """The warehouse; nothing is opened before its first transaction."""
         settings = self.settings()
         return open_warehouse(settings.warehouse, settings.schema_name)
+
+    def raw_policy(self) -> "RawPolicy":
+        """Where and for how long pages are kept as they were served."""
+        from pleo_connector.sync import RawPolicy
+
+        settings = self.settings()
+        return RawPolicy(settings.raw, settings.raw_days)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
