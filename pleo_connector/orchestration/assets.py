@@ -13,6 +13,7 @@ from pleo_connector.catalogue import CATALOGUE, Catalogue
 from pleo_connector.orchestration.checks import Checker, check_specs
 from pleo_connector.orchestration.launchpad import PleoSyncConfig
 from pleo_connector.orchestration.translator import PleoTableData, PleoTranslator
+from pleo_connector.stream_options import StreamOptions
 from pleo_connector.warehouses import Warehouse
 
 
@@ -45,6 +46,7 @@ def build_pleo_assets(
     catalogue: Catalogue = CATALOGUE,
     blocking_checks: bool = False,
     retry_policy: dg.RetryPolicy | None = None,
+    options: Mapping[str, StreamOptions] | None = None,
 ) -> dg.AssetsDefinition:
     """The multi-asset of a connection; needs the resources `pleo_key(name)` and `warehouse_key(name)`."""
     specs = table_specs(name, warehouse, translator, catalogue)
@@ -62,7 +64,7 @@ def build_pleo_assets(
     def pleo_tables(context: dg.AssetExecutionContext, config: PleoSyncConfig) -> Iterator[Any]:
         from pleo_connector.orchestration.step import Step
 
-        step = Step(catalogue, keys, Checker(blocking=blocking_checks))
+        step = Step(catalogue, keys, Checker(blocking=blocking_checks), options or {})
         pleo, target = (getattr(context.resources, key) for key in (pleo_key(name), warehouse_key(name)))
         yield from step.execute(context, config, pleo, target)
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import dagster as dg
 
@@ -14,6 +14,7 @@ from pleo_connector.orchestration.launchpad import PleoSyncConfig
 from pleo_connector.orchestration.metadata import table_metadata
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.worker import Loaded, Quiet, listen
+from pleo_connector.stream_options import StreamOptions
 from pleo_connector.sync import StreamReport, run
 from pleo_connector.warehouses import Transaction, Warehouse
 
@@ -30,6 +31,7 @@ class Step:
     catalogue: Catalogue
     keys: Mapping[str, dg.AssetKey]
     checker: Checker
+    options: Mapping[str, StreamOptions] = field(default_factory=dict)
 
     def execute(
         self, context: dg.AssetExecutionContext, config: PleoSyncConfig, pleo: PleoResource, warehouse_resource: WarehouseResource
@@ -47,7 +49,7 @@ class Step:
     def _sync(
         self, context: dg.AssetExecutionContext, config: PleoSyncConfig, pleo: PleoResource, warehouse: Warehouse, selection: "_Selection"
     ) -> Iterator[Event]:
-        plan, connection = config.plan(selection.streams), pleo.connection()
+        plan, connection = replace(config.plan(selection.streams), options=self.options), pleo.connection()
         progress = _Progress(context.log.info)
         failed: dict[str, PleoError] = {}
         events = listen(
