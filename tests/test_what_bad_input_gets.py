@@ -171,7 +171,9 @@ def test_a_warehouse_that_another_process_has_open(pleo: Local) -> None:
 def test_a_folder_that_cannot_be_written(pleo: Local, folder: str) -> None:
     if not Path(folder).exists():
         pytest.skip(f"this system has no {folder}")
-    clear(pleo, pleo.run("sync", *STREAMS, PLEO_WAREHOUSE=f"duckdb:///{folder}/spend.duckdb"), 1, f"{folder}/spend.duckdb", "PLEO_WAREHOUSE")
+    clear(
+        pleo, pleo.run("sync", *STREAMS, PLEO_WAREHOUSE=f"duckdb:///{folder}/spend.duckdb"), 1, f"{folder}/spend.duckdb", "PLEO_WAREHOUSE"
+    )
 
 
 def test_a_file_in_place_of_a_folder(pleo: Local, tmp_path: Path) -> None:
