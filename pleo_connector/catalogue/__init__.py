@@ -4,6 +4,7 @@ from pleo_connector.catalogue.registry import CATALOGUE, Catalogue
 from pleo_connector.catalogue.stream import Child, Column, CompanyIn, Paging, Parent, Stream, SyncMode, Window
 from pleo_connector.catalogue.table import SYSTEM_FIELDS, Table
 from pleo_connector.catalogue.types import Field, LogicalType, Storage
+from pleo_connector.catalogue.view import View, ViewColumn
 
 __all__ = [
     "CATALOGUE",
@@ -20,5 +21,7 @@ __all__ = [
     "Stream",
     "SyncMode",
     "Table",
+    "View",
+    "ViewColumn",
     "Window",
 ]
