@@ -147,6 +147,8 @@ class Settings(BaseModel):
     schema_name: Annotated[str, AfterValidator(_schema)] = "pleo"
     requests_per_minute: int = Field(default=500, ge=1, le=1_000_000)
     concurrency: int = Field(default=8, ge=1, le=64)
+    config: str = ""
+    """The TOML file with options for streams; empty means `pleo.toml` in the working folder, where there is one."""
 
     @model_validator(mode="before")
     @classmethod

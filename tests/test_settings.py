@@ -78,6 +78,7 @@ def test_every_variable_is_read() -> None:
         "PLEO_TOKEN_KEYS": "k1,k2",
         "PLEO_KEY_PROVIDER": "keyring",
         "PLEO_CONNECTION": "acme",
+        "PLEO_CONFIG": "conf/pleo.toml",
         "PLEO_WAREHOUSE": "duckdb:////data/pleo.duckdb",
         "PLEO_SCHEMA": "spend",
         "PLEO_REQUESTS_PER_MINUTE": "120",
@@ -99,6 +100,7 @@ def test_every_variable_is_read() -> None:
     assert settings.requests_per_minute == 120
     assert settings.concurrency == 4
     assert settings.key_provider == "keyring"
+    assert settings.config == "conf/pleo.toml"
     assert settings.connection == "staging/client-1/acme"
     assert from_environment(PLEO_API_KEY="key").uses_api_key
     assert set(given) | {"PLEO_API_KEY"} == set(VARIABLES), "a new variable needs its line here"
