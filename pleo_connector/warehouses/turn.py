@@ -94,7 +94,7 @@ def _before(path: Path, mine: Path) -> list[Path]:
 
 def _tickets(path: Path) -> dict[int, Path]:
     start = f"{path.name}.turn-"  # not a pattern: any character may be part of the file's name
-    found = [path.with_name(name) for name in os.listdir(path.parent) if name.startswith(start)]
+    found = [beside for beside in path.parent.iterdir() if beside.name.startswith(start)]
     return {_number(ticket): ticket for ticket in found}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.postgres_server import new_database
 from tests.sync.looking import ask
 from tests.sync.places import Place
 
+ROOT = Path(__file__).parents[2]
 KEPT = {"accounting_entries": StreamOptions(history=True)}
 PERIOD = "performed_at >= TIMESTAMPTZ '2026-10-01 00:00+00' AND performed_at < TIMESTAMPTZ '2026-11-01 00:00+00'"
 KNOWN = (
@@ -59,6 +61,14 @@ def test_what_was_known_at_the_close_stays_known(kind: str, tmp_path: Path) -> N
         assert ask(
             url, "SELECT count(*) - count(DISTINCT (id, observed_at)), max(observed_at) < now() FROM pleo.accounting_entries_history"
         ) == [(0, True)]
+        entries = ask(url, "SELECT count(*) FROM pleo.accounting_entries WHERE _deleted_source IS DISTINCT FROM 'api_flag'")[0][0]
+        assert [_documented(url, number, closing) for number in range(3)] == [4, 2, entries]  # four currencies in October
+
+
+def _documented(url: str, number: int, closing: datetime) -> int:
+    """How many rows a query of docs/history.md gives, with the test's moment as closing day."""
+    queries = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "history.md").read_text(encoding="utf-8"), re.DOTALL)
+    return len(ask(url, re.sub(r"2026-11-05( 18:00\+00)?|2026-11-20", closing.isoformat(), queries[number])))
 
 
 def _edit_one_and_remove_another(pleo: RunningSandbox) -> list[str]:
