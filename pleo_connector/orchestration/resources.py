@@ -122,7 +122,7 @@ class PleoResource(_PleoSettings):
 class WarehouseResource(_PleoSettings):
     """Where the tables go."""
 
-    warehouse: str | None = _field("The warehouse's URL, such as duckdb:///pleo.duckdb.")
+    warehouse: str | None = _field("The warehouse's URL, such as duckdb:///spend.duckdb.")
     schema_name: str | None = _field("The schema that the tables are in.")
     raw: str | None = _field("Where pages are kept as they were served: warehouse, off, or a folder.")
     raw_days: int | None = _field("Days for which those pages are kept; 0 is for ever.")

@@ -46,7 +46,14 @@ class Finished:
 
 
 def finish(
-    transaction: Transaction, stream: Stream, sweeps: Sequence[Sweep], whole: Collection[str], *, allow_mass_delete: bool, at: datetime
+    transaction: Transaction,
+    stream: Stream,
+    sweeps: Sequence[Sweep],
+    whole: Collection[str],
+    *,
+    allow_mass_delete: bool,
+    at: datetime,
+    history: bool = False,
 ) -> Finished:
     """Close the sweeps that were walked to the end and mark what they did not meet as deleted, `at` that time.
 
@@ -63,7 +70,7 @@ def finish(
     for look in missing:
         verdict = "refused" if look in refused else _verdict(look, found)
         if verdict == "gone":
-            count = transaction.tombstone(stream.tables(), look.scope, ids, at)
+            count = transaction.tombstone(stream.tables(), look.scope, ids, at, history=history)
             found.absent += count
             deleted |= {sweep.sweep_id: count for sweep in look.sweeps[:1]}
         else:

@@ -152,7 +152,17 @@ class Loader:
         for work in ended:
             ledger.write_sweeps(transaction, work.abandoned, "abandoned", at=now)
             ledger.forget(transaction, work.abandoned)
-            finished.append(finish(transaction, work.stream, work.sweeps, work.whole, allow_mass_delete=self._allow_mass_delete, at=now))
+            finished.append(
+                finish(
+                    transaction,
+                    work.stream,
+                    work.sweeps,
+                    work.whole,
+                    allow_mass_delete=self._allow_mass_delete,
+                    at=now,
+                    history=self._of(work.stream).history,
+                )
+            )
         return counts, finished
 
     def _normalised(self, name: str, pages: Sequence[ServedPage], now: datetime) -> Batch | None:
@@ -162,15 +172,18 @@ class Loader:
             return None
         served = [Served(page.page.records, page.sweep.company_id, page.sweep.sweep_id, page.sweep.parent_id) for page in pages]
         try:
-            return normalise(work.stream, served, now=now, policy=self._options.get(name, DEFAULT).drift)
+            return normalise(work.stream, served, now=now, policy=self._of(work.stream).drift)
         except DriftError as error:
             work.report.error = error
             for sweep in work.sweeps:
                 sweep.error = error
             return None
 
+    def _of(self, stream: Stream) -> StreamOptions:
+        return self._options.get(stream.name, DEFAULT)
+
     def _write(self, transaction: Transaction, batch: Batch, pages: Sequence[ServedPage], now: datetime) -> MergeCounts:
-        counts = transaction.merge(batch.stream.tables(), batch.frames)
+        counts = transaction.merge(batch.stream.tables(), batch.frames, history=self._of(batch.stream).history)
         _advance(batch, pages, self._owner)
         ledger.write_pages(transaction, pages)
         ledger.write_sweeps(transaction, {page.sweep.sweep_id: page.sweep for page in pages}.values(), "open", at=now)
