@@ -83,6 +83,7 @@ def test_every_variable_is_read() -> None:
         "PLEO_SCHEMA": "spend",
         "PLEO_REQUESTS_PER_MINUTE": "120",
         "PLEO_CONCURRENCY": "4",
+        "PLEO_MARTS": "off",
     }
     settings = from_environment(**given)
     assert settings.environment is Environment.STAGING
@@ -99,6 +100,7 @@ def test_every_variable_is_read() -> None:
     assert settings.schema_name == "spend"
     assert settings.requests_per_minute == 120
     assert settings.concurrency == 4
+    assert not settings.marts
     assert settings.key_provider == "keyring"
     assert settings.config == "conf/pleo.toml"
     assert settings.connection == "staging/client-1/acme"

@@ -12,6 +12,7 @@ from rich.table import Table
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.catalogue.options import options_of
 from pleo_connector.cli.inputs import ConnectionOption, output_of, settings_in_use, span
+from pleo_connector.cli.marts import refresh_or_warn
 from pleo_connector.cli.output import Output, add_rows, natural_width, plural, table
 from pleo_connector.errors import SyncFailed
 
@@ -71,6 +72,8 @@ def sync(
     reached = Connection(settings.api_url, build_auth(settings), settings.requests_per_minute, settings.concurrency, patience=patience)
     with showing(output) as progress:
         report = run(plan, reached, warehouse, on_load=progress.loaded, on_finish=progress.finished)
+    if settings.marts:
+        refresh_or_warn(warehouse, output)
     output.answer(report.as_dict() | {"warehouse": warehouse.location})
     if not output.json:
         show(report, output, warehouse.location)

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from pleo_connector.catalogue import CATALOGUE, Catalogue
-from pleo_connector.orchestration.checks import Checker, check_specs
+from pleo_connector.orchestration.checks import Checks
 from pleo_connector.orchestration.launchpad import PleoSyncConfig
 from pleo_connector.orchestration.translator import PleoTableData, PleoTranslator
 from pleo_connector.stream_options import StreamOptions
@@ -51,12 +51,13 @@ def build_pleo_assets(
     """The multi-asset of a connection; needs the resources `pleo_key(name)` and `warehouse_key(name)`."""
     specs = table_specs(name, warehouse, translator, catalogue)
     keys: Mapping[str, dg.AssetKey] = {table: spec.key for table, spec in specs.items()}
+    checks = Checks(catalogue, blocking_checks, translator.fresh_within)
 
     @dg.multi_asset(
         name=f"{name}_tables",
         description="Reads the streams of the selected tables from Pleo and writes what changed.",
         specs=list(specs.values()),
-        check_specs=[check for table in catalogue.tables() for check in check_specs(table, keys[table.name], blocking=blocking_checks)],
+        check_specs=[check for table in catalogue.tables() for check in checks.specs(table, keys[table.name])],
         can_subset=True,
         required_resource_keys={pleo_key(name), warehouse_key(name)},
         retry_policy=retry_policy,
@@ -64,7 +65,7 @@ def build_pleo_assets(
     def pleo_tables(context: dg.AssetExecutionContext, config: PleoSyncConfig) -> Iterator[Any]:
         from pleo_connector.orchestration.step import Step
 
-        step = Step(catalogue, keys, Checker(blocking=blocking_checks), options or {})
+        step = Step(catalogue, keys, checks, options or {})
         pleo, target = (getattr(context.resources, key) for key in (pleo_key(name), warehouse_key(name)))
         yield from step.execute(context, config, pleo, target)
 
