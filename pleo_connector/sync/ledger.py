@@ -128,6 +128,7 @@ def write_sweeps(
             "parent_state": sweep.parent_state,
             "floor_at": sweep.floor,
             "newest_at": sweep.newest,
+            "tier": sweep.tier,
             "status": status,
             "owner": sweep.owner,
             "touched_at": touched,
@@ -139,6 +140,7 @@ def write_sweeps(
             "rows_served": sweep.rows_served,
             "rows_quarantined": sweep.rows_quarantined,
             "rows_reported": sweep.rows_reported,
+            "rows_changed": sweep.rows_changed,
             "rows_deleted": (deleted or {}).get(sweep.sweep_id, 0),
         }
         for sweep in sweeps
@@ -219,6 +221,7 @@ def _sweep(row: dict[str, Any], catalogue: Catalogue) -> Sweep:
         row["parent_state"],
         row["floor_at"],
         row["newest_at"],
+        row["tier"],
         sweep_id=row["sweep_id"],
         started_at=row["started_at"],
         cursor=row["cursor"],
