@@ -25,7 +25,7 @@ Event = dg.MaterializeResult[None] | dg.AssetCheckResult
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The body of the multi-asset. `keys` gives the asset key of each table."""
+    """The body of the multi-asset. `keys` gives the asset key of each of its tables."""
 
     catalogue: Catalogue
     keys: Mapping[str, dg.AssetKey]
@@ -133,11 +133,11 @@ class _Selection:
 
     def wants(self, table: Table) -> bool:
         """Whether the table's asset is selected."""
-        return self._keys[table.name] in self._assets
+        return self._keys.get(table.name) in self._assets
 
     def checks(self, table: Table) -> Sequence[str]:
         """The table's selected checks."""
-        return [name for name in check_names(table) if (self._keys[table.name], name) in self._checks]
+        return [name for name in check_names(table) if (self._keys.get(table.name), name) in self._checks]
 
 
 class _Progress:
