@@ -145,8 +145,11 @@ class Settings(BaseModel):
     warehouse: Annotated[str, AfterValidator(_warehouse)] = Field(default="duckdb:///pleo.duckdb", repr=False)
     """A URL, which may hold a password, so it stays out of the repr."""
     schema_name: Annotated[str, AfterValidator(_schema)] = "pleo"
+    marts: bool = True
     requests_per_minute: int = Field(default=500, ge=1, le=1_000_000)
     concurrency: int = Field(default=8, ge=1, le=64)
+    config: str = ""
+    """The TOML file with options for streams; empty means `pleo.toml` in the working folder, where there is one."""
 
     @model_validator(mode="before")
     @classmethod

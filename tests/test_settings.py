@@ -78,10 +78,12 @@ def test_every_variable_is_read() -> None:
         "PLEO_TOKEN_KEYS": "k1,k2",
         "PLEO_KEY_PROVIDER": "keyring",
         "PLEO_CONNECTION": "acme",
+        "PLEO_CONFIG": "conf/pleo.toml",
         "PLEO_WAREHOUSE": "duckdb:////data/pleo.duckdb",
         "PLEO_SCHEMA": "spend",
         "PLEO_REQUESTS_PER_MINUTE": "120",
         "PLEO_CONCURRENCY": "4",
+        "PLEO_MARTS": "off",
     }
     settings = from_environment(**given)
     assert settings.environment is Environment.STAGING
@@ -98,7 +100,9 @@ def test_every_variable_is_read() -> None:
     assert settings.schema_name == "spend"
     assert settings.requests_per_minute == 120
     assert settings.concurrency == 4
+    assert not settings.marts
     assert settings.key_provider == "keyring"
+    assert settings.config == "conf/pleo.toml"
     assert settings.connection == "staging/client-1/acme"
     assert from_environment(PLEO_API_KEY="key").uses_api_key
     assert set(given) | {"PLEO_API_KEY"} == set(VARIABLES), "a new variable needs its line here"

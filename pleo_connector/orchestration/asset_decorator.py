@@ -7,12 +7,15 @@ from typing import Any
 import dagster as dg
 
 from pleo_connector.catalogue import CATALOGUE, Catalogue
+from pleo_connector.catalogue.options import check_options, options_of
 from pleo_connector.orchestration.assets import pleo_key, table_specs, warehouse_key
-from pleo_connector.orchestration.checks import Checker, check_specs
+from pleo_connector.orchestration.checks import Checks
 from pleo_connector.orchestration.launchpad import PleoSyncConfig
 from pleo_connector.orchestration.partitions import within_partitions
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.translator import PleoTranslator
+from pleo_connector.settings import load
+from pleo_connector.stream_options import StreamOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ def pleo_assets(
     translator: PleoTranslator | None = None,
     streams: Sequence[str] = (),
     catalogue: Catalogue = CATALOGUE,
+    options: Mapping[str, StreamOptions] | None = None,
     blocking_checks: bool = False,
     retry_policy: dg.RetryPolicy | None = None,
     partitions_def: dg.PartitionsDefinition[str] | None = None,
@@ -61,17 +65,20 @@ def pleo_assets(
     are named when definitions load, and is the `PLEO_*` variables' when left out. No streams means all. The step is called like the
     function, or `op_name`.
     """
-    target = (warehouse or WarehouseResource()).open()
-    specs = table_specs(name, target, translator or PleoTranslator(), catalogue, streams)
+    named = translator or PleoTranslator()
+    specs = table_specs(name, (warehouse or WarehouseResource()).open(), named, catalogue, streams)
     keys = {table: spec.key for table, spec in specs.items()}
     tables = [table for table in catalogue.tables() if table.name in specs]
+    checks = Checks(catalogue, blocking_checks, named.fresh_within)
+    chosen = options if options is not None else options_of(load().config, catalogue)
+    check_options(chosen, catalogue)
 
     def decorate(body: Body) -> dg.AssetsDefinition:
         @dg.multi_asset(
             name=op_name or body.__name__,
             description=body.__doc__ or "Reads the streams of the selected tables from Pleo and writes what changed.",
             specs=list(specs.values()),
-            check_specs=[check for table in tables for check in check_specs(table, keys[table.name], blocking=blocking_checks)],
+            check_specs=[check for table in tables for check in checks.specs(table, keys[table.name])],
             can_subset=True,
             required_resource_keys={pleo_key(name), warehouse_key(name), *required_resource_keys},
             retry_policy=retry_policy,
@@ -82,10 +89,10 @@ def pleo_assets(
         def pleo_tables(context: dg.AssetExecutionContext, config: PleoSyncConfig) -> Iterator[Any]:
             from pleo_connector.orchestration.step import Step
 
-            step = Step(catalogue, keys, Checker(blocking=blocking_checks))
+            step = Step(catalogue, keys, checks, chosen)
             pleo, target = (getattr(context.resources, key) for key in (pleo_key(name), warehouse_key(name)))
-            chosen = within_partitions(context, config)
-            yield from body(context, PleoSync(context, chosen, pleo, target, lambda config: step.execute(context, config, pleo, target)))
+            asked = within_partitions(context, config)
+            yield from body(context, PleoSync(context, asked, pleo, target, lambda config: step.execute(context, config, pleo, target)))
 
         return pleo_tables
 

@@ -1,6 +1,5 @@
 """The asset of every table, and the names of the resources that its step needs."""
 
-import difflib
 from collections.abc import Sequence
 
 import dagster as dg
@@ -8,6 +7,7 @@ import dagster as dg
 from pleo_connector.catalogue import CATALOGUE, Catalogue
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration.translator import PleoTableData, PleoTranslator
+from pleo_connector.stream_options import near_miss
 from pleo_connector.warehouses import Warehouse
 
 
@@ -44,8 +44,6 @@ def get_asset_key_for_table(
     """The key of a table's asset, for assets that depend on it; ConfigurationError for a table that no stream fills."""
     known = {table.name: table for table in catalogue.tables()}
     if table not in known:
-        near = difflib.get_close_matches(table, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known tables: {', '.join(known)}."
-        raise ConfigurationError(f"There is no table {table!r}; {hint}")
+        raise ConfigurationError(f"There is no table {table!r}; {near_miss(table, known)}")
     data = PleoTableData(catalogue.stream(known[table].stream), known[table], name, "", table)
     return (translator or PleoTranslator()).get_asset_spec(data).key

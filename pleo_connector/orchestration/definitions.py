@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from pleo_connector.catalogue import CATALOGUE, Catalogue
+from pleo_connector.catalogue.options import check_options, options_of
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration.assets import pleo_key, table_specs, warehouse_key
 from pleo_connector.orchestration.automation import daily_schedule, sync_job
@@ -15,6 +16,7 @@ from pleo_connector.orchestration.resources import PleoResource, WarehouseResour
 from pleo_connector.orchestration.steps import build_pleo_assets
 from pleo_connector.orchestration.translator import PleoTranslator
 from pleo_connector.settings import Settings, load
+from pleo_connector.stream_options import StreamOptions
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -30,6 +32,7 @@ def build_pleo_definitions(
     catalogue: Catalogue = CATALOGUE,
     blocking_checks: bool = False,
     retry_policy: dg.RetryPolicy | None = None,
+    options: Mapping[str, StreamOptions] | None = None,
     step_per_table: bool = False,
     partitioned: bool = False,
     op_tags: Mapping[str, Any] | None = None,
@@ -39,10 +42,13 @@ def build_pleo_definitions(
 
     `settings` are the `PLEO_*` variables when left out; `pleo` and `warehouse` replace the resources made from them. For
     several connections give each its `name` (it starts keys, group, job and resource names) and its resources, and merge
-    with `dg.Definitions.merge`. ConfigurationError names the variable that is wrong.
+    with `dg.Definitions.merge`. `options` by stream stand in place of the file that `PLEO_CONFIG` names.
+    ConfigurationError names the variable or option that is wrong.
     `step_per_table`, `partitioned`: see `steps`. `executor` None leaves the choice to the definitions that these are merged into.
     """
     target = warehouse or WarehouseResource.from_settings(settings or load())
+    chosen = options if options is not None else options_of((settings or load()).config, catalogue)
+    check_options(chosen, catalogue)
     assets = build_pleo_assets(
         name=_checked(name),
         warehouse=target,
@@ -51,6 +57,7 @@ def build_pleo_definitions(
         catalogue=catalogue,
         blocking_checks=blocking_checks,
         retry_policy=retry_policy,
+        options=chosen,
         step_per_table=step_per_table,
         partitioned=partitioned,
         op_tags=op_tags,

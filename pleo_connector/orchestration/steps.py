@@ -15,6 +15,7 @@ from pleo_connector.orchestration.asset_decorator import PleoSync, pleo_assets
 from pleo_connector.orchestration.partitions import MONTHS
 from pleo_connector.orchestration.resources import WarehouseResource
 from pleo_connector.orchestration.translator import PleoTranslator
+from pleo_connector.stream_options import StreamOptions
 
 
 def build_pleo_assets(
@@ -24,6 +25,7 @@ def build_pleo_assets(
     translator: PleoTranslator | None = None,
     streams: Sequence[str] = (),
     catalogue: Catalogue = CATALOGUE,
+    options: Mapping[str, StreamOptions] | None = None,
     blocking_checks: bool = False,
     retry_policy: dg.RetryPolicy | None = None,
     step_per_table: bool = False,
@@ -43,6 +45,7 @@ def build_pleo_assets(
             translator=translator,
             streams=chosen,
             catalogue=catalogue,
+            options=options,
             blocking_checks=blocking_checks,
             retry_policy=retry_policy,
             partitions_def=MONTHS if by_month else None,

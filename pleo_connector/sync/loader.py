@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 
 from pleo_connector.catalogue import Stream, SyncMode
 from pleo_connector.errors import DriftError
-from pleo_connector.frames import Batch, DriftPolicy, Served, normalise
+from pleo_connector.frames import Batch, Served, normalise
+from pleo_connector.stream_options import DEFAULT, StreamOptions
 from pleo_connector.sync import ledger
 from pleo_connector.sync.finish import Finished, finish
 from pleo_connector.sync.report import StreamReport
@@ -56,7 +57,7 @@ class Loader:
         warehouse: Warehouse,
         work: Mapping[str, StreamWork],
         *,
-        policy: DriftPolicy,
+        options: Mapping[str, StreamOptions],
         allow_mass_delete: bool,
         owner: str,
         on_load: Callable[[StreamReport], None],
@@ -64,7 +65,7 @@ class Loader:
     ) -> None:
         self._warehouse = warehouse
         self._work = work
-        self._policy = policy
+        self._options = options
         self._allow_mass_delete = allow_mass_delete
         self._owner = owner
         self._on_load = on_load
@@ -138,7 +139,7 @@ class Loader:
             return None
         served = [Served(page.page.records, page.sweep.company_id, page.sweep.sweep_id, page.sweep.parent_id) for page in pages]
         try:
-            return normalise(work.stream, served, now=now, policy=self._policy)
+            return normalise(work.stream, served, now=now, policy=self._options.get(name, DEFAULT).drift)
         except DriftError as error:
             work.report.error = error
             for sweep in work.sweeps:
