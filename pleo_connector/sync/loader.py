@@ -16,7 +16,7 @@ from pleo_connector.catalogue import Stream, SyncMode
 from pleo_connector.errors import DriftError
 from pleo_connector.frames import Batch, Served, normalise
 from pleo_connector.stream_options import DEFAULT, StreamOptions
-from pleo_connector.sync import ledger
+from pleo_connector.sync import counting, ledger
 from pleo_connector.sync.finish import Finished, finish
 from pleo_connector.sync.raw import RawLanding
 from pleo_connector.sync.report import StreamReport
@@ -48,6 +48,11 @@ class StreamWork:
     """Companies whose parents are all known, of a stream that is read for each record of another."""
     quarantined: set[str] = field(default_factory=set)
     """Keys of records that earlier runs set aside."""
+    again: list[Sweep] = field(default_factory=list)
+    """Sweeps that met another number of records than Pleo reported: they are read once more before the stream ends."""
+    read_again: bool = False
+    judged: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the loader has closed the stream, or wants `again` read."""
 
 
 class Loader:
@@ -89,7 +94,9 @@ class Loader:
                 for stream in dict.fromkeys(page.sweep.stream.name for page in pages):
                     self._on_load(self._work[stream].report)
                 for work in ended:
-                    self._on_finish(work.report)
+                    if not work.again:
+                        self._on_finish(work.report)
+                    work.judged.set()
 
     async def _next_batch(self) -> tuple[list[ServedPage], list[StreamWork], bool]:
         pages: list[ServedPage] = []
@@ -129,7 +136,7 @@ class Loader:
                 transaction,
                 loaded,
                 kept,
-                {work.stream.name: work for work in ended},
+                {work.stream.name: work for work in ended if not work.again},
                 run=self._owner,
                 at=now,
                 allow_mass_delete=self._allow_mass_delete,
@@ -150,6 +157,11 @@ class Loader:
         counts = {name: self._write(transaction, batch, pages[name], now) for name, batch in batches.items()}
         finished: list[Finished] = []
         for work in ended:
+            wrong = counting.to_read_again(transaction, work.stream, work.sweeps)
+            work.again = [] if work.read_again or work.report.error is not None else wrong
+            if work.again:
+                finished.append(Finished())
+                continue
             ledger.write_sweeps(transaction, work.abandoned, "abandoned", at=now)
             ledger.forget(transaction, work.abandoned)
             finished.append(
@@ -184,6 +196,7 @@ class Loader:
 
     def _write(self, transaction: Transaction, batch: Batch, pages: Sequence[ServedPage], now: datetime) -> MergeCounts:
         counts = transaction.merge(batch.stream.tables(), batch.frames, history=self._of(batch.stream).history)
+        counting.check_balance(batch, pages, counts)
         _advance(batch, pages, self._owner)
         ledger.write_pages(transaction, pages)
         ledger.write_sweeps(transaction, {page.sweep.sweep_id: page.sweep for page in pages}.values(), "open", at=now)
