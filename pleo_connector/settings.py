@@ -145,6 +145,8 @@ class Settings(BaseModel):
     warehouse: Annotated[str, AfterValidator(_warehouse)] = Field(default="duckdb:///spend.duckdb", repr=False)
     """A URL, which may hold a password, so it stays out of the repr."""
     schema_name: Annotated[str, AfterValidator(_schema)] = "pleo"
+    snapshot: str = "off"
+    """Whether a DuckDB file is copied for its readers at the end of each run: off, on (beside it), or where to."""
     marts: bool = True
     requests_per_minute: int = Field(default=500, ge=1, le=1_000_000)
     concurrency: int = Field(default=8, ge=1, le=64)

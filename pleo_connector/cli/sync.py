@@ -67,7 +67,7 @@ def sync(
     from pleo_connector.sync import Connection, Mode, SyncPlan, run  # noqa: PLC0415
     from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
 
-    warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait)
+    warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait, snapshot=settings.snapshot)
     plan = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), allow_mass_delete, options_of(settings.config))
     reached = Connection(settings.api_url, build_auth(settings), settings.requests_per_minute, settings.concurrency, patience=patience)
     with showing(output) as progress:

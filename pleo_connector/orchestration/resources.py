@@ -124,11 +124,12 @@ class WarehouseResource(_PleoSettings):
 
     warehouse: str | None = _field("The warehouse's URL, such as duckdb:///spend.duckdb.")
     schema_name: str | None = _field("The schema that the tables are in.")
+    snapshot: str | None = _field("Whether readers get a copy of a DuckDB file after each run: off, on, or a path for it.")
 
     def open(self) -> Warehouse:
         """The warehouse; nothing is opened before its first transaction."""
         settings = self.settings()
-        return open_warehouse(settings.warehouse, settings.schema_name)
+        return open_warehouse(settings.warehouse, settings.schema_name, snapshot=settings.snapshot)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:

@@ -41,7 +41,7 @@ from pleo_connector.sync.parents import Listing
 from pleo_connector.sync.report import StreamReport, SyncReport
 from pleo_connector.sync.state import STATE_TABLES
 from pleo_connector.sync.sweep import ServedPage, Sweep, walk
-from pleo_connector.warehouses import Warehouse
+from pleo_connector.warehouses import Publishes, Warehouse
 
 _FATAL = (ReauthRequired, CredentialError, WarehouseError)
 """Errors after which no other stream can do better."""
@@ -115,7 +115,10 @@ def run(
     check_options(plan.options, catalogue)
     with registered() as owner:
         work = _Run(plan, connection, warehouse, catalogue, streams, now or datetime.now(UTC), owner).go(on_load, on_finish)
-        return asyncio.run(work if cancel is None else _unless_cancelled(work, cancel))
+        report = asyncio.run(work if cancel is None else _unless_cancelled(work, cancel))
+    if isinstance(warehouse, Publishes):
+        warehouse.publish()
+    return report
 
 
 class _Run:
