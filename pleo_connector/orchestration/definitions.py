@@ -9,7 +9,9 @@ from pleo_connector.catalogue import CATALOGUE, Catalogue
 from pleo_connector.catalogue.options import check_options, options_of
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration.assets import build_pleo_assets, pleo_key, table_specs, warehouse_key
-from pleo_connector.orchestration.automation import daily_schedule, sync_job
+from pleo_connector.orchestration.automation import daily_schedule, hourly_schedule, sync_job, weekly_full_schedule
+from pleo_connector.orchestration.company_sensor import company_sensor
+from pleo_connector.orchestration.export_sensor import export_job, export_sensor
 from pleo_connector.orchestration.keep_alive import keep_alive_job, token_age_sensor, weekly_schedule
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.translator import PleoTranslator
@@ -41,8 +43,11 @@ def build_pleo_definitions(
     target = warehouse or WarehouseResource.from_settings(settings or load())
     chosen = options if options is not None else options_of((settings or load()).config, catalogue)
     check_options(chosen, catalogue)
+    keys = {
+        table: spec.key for table, spec in table_specs(_checked(name), target.open(), translator or PleoTranslator(), catalogue).items()
+    }
     assets = build_pleo_assets(
-        name=_checked(name),
+        name=name,
         warehouse=target.open(),
         translator=translator or PleoTranslator(),
         catalogue=catalogue,
@@ -51,11 +56,17 @@ def build_pleo_definitions(
         options=chosen,
     )
     job, alive = sync_job(name, assets), keep_alive_job(name)
+    exports, ops = export_job(name, keys, catalogue), [assets.op.name]
     return dg.Definitions(
         assets=[assets],
-        jobs=[job, alive],
-        schedules=[daily_schedule(name, job), weekly_schedule(name, alive)],
-        sensors=[token_age_sensor(name, alive)],
+        jobs=[job, exports, alive],
+        schedules=[
+            hourly_schedule(name, job),
+            daily_schedule(name, job),
+            weekly_full_schedule(name, job, ops),
+            weekly_schedule(name, alive),
+        ],
+        sensors=[export_sensor(name, exports), company_sensor(name, job, ops), token_age_sensor(name, alive)],
         resources={pleo_key(name): pleo or PleoResource.from_settings(settings or load()), warehouse_key(name): target},
         # In one process: each step process of the default executor would spend 5 to 8 s on imports alone.
         executor=dg.in_process_executor,
