@@ -98,7 +98,7 @@ def _scopes(value: str) -> str:
 
 def _warehouse(value: str) -> str:
     if not re.match(r"[a-z][a-z0-9+.-]*://", value):
-        raise ValueError("must be a URL such as duckdb:///pleo.duckdb")
+        raise ValueError("must be a URL such as duckdb:///spend.duckdb")
     return value
 
 
@@ -142,7 +142,7 @@ class Settings(BaseModel):
     token_keys: SecretStr = SecretStr("")
     key_provider: str = ""
     connection_label: Annotated[str, AfterValidator(_label)] = ""
-    warehouse: Annotated[str, AfterValidator(_warehouse)] = Field(default="duckdb:///pleo.duckdb", repr=False)
+    warehouse: Annotated[str, AfterValidator(_warehouse)] = Field(default="duckdb:///spend.duckdb", repr=False)
     """A URL, which may hold a password, so it stays out of the repr."""
     schema_name: Annotated[str, AfterValidator(_schema)] = "pleo"
     marts: bool = True

@@ -17,7 +17,7 @@ from pleo_connector.cli.output import Output, add_rows, natural_width, plural, t
 from pleo_connector.errors import SyncFailed
 
 if TYPE_CHECKING:
-    from pleo_connector.sync import SyncReport
+    from pleo_connector.sync import StreamReport, SyncReport
 
 _HEADINGS = ("stream", "served", "inserted", "updated", "unchanged", "deleted", "quarantined", "requests", "seconds")
 
@@ -101,10 +101,17 @@ def show(report: SyncReport, output: Output, location: str) -> None:
     output.print("")
     output.print(conclusion(report, location))
     for each in report.streams.values():
+        if each.found_late:
+            output.note(_late(each))
         for warning in each.warnings:
             output.warn(f"{each.stream}: {warning}")
         for remark in drifted(report, each.stream):
             output.warn(remark)
+
+
+def _late(report: StreamReport) -> str:
+    told = ", ".join(f"{plural(count, 'row')} in {tier} months" for tier, count in report.found_late.items())
+    return f"{report.stream}: changes outside the months that every run reads: {told}. A larger hot_days brings such changes sooner (docs/options.md)."
 
 
 def _listing(rows: Sequence[Sequence[object]], width: int) -> Table:

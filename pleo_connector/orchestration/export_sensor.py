@@ -7,7 +7,7 @@ status changes, and once more when it has ended.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -80,12 +80,15 @@ class Memory:
         return self.run_key
 
 
-def export_job(name: str, keys: Mapping[str, dg.AssetKey], catalogue: Catalogue = CATALOGUE) -> Any:
-    """The job that lands export jobs and their items (its type has no public name)."""
-    tables = [table for stream in catalogue if stream.mode is SyncMode.OPEN_JOBS for table in stream.tables()]
+def export_job(name: str, assets: Sequence[dg.AssetsDefinition], catalogue: Catalogue = CATALOGUE) -> Any:
+    """The job that lands export jobs and their items, or None where these are not among the assets (its type has no public name)."""
+    streams = {stream.name for stream in catalogue if stream.mode is SyncMode.OPEN_JOBS}
+    keys = [spec.key for one in assets for spec in one.specs if spec.metadata.get("pleo/stream") in streams]
+    if not keys:
+        return None
     return dg.define_asset_job(
         f"{name}_export_items",
-        selection=dg.AssetSelection.assets(*(keys[table.name] for table in tables if table.name in keys)),
+        selection=dg.AssetSelection.assets(*keys),
         description="Land export jobs and their items, which Pleo serves only while a job is open.",
     )
 

@@ -122,7 +122,7 @@ class PleoResource(_PleoSettings):
 class WarehouseResource(_PleoSettings):
     """Where the tables go."""
 
-    warehouse: str | None = _field("The warehouse's URL, such as duckdb:///pleo.duckdb.")
+    warehouse: str | None = _field("The warehouse's URL, such as duckdb:///spend.duckdb.")
     schema_name: str | None = _field("The schema that the tables are in.")
 
     def open(self) -> Warehouse:

@@ -27,7 +27,7 @@ Event = dg.MaterializeResult[None] | dg.AssetCheckResult
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The body of the multi-asset. `keys` gives the asset key of each table."""
+    """The body of the multi-asset. `keys` gives the asset key of each of its tables."""
 
     catalogue: Catalogue
     keys: Mapping[str, dg.AssetKey]
@@ -119,12 +119,12 @@ class _Selection:
 
     def wants(self, table: Table) -> bool:
         """Whether the table's asset is selected."""
-        return self._keys[table.name] in self._assets
+        return self._keys.get(table.name) in self._assets
 
     def checks(self, checks: Checks) -> list[Check]:
         """The selected checks."""
         found = (check for table in self._catalogue.tables() for check in checks.of(table))
-        return [check for check in found if (self._keys[check.table.name], check.name) in self._checks]
+        return [check for check in found if (self._keys.get(check.table.name), check.name) in self._checks]
 
 
 class _Progress:

@@ -30,7 +30,7 @@ from pleo_connector.errors import (
     WarehouseError,
 )
 from pleo_connector.frames import split_page
-from pleo_connector.stream_options import StreamOptions
+from pleo_connector.stream_options import DEFAULT, StreamOptions
 from pleo_connector.sync import ledger
 from pleo_connector.sync.companies import Companies, chosen, discover
 from pleo_connector.sync.due import Due, is_urgent
@@ -183,6 +183,9 @@ class _Run:
         tables = [table for work in self._work.values() for table in work.stream.tables()]
         with self._warehouse.transaction() as transaction:
             transaction.ensure([*tables, *STATE_TABLES])
+            for name, work in self._work.items():
+                if self._plan.options.get(name, DEFAULT).history:
+                    transaction.keep_history(work.stream.tables())
             self._due.read(transaction, self._catalogue, self._work.values())
             for work in self._work.values():
                 work.quarantined = ledger.quarantined_keys(transaction, work.stream)

@@ -126,7 +126,16 @@ class Loader:
             for work in ended:
                 ledger.write_sweeps(transaction, work.abandoned, "abandoned")
                 ledger.forget(transaction, work.abandoned)
-                finished.append(finish(transaction, work.stream, work.sweeps, work.whole, allow_mass_delete=self._allow_mass_delete))
+                finished.append(
+                    finish(
+                        transaction,
+                        work.stream,
+                        work.sweeps,
+                        work.whole,
+                        allow_mass_delete=self._allow_mass_delete,
+                        history=self._of(work.stream).history,
+                    )
+                )
         for name, batch in batches.items():
             _count(self._work[name].report, batch, counts[name], by_stream[name])
         for work, end in zip(ended, finished, strict=True):
@@ -139,15 +148,18 @@ class Loader:
             return None
         served = [Served(page.page.records, page.sweep.company_id, page.sweep.sweep_id, page.sweep.parent_id) for page in pages]
         try:
-            return normalise(work.stream, served, now=now, policy=self._options.get(name, DEFAULT).drift)
+            return normalise(work.stream, served, now=now, policy=self._of(work.stream).drift)
         except DriftError as error:
             work.report.error = error
             for sweep in work.sweeps:
                 sweep.error = error
             return None
 
+    def _of(self, stream: Stream) -> StreamOptions:
+        return self._options.get(stream.name, DEFAULT)
+
     def _write(self, transaction: Transaction, batch: Batch, pages: Sequence[ServedPage]) -> MergeCounts:
-        counts = transaction.merge(batch.stream.tables(), batch.frames)
+        counts = transaction.merge(batch.stream.tables(), batch.frames, history=self._of(batch.stream).history)
         _advance(batch, pages, self._owner)
         ledger.write_pages(transaction, pages)
         ledger.write_sweeps(transaction, {page.sweep.sweep_id: page.sweep for page in pages}.values(), "open")
