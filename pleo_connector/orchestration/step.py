@@ -16,7 +16,7 @@ from pleo_connector.orchestration.metadata import table_metadata
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.worker import Loaded, Quiet, listen
 from pleo_connector.stream_options import StreamOptions
-from pleo_connector.sync import StreamReport, run
+from pleo_connector.sync import StreamReport, SyncPlan, run
 from pleo_connector.warehouses import Warehouse
 
 PROGRESS = 10.0
@@ -44,20 +44,21 @@ class Step:
             checks = CheckRun(self.checks, selection.checks(self.checks), self.keys, warehouse, selection.streams)
             yield from checks.without_sync(lambda key: _last(context, key))
             if selection.streams:
-                yield from self._sync(context, config, pleo, warehouse, selection, checks)
+                plan = replace(config.plan(selection.streams), options=self.options, raw=warehouse_resource.raw_policy())
+                yield from self._sync(context, plan, pleo, warehouse, selection, checks)
         except PleoError as error:
             raise failures.whole_run(error) from None
 
     def _sync(
         self,
         context: dg.AssetExecutionContext,
-        config: PleoSyncConfig,
+        plan: SyncPlan,
         pleo: PleoResource,
         warehouse: Warehouse,
         selection: "_Selection",
         checks: CheckRun,
     ) -> Iterator[Event]:
-        plan, connection = replace(config.plan(selection.streams), options=self.options), pleo.connection()
+        connection = pleo.connection()
         progress = _Progress(context.log.info)
         failed: dict[str, PleoError] = {}
         events = listen(
