@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-import os
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -122,11 +123,6 @@ def test_the_file_stays_locked_while_it_is_copied(path: Path, copy: Path) -> Non
     assert isinstance(warehouse, Publishes)
     with duckdb.connect(str(path)):  # a notebook in this process
         warehouse.publish()
-        child = os.fork()
-        if child == 0:
-            try:
-                duckdb.connect(str(path)).close()
-            except duckdb.IOException:
-                os._exit(0)
-            os._exit(1)
-        assert os.waitpid(child, 0)[1] == 0
+        opening = [sys.executable, "-c", "import duckdb, sys; duckdb.connect(sys.argv[1])", str(path)]
+        refused = subprocess.run(opening, capture_output=True, text=True, check=False)
+    assert "Conflicting lock is held" in refused.stderr
