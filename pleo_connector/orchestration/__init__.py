@@ -4,9 +4,10 @@ from pleo_connector.orchestration.assets import build_pleo_assets
 from pleo_connector.orchestration.definitions import build_pleo_definitions, load_pleo_asset_specs
 from pleo_connector.orchestration.launchpad import PleoSyncConfig
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
-from pleo_connector.orchestration.translator import PleoTableData, PleoTranslator
+from pleo_connector.orchestration.translator import PleoMartData, PleoTableData, PleoTranslator
 
 __all__ = [
+    "PleoMartData",
     "PleoResource",
     "PleoSyncConfig",
     "PleoTableData",

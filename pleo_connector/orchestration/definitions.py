@@ -11,6 +11,7 @@ from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration.assets import build_pleo_assets, pleo_key, table_specs, warehouse_key
 from pleo_connector.orchestration.automation import daily_schedule, sync_job
 from pleo_connector.orchestration.keep_alive import keep_alive_job, token_age_sensor, weekly_schedule
+from pleo_connector.orchestration.marts import build_pleo_marts
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.translator import PleoTranslator
 from pleo_connector.settings import Settings, load
@@ -30,29 +31,36 @@ def build_pleo_definitions(
     blocking_checks: bool = False,
     retry_policy: dg.RetryPolicy | None = None,
     options: Mapping[str, StreamOptions] | None = None,
+    marts: bool | None = None,
 ) -> dg.Definitions:
     """Assets, checks, resources, jobs, and stopped schedules and sensor of one connection. Needs no network and no credential.
 
     `settings` are the `PLEO_*` variables when left out; `pleo` and `warehouse` replace the resources made from them. For
     several connections give each its `name` (it starts keys, group, job and resource names) and its resources, and merge
-    with `dg.Definitions.merge`. `options` by stream stand in place of the file that `PLEO_CONFIG` names.
+    with `dg.Definitions.merge`. `options` by stream stand in place of the file that `PLEO_CONFIG` names, and
+    `marts` (whether the views for analysts are assets too) in place of `PLEO_MARTS`.
     ConfigurationError names the variable or option that is wrong.
     """
     target = warehouse or WarehouseResource.from_settings(settings or load())
     chosen = options if options is not None else options_of((settings or load()).config, catalogue)
     check_options(chosen, catalogue)
-    assets = build_pleo_assets(
+    opened, translator = target.open(), translator or PleoTranslator()
+    tables = build_pleo_assets(
         name=_checked(name),
-        warehouse=target.open(),
-        translator=translator or PleoTranslator(),
+        warehouse=opened,
+        translator=translator,
         catalogue=catalogue,
         blocking_checks=blocking_checks,
         retry_policy=retry_policy,
         options=chosen,
     )
-    job, alive = sync_job(name, assets), keep_alive_job(name)
+    assets = [tables]
+    if opened.has_views and (marts if marts is not None else (settings or load()).marts):
+        keys = {table: spec.key for table, spec in table_specs(name, opened, translator, catalogue).items()}
+        assets.append(build_pleo_marts(name=name, warehouse=opened, translator=translator, tables=keys, catalogue=catalogue))
+    job, alive = sync_job(name, *assets), keep_alive_job(name)
     return dg.Definitions(
-        assets=[assets],
+        assets=assets,
         jobs=[job, alive],
         schedules=[daily_schedule(name, job), weekly_schedule(name, alive)],
         sensors=[token_age_sensor(name, alive)],
