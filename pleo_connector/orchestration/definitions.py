@@ -73,7 +73,7 @@ def build_pleo_definitions(
         keys = {table: spec.key for table, spec in table_specs(name, opened, translator, catalogue).items()}
         assets.append(build_pleo_marts(name=name, warehouse=opened, translator=translator, tables=keys, catalogue=catalogue))
     job, alive = sync_job(name, assets), keep_alive_job(name)
-    exports, ops = export_job(name, assets, catalogue), [one.op.name for one in assets]
+    exports, ops = export_job(name, tables, catalogue), [one.op.name for one in tables]
     return dg.Definitions(
         assets=assets,
         jobs=[job, alive, *([exports] if exports else [])],
