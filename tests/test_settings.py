@@ -81,6 +81,7 @@ def test_every_variable_is_read() -> None:
         "PLEO_CONFIG": "conf/pleo.toml",
         "PLEO_WAREHOUSE": "duckdb:////data/spend.duckdb",
         "PLEO_SCHEMA": "spend",
+        "PLEO_SNAPSHOT": "on",
         "PLEO_REQUESTS_PER_MINUTE": "120",
         "PLEO_CONCURRENCY": "4",
         "PLEO_RAW": "./raw",
@@ -99,7 +100,7 @@ def test_every_variable_is_read() -> None:
     assert settings.token_store == str(Path.home() / "tokens.sqlite")
     assert settings.token_keys.get_secret_value() == "k1,k2"
     assert settings.warehouse == "duckdb:////data/spend.duckdb"
-    assert settings.schema_name == "spend"
+    assert (settings.schema_name, settings.snapshot) == ("spend", "on")
     assert settings.requests_per_minute == 120
     assert settings.concurrency == 4
     assert (settings.raw, settings.raw_days) == ("./raw", 30)
