@@ -12,10 +12,9 @@ from typing import Any, Self
 import dagster as dg
 from pydantic import Field, SecretStr
 
-from pleo_connector.auth import build_auth
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.settings import Settings, load, variable_of
-from pleo_connector.sync import Connection
+from pleo_connector.sync import Connection, reach
 from pleo_connector.warehouses import Warehouse, open_warehouse
 
 HIDDEN = "***"
@@ -99,12 +98,12 @@ class PleoResource(_PleoSettings):
     key_provider: str | None = _field("What keeps the keys that seal the tokens, such as keyring.")
     connection_label: str | None = _field("Tells several connections of one client apart.")
     requests_per_minute: int | None = _field("Requests in any 60 seconds; Pleo asks for 500 at most.")
+    budget_scope: str | None = _field("Who keeps to that together: shared (all processes that share the token store) or process.")
     concurrency: int | None = _field("Requests under way at once.")
 
     def connection(self) -> Connection:
         """How to reach Pleo with this credential."""
-        settings = self.settings()
-        return Connection(settings.api_url, build_auth(settings), settings.requests_per_minute, settings.concurrency)
+        return reach(self.settings())
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:

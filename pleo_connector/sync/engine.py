@@ -15,7 +15,7 @@ from enum import StrEnum
 
 import httpx
 
-from pleo_connector.api import Budget, PleoClient, Traffic, page_request
+from pleo_connector.api import Budget, PleoClient, RequestBudget, Traffic, page_request
 from pleo_connector.api.patience import OUTAGE
 from pleo_connector.catalogue import CATALOGUE, Catalogue, CompanyIn, Stream
 from pleo_connector.errors import (
@@ -83,6 +83,8 @@ class Connection:
     concurrency: int = 8
     patience: float = OUTAGE
     """Seconds for which a failing request is tried again."""
+    budget: Callable[[int], RequestBudget] = Budget
+    """Makes the budget of one run from the requests per minute; `reach` makes one that processes share."""
 
 
 Listener = Callable[[StreamReport], None]
@@ -151,7 +153,7 @@ class _Run:
             on_finish=on_finish,
         )
         await asyncio.to_thread(self._read_state)
-        budget = Budget(self._connection.requests_per_minute)
+        budget = self._connection.budget(self._connection.requests_per_minute)
         try:
             async with PleoClient(
                 self._connection.api_url,
@@ -173,6 +175,8 @@ class _Run:
                     await self._loader.put(None)
         except* PleoError as errors:
             raise _first(errors) from None
+        finally:
+            await budget.close()
         reports = {name: work.report for name, work in self._work.items()}
         return SyncReport(reports, ids, time.monotonic() - began)
 
