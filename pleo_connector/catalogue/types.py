@@ -28,7 +28,7 @@ AMOUNT_SCALE = VALUE_SCALE + 2
 
 
 class Storage(StrEnum):
-    """How a warehouse keeps a value; each warehouse maps these ten to its own types."""
+    """How a warehouse keeps a value; each warehouse maps these eleven to its own types."""
 
     TEXT = "text"
     UUID = "uuid"
@@ -44,6 +44,8 @@ class Storage(StrEnum):
     """UTC, microseconds."""
     DATE = "date"
     JSON = "json"
+    BYTES = "bytes"
+    """Bytes as they are. No Pleo field has them: they hold pages as they were served, compressed."""
 
 
 class LogicalType(StrEnum):

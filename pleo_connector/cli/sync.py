@@ -10,12 +10,14 @@ import typer
 from rich.table import Table
 
 from pleo_connector.catalogue import CATALOGUE
+from pleo_connector.catalogue.options import options_of
 from pleo_connector.cli.inputs import ConnectionOption, output_of, settings_in_use, span
+from pleo_connector.cli.marts import refresh_or_warn
 from pleo_connector.cli.output import Output, add_rows, natural_width, plural, table
 from pleo_connector.errors import SyncFailed
 
 if TYPE_CHECKING:
-    from pleo_connector.sync import SyncReport
+    from pleo_connector.sync import StreamReport, SyncReport
 
 _HEADINGS = ("stream", "served", "inserted", "updated", "unchanged", "deleted", "quarantined", "requests", "seconds")
 
@@ -65,10 +67,12 @@ def sync(
     from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
 
     warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait)
-    plan = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), allow_mass_delete)
+    plan = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), allow_mass_delete, options_of(settings.config))
     reached = reach(settings, patience=patience)
     with showing(output) as progress:
         report = run(plan, reached, warehouse, on_load=progress.loaded, on_finish=progress.finished)
+    if settings.marts:
+        refresh_or_warn(warehouse, output)
     output.answer(report.as_dict() | {"warehouse": warehouse.location})
     if not output.json:
         show(report, output, warehouse.location)
@@ -96,10 +100,17 @@ def show(report: SyncReport, output: Output, location: str) -> None:
     output.print("")
     output.print(conclusion(report, location))
     for each in report.streams.values():
+        if each.found_late:
+            output.note(_late(each))
         for warning in each.warnings:
             output.warn(f"{each.stream}: {warning}")
         for remark in drifted(report, each.stream):
             output.warn(remark)
+
+
+def _late(report: StreamReport) -> str:
+    told = ", ".join(f"{plural(count, 'row')} in {tier} months" for tier, count in report.found_late.items())
+    return f"{report.stream}: changes outside the months that every run reads: {told}. A larger hot_days brings such changes sooner (docs/options.md)."
 
 
 def _listing(rows: Sequence[Sequence[object]], width: int) -> Table:

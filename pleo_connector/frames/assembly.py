@@ -28,6 +28,7 @@ ARROW_TYPES: dict[Storage, pa.DataType] = {
     Storage.RATE: pa.decimal128(18, RATE_SCALE),
     Storage.TIMESTAMP: pa.timestamp("us", "UTC"),
     Storage.DATE: pa.date32(),
+    Storage.BYTES: pa.binary(),
 }
 """The Arrow type of each storage kind; UUIDs are canonical lower-case text."""
 

@@ -18,6 +18,7 @@ _TYPES = {
     Storage.TIMESTAMP: "timestamp with time zone",
     Storage.DATE: "date",
     Storage.JSON: "json",
+    Storage.BYTES: "binary",
 }
 
 

@@ -14,6 +14,7 @@ from pleo_connector.catalogue import Stream
 from pleo_connector.errors import BadAnswer, CursorRefused, PleoError, WalkStalled
 from pleo_connector.frames import Page, split_page
 from pleo_connector.sync.moments import moment_in
+from pleo_connector.sync.windows import Why
 
 Scope: TypeAlias = tuple[str, str | None, Interval | None, str | None]
 """Stream, company, span, parent."""
@@ -34,6 +35,11 @@ class Sweep:
     """Newest first, and down to here; None reads to the end."""
     newest: datetime | None = None
     """The newest creation time met."""
+    tier: str | None = None
+    """How often its window is read, of a stream with windows."""
+    why: Why = Why.EVERY_RUN
+    last: datetime | None = None
+    """When the same was read last, where that decides."""
     sweep_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     cursor: str | None = None
@@ -42,6 +48,7 @@ class Sweep:
     rows_served: int = 0
     rows_quarantined: int = 0
     rows_reported: int | None = None
+    rows_changed: int | None = None
     proves_absence: bool = True
     """False when a row may live that this sweep cannot see: a quarantined record hid its key, or one company was read of many."""
     owner: str = ""
@@ -56,7 +63,7 @@ class Sweep:
 
     def anew(self) -> Sweep:
         """A fresh sweep of the same scope, from the start."""
-        return Sweep(self.stream, self.company_id, self.span, self.parent_id, self.parent_state, self.floor)
+        return Sweep(self.stream, self.company_id, self.span, self.parent_id, self.parent_state, self.floor, tier=self.tier)
 
     def __str__(self) -> str:
         return page_request(self.stream, self.company_id, self.span, parent_id=self.parent_id).what

@@ -18,6 +18,7 @@ POSTGRES = Dialect(
         Storage.TIMESTAMP: "TIMESTAMPTZ",
         Storage.DATE: "DATE",
         Storage.JSON: "JSONB",
+        Storage.BYTES: "BYTEA",
     },
     catalogue_types={
         Storage.TEXT: "text",
@@ -30,6 +31,7 @@ POSTGRES = Dialect(
         Storage.TIMESTAMP: "timestamp with time zone",
         Storage.DATE: "date",
         Storage.JSON: "jsonb",
+        Storage.BYTES: "bytea",
     },
     cast_from_stage=frozenset(),
     reserved=frozenset(
@@ -48,6 +50,11 @@ POSTGRES = Dialect(
         "FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_attribute AS a ON a.attrelid = c.oid "
         "WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped"
     ),
+    views=(
+        "SELECT c.relname::text, obj_description(c.oid, 'pg_class') FROM pg_class AS c "
+        "JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind IN ('v', 'm')"
+    ),
+    enter="SET LOCAL search_path TO {schema}",
     primary_key=True,
     folds_case=False,
 )

@@ -23,6 +23,7 @@ ARROW: dict[Storage, pa.DataType] = {
     Storage.TIMESTAMP: pa.timestamp("us", tz="UTC"),
     Storage.DATE: pa.date32(),
     Storage.JSON: pa.string(),
+    Storage.BYTES: pa.binary(),
 }
 """What staging and `read` hold for each storage kind; UUID and JSON travel as text."""
 

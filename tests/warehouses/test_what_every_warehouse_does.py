@@ -94,6 +94,23 @@ def test_children_are_replaced_with_their_parent_even_by_none(warehouse: Warehou
     assert [row["bill_id"] for row in stored(warehouse, LINES)] == [key(2)]
 
 
+def test_bytes_are_kept_as_they_are(url: str) -> None:
+    blobs = Table("blobs", "Bytes.", (Field("id", Storage.TEXT, "Key."), Field("content", Storage.BYTES, "Bytes.")), ("id",), "blobs")
+    every = bytes(range(256))
+    contents = {"every": every, "none": b"", "null": None, "long": every * 20_000}
+    warehouse = open_warehouse(url, "spend")
+    for _ in range(2):
+        with warehouse.transaction() as work:
+            work.ensure([blobs])
+            work.upsert(blobs, frame(blobs, [{"id": name, "content": content} for name, content in contents.items()]))
+    with warehouse.transaction() as work:
+        rows = work.read(blobs)
+        assert rows.schema.field("content").type == pa.binary()
+        assert {row["id"]: row["content"] for row in rows.to_pylist()} == contents
+        assert work.read(blobs, ["id"], content=every).to_pylist() == [{"id": "every"}]
+        assert work.delete(blobs, content=every) == 1
+
+
 def test_plain_pandas_columns_load_too(warehouse: Warehouse) -> None:
     rows = pd.DataFrame([bill(1, note=None), bill(2)]).reindex(columns=BILLS.column_names)
     with warehouse.transaction() as work:
