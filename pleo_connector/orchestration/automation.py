@@ -1,5 +1,6 @@
 """When the tables are synced: one job over all of a connection's assets, and a daily schedule that a person starts."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -8,11 +9,11 @@ DAILY = "0 5 * * *"
 """Five in the morning, UTC: before people in Europe look at yesterday."""
 
 
-def sync_job(name: str, assets: dg.AssetsDefinition) -> Any:
+def sync_job(name: str, assets: Sequence[dg.AssetsDefinition]) -> Any:
     """The job that syncs every table of the connection and evaluates every check (its type has no public name)."""
     return dg.define_asset_job(
         f"{name}_sync",
-        selection=dg.AssetSelection.assets(assets),
+        selection=dg.AssetSelection.assets(*assets),
         description="Bring every Pleo table up to date.",
     )
 

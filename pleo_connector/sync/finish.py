@@ -54,9 +54,10 @@ def finish(
     whole: Collection[str],
     *,
     allow_mass_delete: bool,
+    at: datetime,
     history: bool = False,
 ) -> Finished:
-    """Close the sweeps that were walked to the end and mark what they did not meet as deleted.
+    """Close the sweeps that were walked to the end and mark what they did not meet as deleted, `at` that time.
 
     `whole` names the companies whose parents are all known, for a stream that is read for each record of another.
     """
@@ -71,7 +72,7 @@ def finish(
     for look in missing:
         verdict = "refused" if look in refused else _verdict(look, found)
         if verdict == "gone":
-            count = transaction.tombstone(stream.tables(), look.scope, ids, datetime.now(UTC), history=history)
+            count = transaction.tombstone(stream.tables(), look.scope, ids, at, history=history)
             found.absent += count
             deleted |= {sweep.sweep_id: count for sweep in look.sweeps[:1]}
         else:
@@ -87,7 +88,7 @@ def finish(
     found.warnings += [_miscounted(sweep) for sweep in complete if sweep.rows_reported not in (None, sweep.rows_served) and not sweep.floor]
     found.changed_by_tier = _changed(transaction, stream, sweeps, deleted)
     for state in dict.fromkeys(status.values()):
-        ledger.write_sweeps(transaction, [sweep for sweep in complete if status[sweep.sweep_id] == state], state, deleted)
+        ledger.write_sweeps(transaction, [sweep for sweep in complete if status[sweep.sweep_id] == state], state, deleted, at=at)
     ledger.forget(transaction, complete)
     found.completed = sum(state == "complete" for state in status.values())
     found.tables = {table.name: transaction.count(table) for table in stream.tables()}

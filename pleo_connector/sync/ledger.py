@@ -111,9 +111,11 @@ def settle(transaction: Transaction, stream: Stream, company_id: str | None) -> 
     transaction.delete(SWEEPS, stream=stream.name, company_id=company_id, status=_UNSETTLED)
 
 
-def write_sweeps(transaction: Transaction, sweeps: Iterable[Sweep], status: str, deleted: dict[str, int] | None = None) -> None:
-    """One row per sweep, as it stands with this transaction."""
-    touched = datetime.now(UTC)
+def write_sweeps(
+    transaction: Transaction, sweeps: Iterable[Sweep], status: str, deleted: dict[str, int] | None = None, *, at: datetime | None = None
+) -> None:
+    """One row per sweep, as it stands with this transaction; `at` is now, unless said otherwise."""
+    touched = at or datetime.now(UTC)
     finished = touched if status != "open" else None
     rows = [
         {

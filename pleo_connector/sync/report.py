@@ -8,6 +8,7 @@ from typing import Any
 from pleo_connector.api import Traffic
 from pleo_connector.errors import PleoError
 from pleo_connector.frames import Drift
+from pleo_connector.sync.raw_report import RawReport
 from pleo_connector.sync.windows import FIRST
 
 
@@ -90,6 +91,8 @@ class SyncReport:
     streams: dict[str, StreamReport]
     companies: tuple[str, ...] = ()
     seconds: float = 0.0
+    raw: RawReport = field(default_factory=RawReport)
+    """Pages kept as they were served."""
 
     @property
     def failures(self) -> dict[str, PleoError]:
@@ -113,5 +116,6 @@ class SyncReport:
             "seconds": round(self.seconds, 3),
             "written": self.written,
             "requests": self.requests,
+            "raw": self.raw.as_dict(),
             "streams": [report.as_dict() for report in self.streams.values()],
         }
