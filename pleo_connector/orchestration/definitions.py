@@ -10,7 +10,9 @@ from pleo_connector.catalogue import CATALOGUE, Catalogue
 from pleo_connector.catalogue.options import check_options, options_of
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration.assets import pleo_key, table_specs, warehouse_key
-from pleo_connector.orchestration.automation import daily_schedule, sync_job
+from pleo_connector.orchestration.automation import daily_schedule, hourly_schedule, sync_job, weekly_full_schedule
+from pleo_connector.orchestration.company_sensor import company_sensor
+from pleo_connector.orchestration.export_sensor import export_job, export_sensor
 from pleo_connector.orchestration.keep_alive import keep_alive_job, token_age_sensor, weekly_schedule
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.steps import build_pleo_assets
@@ -63,11 +65,17 @@ def build_pleo_definitions(
         op_tags=op_tags,
     )
     job, alive = sync_job(name, assets), keep_alive_job(name)
+    exports, ops = export_job(name, assets, catalogue), [one.op.name for one in assets]
     return dg.Definitions(
         assets=assets,
-        jobs=[job, alive],
-        schedules=[daily_schedule(name, job), weekly_schedule(name, alive)],
-        sensors=[token_age_sensor(name, alive)],
+        jobs=[job, alive, *([exports] if exports else [])],
+        schedules=[
+            hourly_schedule(name, job),
+            daily_schedule(name, job),
+            weekly_full_schedule(name, job, ops),
+            weekly_schedule(name, alive),
+        ],
+        sensors=[*([export_sensor(name, exports)] if exports else []), company_sensor(name, job, ops), token_age_sensor(name, alive)],
         resources={pleo_key(name): pleo or PleoResource.from_settings(settings or load()), warehouse_key(name): target},
         # In one process by default: each step process of Dagster's own would spend 5 to 8 s on imports alone.
         executor=executor,
