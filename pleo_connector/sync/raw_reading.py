@@ -14,8 +14,8 @@ from pleo_connector.api import Interval, PageRequest
 from pleo_connector.catalogue import Catalogue, Stream
 from pleo_connector.errors import ConfigurationError, PleoError
 from pleo_connector.frames import cut_page, split_page
-from pleo_connector.sync.raw import KeptPage, unpacked
 from pleo_connector.sync.raw_folder import RawFolder
+from pleo_connector.sync.raw_packing import KeptPage, unpacked
 from pleo_connector.sync.raw_tables import RAW_LOADS, RAW_PAGES, RAW_REQUESTS
 from pleo_connector.sync.sweep import ServedPage, Sweep, served_page
 from pleo_connector.warehouses import Transaction

@@ -15,7 +15,8 @@ from pleo_connector.frames import Batch, Served, normalise
 from pleo_connector.stream_options import DEFAULT, StreamOptions
 from pleo_connector.sync import ledger
 from pleo_connector.sync.finish import Finished, finish
-from pleo_connector.sync.raw import KeptPage, RawLanding
+from pleo_connector.sync.raw import RawLanding
+from pleo_connector.sync.raw_packing import KeptPage
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.sync.sweep import ServedPage, Sweep
 from pleo_connector.warehouses import MergeCounts, Transaction
