@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # the same names as in _HOME, for type checkers and editors
     from pleo_connector.orchestration import build_pleo_definitions as build_pleo_definitions
     from pleo_connector.orchestration import load_pleo_asset_specs as load_pleo_asset_specs
     from pleo_connector.settings import Settings as Settings
+    from pleo_connector.stream_options import StreamOptions as StreamOptions
+    from pleo_connector.stream_options import SweepPolicy as SweepPolicy
 
     __version__: str
 
@@ -29,6 +31,8 @@ _HOME = {
     "PleoTranslator": "pleo_connector.orchestration",
     "Settings": "pleo_connector.settings",
     "Stream": "pleo_connector.catalogue",
+    "StreamOptions": "pleo_connector.stream_options",
+    "SweepPolicy": "pleo_connector.stream_options",
     "WarehouseResource": "pleo_connector.orchestration",
     "build_pleo_definitions": "pleo_connector.orchestration",
     "load_pleo_asset_specs": "pleo_connector.orchestration",

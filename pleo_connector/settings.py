@@ -98,7 +98,7 @@ def _scopes(value: str) -> str:
 
 def _warehouse(value: str) -> str:
     if not re.match(r"[a-z][a-z0-9+.-]*://", value):
-        raise ValueError("must be a URL such as duckdb:///pleo.duckdb")
+        raise ValueError("must be a URL such as duckdb:///spend.duckdb")
     return value
 
 
@@ -142,11 +142,14 @@ class Settings(BaseModel):
     token_keys: SecretStr = SecretStr("")
     key_provider: str = ""
     connection_label: Annotated[str, AfterValidator(_label)] = ""
-    warehouse: Annotated[str, AfterValidator(_warehouse)] = Field(default="duckdb:///pleo.duckdb", repr=False)
+    warehouse: Annotated[str, AfterValidator(_warehouse)] = Field(default="duckdb:///spend.duckdb", repr=False)
     """A URL, which may hold a password, so it stays out of the repr."""
     schema_name: Annotated[str, AfterValidator(_schema)] = "pleo"
+    marts: bool = True
     requests_per_minute: int = Field(default=500, ge=1, le=1_000_000)
     concurrency: int = Field(default=8, ge=1, le=64)
+    config: str = ""
+    """The TOML file with options for streams; empty means `pleo.toml` in the working folder, where there is one."""
 
     @model_validator(mode="before")
     @classmethod

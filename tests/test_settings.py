@@ -44,7 +44,7 @@ def test_with_nothing_set_the_sandbox_is_meant() -> None:
     assert settings.scopes == DEFAULT_SCOPES
     assert settings.api_key.get_secret_value() == settings.token_keys.get_secret_value() == ""
     assert settings.token_store.endswith("tokens.sqlite")
-    assert settings.warehouse == "duckdb:///pleo.duckdb"
+    assert settings.warehouse == "duckdb:///spend.duckdb"
     assert settings.schema_name == "pleo"
     assert settings.requests_per_minute == 500
     assert settings.concurrency == 8
@@ -78,10 +78,12 @@ def test_every_variable_is_read() -> None:
         "PLEO_TOKEN_KEYS": "k1,k2",
         "PLEO_KEY_PROVIDER": "keyring",
         "PLEO_CONNECTION": "acme",
-        "PLEO_WAREHOUSE": "duckdb:////data/pleo.duckdb",
+        "PLEO_CONFIG": "conf/pleo.toml",
+        "PLEO_WAREHOUSE": "duckdb:////data/spend.duckdb",
         "PLEO_SCHEMA": "spend",
         "PLEO_REQUESTS_PER_MINUTE": "120",
         "PLEO_CONCURRENCY": "4",
+        "PLEO_MARTS": "off",
     }
     settings = from_environment(**given)
     assert settings.environment is Environment.STAGING
@@ -94,11 +96,13 @@ def test_every_variable_is_read() -> None:
     assert settings.scopes == "companies:read users:read"
     assert settings.token_store == str(Path.home() / "tokens.sqlite")
     assert settings.token_keys.get_secret_value() == "k1,k2"
-    assert settings.warehouse == "duckdb:////data/pleo.duckdb"
+    assert settings.warehouse == "duckdb:////data/spend.duckdb"
     assert settings.schema_name == "spend"
     assert settings.requests_per_minute == 120
     assert settings.concurrency == 4
+    assert not settings.marts
     assert settings.key_provider == "keyring"
+    assert settings.config == "conf/pleo.toml"
     assert settings.connection == "staging/client-1/acme"
     assert from_environment(PLEO_API_KEY="key").uses_api_key
     assert set(given) | {"PLEO_API_KEY"} == set(VARIABLES), "a new variable needs its line here"
@@ -133,7 +137,7 @@ def test_an_empty_variable_is_unset(variable: str) -> None:
         ("PLEO_REDIRECT_URI", "http://etl.example.com:80/callback", "must use https"),
         ("PLEO_REDIRECT_URI", "http://127.0.0.1:8765/callback#x", "must not contain a query or fragment"),
         ("PLEO_SCOPES", "companies:read,users:read", "separated by spaces"),
-        ("PLEO_WAREHOUSE", "pleo.duckdb", "must be a URL such as duckdb:///pleo.duckdb"),
+        ("PLEO_WAREHOUSE", "spend.duckdb", "must be a URL such as duckdb:///spend.duckdb"),
         ("PLEO_SCHEMA", 'pleo"; DROP SCHEMA', "must be a plain name"),
         ("PLEO_SCHEMA", "p" * 64, "at most 63"),
         ("PLEO_REQUESTS_PER_MINUTE", "many", "valid integer"),

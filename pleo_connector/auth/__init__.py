@@ -13,10 +13,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pleo_connector.auth.connection import Injectables, LoginResult, build_auth, build_manager, login
+    from pleo_connector.auth.connection import Injectables, build_auth, build_manager, login
     from pleo_connector.auth.connection_status import ConnectionStatus, disconnect, status
     from pleo_connector.auth.httpx_auth import ApiKeyAuth, PleoAuth
     from pleo_connector.auth.key_rotation import KeyRotation, rotate_key
+    from pleo_connector.auth.login_result import LoginResult
     from pleo_connector.auth.manager import CredentialManager
     from pleo_connector.auth.redaction import REDACTOR, Redactor
     from pleo_connector.auth.secret import Secret
@@ -46,6 +47,7 @@ _HOMES = {
     "ConnectionStatus": "connection_status",
     "disconnect": "connection_status",
     "status": "connection_status",
+    "LoginResult": "login_result",
     "CredentialManager": "manager",
     "KeyRotation": "key_rotation",
     "rotate_key": "key_rotation",

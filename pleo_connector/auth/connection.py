@@ -16,6 +16,7 @@ from pleo_connector.auth.httpx_auth import ApiKeyAuth, PleoAuth
 from pleo_connector.auth.key_sources import source_of
 from pleo_connector.auth.keys import Binding, KeyRing
 from pleo_connector.auth.login_flow import TIMEOUT, LoopbackLogin, PasteLogin, obtain_tokens
+from pleo_connector.auth.login_result import LoginResult, store_login
 from pleo_connector.auth.manager import CredentialManager
 from pleo_connector.auth.oracle import Oracle
 from pleo_connector.auth.reauth import missing_key
@@ -28,20 +29,6 @@ from pleo_connector.settings import Settings
 
 _LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
 LOCK_TIMEOUT = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class LoginResult:
-    """What a login brought; holds no secret."""
-
-    connection: str
-    generation: int
-    scopes: tuple[str, ...]
-    missing_scopes: tuple[str, ...]
-    """Asked for and not granted: the streams that need them will be refused."""
-    subject: str | None
-    """The company or organisation that the grant covers, where Pleo tells."""
-    store: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,19 +119,10 @@ def login(
     opened = opened or open_store(settings.token_store)
     binding = binding_of(settings)
     # Everything that can be wrong here is found before a person is bothered.
-    keys = _keys_for_login(settings, opened, binding)
+    keys = keys_for_login(settings, opened, binding)
     tokens = obtain_tokens(endpoint, way, redirect_uri=settings.redirect_uri, scopes=settings.scopes, clock=given.clock)
-    # No lock: a refresh in flight loses by generation, and a login must not wait for it.
-    generation = opened.store.replace(binding.connection, keys.seal(tokens, binding))
-    granted = tuple(tokens.scope.split())
-    return LoginResult(
-        connection=binding.connection,
-        generation=generation,
-        scopes=granted,
-        missing_scopes=tuple(scope for scope in settings.scopes.split() if scope not in granted),
-        subject=subject_of(endpoint.introspect(tokens.access, "access_token")),
-        store=opened.place,
-    )
+    probe = AccessProbe(settings.api_url, client)
+    return store_login(settings, tokens, opened=opened, keys=keys, binding=binding, endpoint=endpoint, probe=probe)
 
 
 def binding_of(settings: Settings) -> Binding:
@@ -163,14 +141,15 @@ def keys_of(settings: Settings, opened: OpenedStore, *, create: bool = False) ->
     return source_of(settings, opened).ring(create=create)
 
 
-def _keys_for_login(settings: Settings, opened: OpenedStore, binding: Binding) -> KeyRing:
+def keys_for_login(settings: Settings, opened: OpenedStore, binding: Binding) -> KeyRing:
+    """The keys to seal a login with; WrongKey when what is stored would be buried under another one."""
     record = opened.store.read(binding.connection)
     stored = record is not None and record.blob is not None
     keys = keys_of(settings, opened, create=not stored)
     if keys is None:
         raise missing_key(binding.connection)
     if record is not None and record.blob is not None:
-        keys.check(record.blob, binding)  # a login must not bury tokens under another key
+        keys.check(record.blob, binding)
     return keys
 
 
@@ -189,9 +168,3 @@ def _way(
             "PLEO_REDIRECT_URI is not on this machine, so the address must be pasted, and there is no terminal to paste it into."
         )
     return PasteLogin(show=show, prompt=prompt, open_browser=open_browser)
-
-
-def subject_of(told: dict[str, Any] | None) -> str | None:
-    """The company or organisation in an introspection answer."""
-    found = None if told is None else told.get("urn:pleo:params:oauth:subject_urn") or told.get("sub")
-    return found if isinstance(found, str) else None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from pleo_connector.auth.connection import LOCK_TIMEOUT, Injectables, binding_of, credentials_of, keys_of, subject_of
+from pleo_connector.auth.connection import LOCK_TIMEOUT, Injectables, binding_of, credentials_of, keys_of
 from pleo_connector.auth.endpoint import PrivateClient, TokenEndpoint
+from pleo_connector.auth.login_result import subject_of
 from pleo_connector.auth.reauth import how_to_connect, missing_key, utc
 from pleo_connector.auth.spill import Spill
 from pleo_connector.auth.stores import OpenedStore, State, open_store

@@ -202,7 +202,7 @@ def _guard(response: httpx.Response) -> Accepted:
 
 
 class AccessProbe:
-    """Asks the API whether an access token still works, by the cheapest read there is."""
+    """Asks the API about an access token, by the cheapest read there is."""
 
     def __init__(self, api_url: str, client: PrivateClient) -> None:
         self._url = f"{api_url}/v1/introspect"
@@ -210,11 +210,26 @@ class AccessProbe:
 
     def works(self, access: Secret) -> bool | None:
         """True (answered, or forbidden), False (401), None when the API did not tell."""
+        answer = self._ask(access)
+        if answer is None or answer.status_code == httpx.codes.UNAUTHORIZED:
+            return None if answer is None else False
+        return True if answer.status_code in (httpx.codes.OK, httpx.codes.FORBIDDEN) else None
+
+    def told(self, access: Secret) -> Mapping[str, Any]:
+        """What the API says of the token: `scope` and `subjectURN`, as far as it tells; empty when it does not."""
+        answer = self._ask(access)
+        try:
+            content = answer.json() if answer is not None and answer.is_success else None
+        except (ValueError, RecursionError):
+            content = None
+        data = content.get("data", content) if isinstance(content, dict) else None
+        if isinstance(data, dict):
+            return data
+        _log.info("The API did not tell what the token opens: HTTP %s.", "none" if answer is None else answer.status_code)
+        return {}
+
+    def _ask(self, access: Secret) -> httpx.Response | None:
         headers = {"Authorization": f"Bearer {access.reveal()}"}
         with contextlib.suppress(httpx.HTTPError):
-            status = self._client.send("GET", self._url, headers=headers, auth=httpx.Auth()).status_code
-            if status == httpx.codes.UNAUTHORIZED:
-                return False
-            if status in (httpx.codes.OK, httpx.codes.FORBIDDEN):
-                return True
+            return self._client.send("GET", self._url, headers=headers, auth=httpx.Auth())
         return None

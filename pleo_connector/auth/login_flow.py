@@ -70,9 +70,15 @@ def obtain_tokens(
 ) -> TokenSet:
     """Consent and exchange; LoginFailed, ClientRejected or ConfigurationError, and then nothing was stored."""
     request = AuthorizationRequest(endpoint.issuer, endpoint.credentials.client_id, redirect_uri, scopes)
-    code = way.code(request)
+    return trade_code(endpoint, way.code(request), request, scopes=scopes, clock=clock)
+
+
+def trade_code(
+    endpoint: TokenEndpoint, code: Secret, request: AuthorizationRequest, *, scopes: str, clock: Callable[[], float] = time.time
+) -> TokenSet:
+    """Exchange the code of a request, once."""
     started = clock()
-    granted = _granted(endpoint.exchange(code, request.verifier, redirect_uri))
+    granted = _granted(endpoint.exchange(code, request.verifier, request.redirect_uri))
     seen = endpoint.introspect(granted.refresh, "refresh_token")
     return TokenSet(
         granted.access,

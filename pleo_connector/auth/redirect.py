@@ -18,13 +18,16 @@ _VERIFIER_LENGTH = 64
 
 
 class AuthorizationRequest:
-    """One login attempt: its state and verifier live in memory only, and work once."""
+    """One login attempt: its state and verifier work once, and are kept in memory only (the portal seals them for its other processes)."""
 
-    def __init__(self, auth_url: str, client_id: str, redirect_uri: str, scopes: str) -> None:
+    def __init__(
+        self, auth_url: str, client_id: str, redirect_uri: str, scopes: str, *, state: Secret | None = None, verifier: Secret | None = None
+    ) -> None:
+        """`state` and `verifier` of a request that was made before; new ones otherwise."""
         self.issuer = auth_url
         self.redirect_uri = redirect_uri
-        self.state = Secret(secrets.token_urlsafe(32))  # 256 bits
-        self.verifier = Secret(generate_token(_VERIFIER_LENGTH))
+        self.state = state or Secret(secrets.token_urlsafe(32))  # 256 bits
+        self.verifier = verifier or Secret(generate_token(_VERIFIER_LENGTH))
         REDACTOR.register(self.verifier, passing=True)
         self.url: str = prepare_grant_uri(
             f"{auth_url}/oauth/authorize",

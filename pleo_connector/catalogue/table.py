@@ -59,3 +59,8 @@ class Table:
         """The column that tells rows of one company from another's; None for company-free tables."""
         names = self.column_names
         return next((name for name in ("company_id", "_company_id") if name in names), None)
+
+    @property
+    def changed_column(self) -> str | None:
+        """The column in which Pleo says when it last changed the record; None where it does not say."""
+        return "updated_at" if "updated_at" in self.column_names else None

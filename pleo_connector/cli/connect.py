@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.cli.inputs import ConnectionOption, output_of, settings_in_use
 from pleo_connector.cli.output import Output
 from pleo_connector.errors import ConfigurationError
@@ -60,11 +59,9 @@ def _hidden_line(prompt: str) -> str:
 def _tell(result: LoginResult, output: Output) -> None:
     output.print(f"Connected as {result.connection}{f', for {result.subject}' if result.subject else ''}.", style="bold green")
     output.print(f"Granted: {', '.join(result.scopes) or 'no scopes'}. The tokens are sealed in {result.store}.")
-    for scope in result.missing_scopes:
-        streams = [stream.name for stream in CATALOGUE if scope in (stream.scope, *stream.scope_alternatives)]
-        output.warn(f"{scope} was asked for and not granted{f', so {_and(streams)} will be refused' if streams else ''}.")
+    readable = [access.stream for access in result.streams if access.granted]
+    output.print(f"Can be read: {', '.join(readable)}.")
+    for access in result.streams:
+        if not access.granted:
+            output.warn(f"{access.stream} cannot be read: {access.why_not}.")
     output.print("Next: pleo-connector sync")
-
-
-def _and(names: list[str]) -> str:
-    return " and ".join(names)

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from pleo_connector.catalogue import CATALOGUE
+from pleo_connector.auth.granted import stream_access
 from pleo_connector.cli.findings import Finding, fine, worth_a_look, wrong
 from pleo_connector.settings import Settings
 
@@ -55,17 +55,12 @@ def _skew(name: str, header: str, now: datetime) -> Finding:
 
 def check_scopes(granted: Iterable[str]) -> Iterator[Finding]:
     """Which streams the granted scopes allow."""
-    have = set(granted)
-    for stream in CATALOGUE:
-        names = (stream.scope, *stream.scope_alternatives)
-        met = next((name for name in names if name in have), None)
-        if not stream.scope:
-            yield fine(f"scope for {stream.name}", "none is needed")
-        elif met is not None:
-            yield fine(f"scope for {stream.name}", met)
+    for access in stream_access(granted, ()):
+        if access.granted:
+            yield fine(f"scope for {access.stream}", access.scope or "none is needed")
         else:
             yield wrong(
-                f"scope for {stream.name}",
-                f"{stream.scope} is not granted",
+                f"scope for {access.stream}",
+                f"{access.scope} is not granted",
                 "add it to PLEO_SCOPES (it must be registered at Pleo) and run `pleo-connector connect`, or leave the stream out of `sync`",
             )

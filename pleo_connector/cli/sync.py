@@ -10,7 +10,9 @@ import typer
 from rich.table import Table
 
 from pleo_connector.catalogue import CATALOGUE
+from pleo_connector.catalogue.options import options_of
 from pleo_connector.cli.inputs import ConnectionOption, output_of, settings_in_use, span
+from pleo_connector.cli.marts import refresh_or_warn
 from pleo_connector.cli.output import Output, add_rows, natural_width, plural, table
 from pleo_connector.errors import SyncFailed
 
@@ -66,10 +68,12 @@ def sync(
     from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
 
     warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait)
-    plan = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), allow_mass_delete)
+    plan = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), allow_mass_delete, options_of(settings.config))
     reached = Connection(settings.api_url, build_auth(settings), settings.requests_per_minute, settings.concurrency, patience=patience)
     with showing(output) as progress:
         report = run(plan, reached, warehouse, on_load=progress.loaded, on_finish=progress.finished)
+    if settings.marts:
+        refresh_or_warn(warehouse, output)
     output.answer(report.as_dict() | {"warehouse": warehouse.location})
     if not output.json:
         show(report, output, warehouse.location)

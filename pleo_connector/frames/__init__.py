@@ -1,8 +1,8 @@
 """Floor 2: pages of raw JSON to pandas frames, without a Python object per record. Start reading at `normalise.py`."""
 
 from pleo_connector.frames.batch import Batch
-from pleo_connector.frames.drift import Drift, DriftPolicy
+from pleo_connector.frames.drift import Drift
 from pleo_connector.frames.envelope import Page, split_page
 from pleo_connector.frames.normalise import Served, normalise
 
-__all__ = ["Batch", "Drift", "DriftPolicy", "Page", "Served", "normalise", "split_page"]
+__all__ = ["Batch", "Drift", "Page", "Served", "normalise", "split_page"]

@@ -4,21 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from enum import StrEnum
 
 EXAMPLES = 3
 """Ids kept per finding."""
-
-
-class DriftPolicy(StrEnum):
-    """What a stream does when records no longer fit the declaration."""
-
-    EVOLVE = "evolve"
-    """Unknown fields go to `_extra`; impossible values are quarantined; all is reported."""
-    FREEZE = "freeze"
-    """Unknown fields, changed or impossible types stop the stream before anything is written."""
-    QUARANTINE = "quarantine"
-    """Like evolve, and a changed type quarantines its record too."""
 
 
 @dataclass(frozen=True, slots=True)

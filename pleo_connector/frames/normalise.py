@@ -24,7 +24,7 @@ from pleo_connector.catalogue import Stream
 from pleo_connector.errors import DriftError
 from pleo_connector.frames.assembly import Assembly, empty_frames
 from pleo_connector.frames.batch import Batch, Served
-from pleo_connector.frames.drift import Drift, DriftPolicy
+from pleo_connector.frames.drift import Drift
 from pleo_connector.frames.findings import find_drift
 from pleo_connector.frames.hashing import row_hashes
 from pleo_connector.frames.parent import add_parent
@@ -33,6 +33,7 @@ from pleo_connector.frames.quarantine import SetAside, broken_rows, quarantine_f
 from pleo_connector.frames.reading import Reader, open_reader, select
 from pleo_connector.frames.rows import Indices, Rows, mask_of, read_rows
 from pleo_connector.frames.texts import record_texts
+from pleo_connector.stream_options import DriftPolicy
 
 
 def normalise(stream: Stream, pages: Sequence[Served], *, now: datetime, policy: DriftPolicy = DriftPolicy.EVOLVE) -> Batch:

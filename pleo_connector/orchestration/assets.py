@@ -10,10 +10,10 @@ from typing import Any
 import dagster as dg
 
 from pleo_connector.catalogue import CATALOGUE, Catalogue
-from pleo_connector.orchestration.checks import Checker, check_specs
+from pleo_connector.orchestration.checks import Checks
 from pleo_connector.orchestration.launchpad import PleoSyncConfig
-from pleo_connector.orchestration.step import Step
 from pleo_connector.orchestration.translator import PleoTableData, PleoTranslator
+from pleo_connector.stream_options import StreamOptions
 from pleo_connector.warehouses import Warehouse
 
 
@@ -46,22 +46,26 @@ def build_pleo_assets(
     catalogue: Catalogue = CATALOGUE,
     blocking_checks: bool = False,
     retry_policy: dg.RetryPolicy | None = None,
+    options: Mapping[str, StreamOptions] | None = None,
 ) -> dg.AssetsDefinition:
     """The multi-asset of a connection; needs the resources `pleo_key(name)` and `warehouse_key(name)`."""
     specs = table_specs(name, warehouse, translator, catalogue)
     keys: Mapping[str, dg.AssetKey] = {table: spec.key for table, spec in specs.items()}
-    step = Step(catalogue, keys, Checker(blocking=blocking_checks))
+    checks = Checks(catalogue, blocking_checks, translator.fresh_within)
 
     @dg.multi_asset(
         name=f"{name}_tables",
         description="Reads the streams of the selected tables from Pleo and writes what changed.",
         specs=list(specs.values()),
-        check_specs=[check for table in catalogue.tables() for check in check_specs(table, keys[table.name], blocking=blocking_checks)],
+        check_specs=[check for table in catalogue.tables() for check in checks.specs(table, keys[table.name])],
         can_subset=True,
         required_resource_keys={pleo_key(name), warehouse_key(name)},
         retry_policy=retry_policy,
     )
     def pleo_tables(context: dg.AssetExecutionContext, config: PleoSyncConfig) -> Iterator[Any]:
+        from pleo_connector.orchestration.step import Step
+
+        step = Step(catalogue, keys, checks, options or {})
         pleo, target = (getattr(context.resources, key) for key in (pleo_key(name), warehouse_key(name)))
         yield from step.execute(context, config, pleo, target)
 

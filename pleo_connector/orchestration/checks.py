@@ -1,130 +1,176 @@
-"""Asset checks that follow from the catalogue: keys, rows accounted for, splits that add up.
+"""Asset checks that follow from the catalogue: what a check is called, what it asks, and how its answer looks.
 
 Each warns and never stops anything, unless the definitions were built with `blocking_checks=True`. Metadata names
-failing rows by key, at most ten; never by content.
+failing rows by key, at most ten; never by content. The SQL is in `check_queries.py`, when they run in `check_run.py`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from pleo_connector.catalogue import Table
-from pleo_connector.sync import StreamReport
-from pleo_connector.warehouses import Transaction
+from pleo_connector.catalogue import (
+    CATALOGUE,
+    RELATIONS,
+    AddsUp,
+    Catalogue,
+    Counts,
+    NetAndTax,
+    Paging,
+    Reference,
+    Relation,
+    Stream,
+    Table,
+)
+from pleo_connector.catalogue.relations import others
+from pleo_connector.orchestration import check_queries as queries
+from pleo_connector.orchestration.check_queries import SHOWN, Tally
+
+if TYPE_CHECKING:
+    from pleo_connector.sync import StreamReport
+    from pleo_connector.warehouses import Transaction
 
 KEY = "key_unique_and_present"
 ROWS = "rows_accounted_for"
-SPLITS = "splits_sum_to_entry"
+DECLARED = "fits_the_declaration"
+TOTAL = "total_matched"
+FRESH = "read_recently"
+REFERENCES = "references_exist"
 
-SHOWN = 10
-"""Failing rows that are named."""
-
-ADD_UP = {"accounting_entry_splits": ("transaction_value", "total_bill_value")}
-"""Child tables whose money must sum to the parent's, with the money columns that both have."""
-
-
-def check_names(table: Table) -> Iterator[str]:
-    """The checks of a table."""
-    yield KEY
-    if table.parent is None:
-        yield ROWS
-    if table.name in ADD_UP:
-        yield SPLITS
+_PARTS = ("rows_inserted", "rows_updated", "rows_unchanged", "rows_quarantined", "rows_duplicate")
 
 
-def check_specs(table: Table, key: dg.AssetKey, *, blocking: bool) -> list[dg.AssetCheckSpec]:
-    """Their declarations, on the asset `key`."""
-    described = {
-        KEY: f"Every row of {table.name} has its key ({', '.join(table.key)}), and no two rows share one.",
-        ROWS: "Every record that Pleo served was inserted, updated, found unchanged, met twice, or set aside with a reason.",
-        SPLITS: "The parts of each split entry sum to the entry, in payment currency and in company currency.",
-    }
-    return [dg.AssetCheckSpec(name, asset=key, description=described[name], blocking=blocking) for name in check_names(table)]
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check of one table. Without `relations` and not stored, it reads the report of a sync."""
+
+    name: str
+    table: Table
+    stream: Stream
+    description: str
+    stored: bool = True
+    """Whether it looks at the warehouse."""
+    relations: tuple[Relation, ...] = ()
+
+    @property
+    def looks_at(self) -> tuple[str, ...]:
+        """Other tables that it reads."""
+        return others(self.relations)
 
 
-class Checker:
-    """Evaluates checks; failures have this severity."""
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """The checks of a catalogue; failures are errors when `blocking`. `fresh_within` None leaves out freshness."""
 
-    def __init__(self, *, blocking: bool) -> None:
-        self._severity = dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
+    catalogue: Catalogue = CATALOGUE
+    blocking: bool = False
+    fresh_within: timedelta | None = timedelta(hours=36)
 
-    def key(self, transaction: Transaction, table: Table, asset: dg.AssetKey) -> dg.AssetCheckResult:
-        """Whether keys are present and unique, over all rows, deleted ones included."""
-        columns = ", ".join(f'"{name}"' for name in table.key)
-        missing = " OR ".join(f'"{name}" IS NULL' for name in table.key)
-        shown = " || ' / ' || ".join(f'CAST("{name}" AS VARCHAR)' for name in table.key)
-        relation = _relation(table)
-        nulls = _number(transaction, f"SELECT count(*) FROM {relation} WHERE {missing}")
-        twice = f"SELECT {shown} AS shown FROM {relation} WHERE NOT ({missing}) GROUP BY {columns} HAVING count(*) > 1"
-        doubles = _number(transaction, f"SELECT count(*) FROM ({twice}) AS doubles")
-        metadata: dict[str, int | str] = {"rows_without_key": nulls, "keys_more_than_once": doubles}
-        if doubles:
-            metadata["for_example"] = _shown(transaction, twice)
-        return self._result(KEY, asset, passed=not nulls and not doubles, metadata=metadata)
+    def of(self, table: Table) -> Iterator[Check]:
+        """The checks of a table."""
+        stream = self.catalogue.stream(table.stream)
+        yield Check(KEY, table, stream, f"Every row of {table.name} has its key ({', '.join(table.key)}), and no two rows share one.")
+        if table.parent is None:
+            yield from self._of_stream(table, stream)
+        relations = RELATIONS.of(table, self.catalogue)
+        if references := tuple(one for one in relations if isinstance(one, Reference)):
+            said = ", ".join(f"{one.column} is in {one.target}" for one in references)
+            yield Check(REFERENCES, table, stream, f"{said}; archived and deleted ones count as there.", relations=references)
+        for relation in relations:
+            if not isinstance(relation, Reference):
+                yield Check(relation.check, table, stream, _meaning(relation), relations=(relation,))
 
-    def rows(self, report: StreamReport, asset: dg.AssetKey) -> dg.AssetCheckResult:
-        """Whether served rows equal those loaded, unchanged, quarantined and duplicate, in this run."""
-        parts = {
-            "rows_inserted": report.inserted,
-            "rows_updated": report.updated,
-            "rows_unchanged": report.unchanged,
-            "rows_quarantined": report.quarantined,
-            "rows_duplicate": report.duplicates,
-        }
-        lost = report.served - sum(parts.values())
-        return self._result(ROWS, asset, passed=lost == 0, metadata={"rows_served": report.served, **parts, "rows_unaccounted_for": lost})
+    def _of_stream(self, table: Table, stream: Stream) -> Iterator[Check]:
+        rows = "Every record that Pleo served was inserted, updated, found unchanged, met twice, or set aside with a reason."
+        yield Check(ROWS, table, stream, rows, stored=False)
+        drift = "Pleo served no field, type or enum value that the catalogue does not know. What it does not know is kept all the same."
+        yield Check(DECLARED, table, stream, drift, stored=False)
+        if stream.paging is Paging.CURSOR:
+            yield Check(TOTAL, table, stream, "Each newest complete sweep met as many records as Pleo said there are, where Pleo says it.")
+        # Streams that are read for each record of another are read when that changes, however long ago that was.
+        if self.fresh_within is not None and stream.parent is None:
+            hours = self.fresh_within.total_seconds() / 3600
+            yield Check(FRESH, table, stream, f"Each company was read to the end within {hours:g} hours.")
 
-    def rows_of_last_sync(self, last: dg.AssetMaterialization | None, asset: dg.AssetKey) -> dg.AssetCheckResult:
+    def specs(self, table: Table, key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+        """The declarations of a table's checks, on the asset `key`."""
+        return [dg.AssetCheckSpec(one.name, asset=key, description=one.description, blocking=self.blocking) for one in self.of(table)]
+
+    def reported(self, check: Check, report: "StreamReport", asset: dg.AssetKey) -> dg.AssetCheckResult:
+        """A check of what one sync did."""
+        if check.name == DECLARED:
+            found = {kind.name: len(getattr(report.drift, kind.name)) for kind in fields(report.drift)}
+            paths = [path for kind in fields(report.drift) for path in getattr(report.drift, kind.name)]
+            metadata: dict[str, Any] = {name: count for name, count in found.items() if count}
+            return self._result(check, asset, passed=not paths, metadata=metadata | _for_example(paths))
+        counts = (report.inserted, report.updated, report.unchanged, report.quarantined, report.duplicates)
+        return self._balance(check, asset, report.served, dict(zip(_PARTS, counts, strict=True)))
+
+    def remembered(self, check: Check, last: dg.AssetMaterialization | None, asset: dg.AssetKey) -> dg.AssetCheckResult:
         """The same from the metadata of the last materialisation, for a check that is run without a sync."""
         if last is None or "rows_served" not in last.metadata:
-            return self._result(ROWS, asset, passed=False, metadata={"reason": "This table was not synced by Dagster yet."})
-        names = ("rows_served", "rows_inserted", "rows_updated", "rows_unchanged", "rows_quarantined", "rows_duplicate")
-        served, *parts = (int(str(last.metadata[name].value)) for name in names)
-        metadata = dict(zip(names, (served, *parts), strict=True)) | {"rows_unaccounted_for": served - sum(parts)}
-        return self._result(ROWS, asset, passed=served == sum(parts), metadata=metadata)
+            return self._result(check, asset, passed=False, metadata={"reason": "This table was not synced by Dagster yet."})
+        if check.name == DECLARED:
+            drift = last.metadata.get("drift")
+            records: Sequence[Any] = getattr(drift, "records", ())
+            return self._result(check, asset, passed=drift is None, metadata=_for_example([str(one.data["field"]) for one in records]))
+        served, *parts = (int(str(last.metadata[name].value)) for name in ("rows_served", *_PARTS))
+        return self._balance(check, asset, served, dict(zip(_PARTS, parts, strict=True)))
 
-    def splits(self, transaction: Transaction, table: Table, asset: dg.AssetKey) -> dg.AssetCheckResult:
-        """Whether the live parts of each live entry sum to it; an amount that Pleo left out on either side is not compared."""
-        wrong = _unequal_sums(table)
-        failing = _number(transaction, f"SELECT count(*) FROM ({wrong}) AS failing")
-        metadata: dict[str, int | str] = {"entries_that_differ": failing}
-        if failing:
-            metadata["for_example"] = _shown(transaction, wrong)
-        return self._result(SPLITS, asset, passed=not failing, metadata=metadata)
+    def _balance(self, check: Check, asset: dg.AssetKey, served: int, parts: dict[str, int]) -> dg.AssetCheckResult:
+        lost = served - sum(parts.values())
+        return self._result(check, asset, passed=lost == 0, metadata={"rows_served": served, **parts, "rows_unaccounted_for": lost})
 
-    def _result(self, name: str, asset: dg.AssetKey, *, passed: bool, metadata: Mapping[str, int | str]) -> dg.AssetCheckResult:
-        return dg.AssetCheckResult(passed=passed, asset_key=asset, check_name=name, metadata=metadata, severity=self._severity)
+    def stored(
+        self, wanted: Sequence[Check], transaction: "Transaction", keys: Mapping[str, dg.AssetKey], now: datetime | None = None
+    ) -> list[dg.AssetCheckResult]:
+        """Checks of what the warehouse holds, in one query."""
+        asked = [(check, tally) for check in wanted for tally in self._tallies(check, now or datetime.now(UTC))]
+        if not asked:
+            return []
+        found = queries.answers(transaction.scalar(queries.counted([tally for _, tally in asked])))
+        results = []
+        for check in wanted:
+            mine = [(tally, answer) for (one, tally), answer in zip(asked, found, strict=True) if one is check]
+            metadata: dict[str, Any] = {tally.metric: answer.rows for tally, answer in mine}
+            names = [answer.examples for tally, answer in mine if tally.fails and answer.examples]
+            failing = any(answer.rows for tally, answer in mine if tally.fails)
+            metadata |= _for_example([name for some in names for name in some.split(", ")])
+            results.append(self._result(check, keys[check.table.name], passed=not failing, metadata=metadata))
+        return results
+
+    def _tallies(self, check: Check, now: datetime) -> Iterator[Tally]:
+        if check.name == KEY:
+            yield from queries.key_tallies(check.table)
+        elif check.name == TOTAL:
+            yield queries.total_tally(check.stream)
+        elif check.name == FRESH and self.fresh_within is not None:
+            yield queries.freshness_tally(check.stream, self.fresh_within, now)
+        for relation in check.relations:
+            if isinstance(relation, Reference):
+                yield from queries.reference_tallies(relation, check.table, self.catalogue.table(relation.target))
+            elif isinstance(relation, AddsUp):
+                yield queries.sum_tally(relation, check.table)
+            elif isinstance(relation, NetAndTax):
+                yield queries.tax_tally(relation, check.table)
+            else:
+                yield queries.count_tally(relation, check.table)
+
+    def _result(self, check: Check, asset: dg.AssetKey, *, passed: bool, metadata: Mapping[str, Any]) -> dg.AssetCheckResult:
+        severity = dg.AssetCheckSeverity.ERROR if self.blocking else dg.AssetCheckSeverity.WARN
+        return dg.AssetCheckResult(passed=passed, asset_key=asset, check_name=check.name, metadata=metadata, severity=severity)
 
 
-def _unequal_sums(table: Table) -> str:
-    """A query for the keys of parents whose live parts do not sum to them; minor units, so exact."""
-    differs, grouped = [], []
-    for money in ADD_UP[table.name]:
-        minors, currency = f"{money}_minors", f"{money}_currency"
-        grouped += [f"parent.{minors}", f"parent.{currency}"]
-        differs.append(
-            f"(parent.{minors} IS NOT NULL AND count(part.{minors}) = count(*) AND (sum(part.{minors}) <> parent.{minors} "
-            f"OR min(part.{currency}) <> parent.{currency} OR max(part.{currency}) <> parent.{currency}))"
-        )
-    return (
-        f"SELECT CAST(parent.id AS VARCHAR) AS shown FROM {{schema}}.{table.parent} AS parent "
-        f"JOIN {_relation(table)} AS part ON part.{table.parent_key[0]} = parent.id "
-        "WHERE parent._deleted_at IS NULL AND part._deleted_at IS NULL "
-        f"GROUP BY parent.id, {', '.join(grouped)} HAVING {' OR '.join(differs)}"
-    )
+def _meaning(relation: AddsUp | NetAndTax | Counts) -> str:
+    if isinstance(relation, AddsUp):
+        return f"The rows of each record sum to the record in {relation.whole}, in every currency; exact, and only where Pleo served all amounts."
+    if isinstance(relation, NetAndTax):
+        return "Each line is its net amount plus its tax (under reverse charge also its net amount alone), in every currency."
+    return f"Each ended record says how many {relation.parts} it has, and they are there, in companies that have any."
 
 
-def _relation(table: Table) -> str:
-    return f'{{schema}}."{table.name}"'
-
-
-def _number(transaction: Transaction, sql: str) -> int:
-    return int(str(transaction.scalar(sql)))
-
-
-def _shown(transaction: Transaction, sql: str) -> str:
-    return str(
-        transaction.scalar(
-            f"SELECT string_agg(shown, ', ') FROM (SELECT shown FROM ({sql}) AS failing ORDER BY shown LIMIT {SHOWN}) AS few"
-        )
-    )
+def _for_example(names: Iterable[str]) -> dict[str, str]:
+    shown = list(dict.fromkeys(names))[:SHOWN]
+    return {"for_example": ", ".join(shown)} if shown else {}

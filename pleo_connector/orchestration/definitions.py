@@ -1,11 +1,12 @@
 """Everything Dagster needs for a connection, in one call: `build_pleo_definitions()`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
 from pleo_connector.catalogue import CATALOGUE, Catalogue
+from pleo_connector.catalogue.options import check_options, options_of
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration.assets import build_pleo_assets, pleo_key, table_specs, warehouse_key
 from pleo_connector.orchestration.automation import daily_schedule, sync_job
@@ -13,6 +14,7 @@ from pleo_connector.orchestration.keep_alive import keep_alive_job, token_age_se
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.translator import PleoTranslator
 from pleo_connector.settings import Settings, load
+from pleo_connector.stream_options import StreamOptions
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -27,14 +29,18 @@ def build_pleo_definitions(
     catalogue: Catalogue = CATALOGUE,
     blocking_checks: bool = False,
     retry_policy: dg.RetryPolicy | None = None,
+    options: Mapping[str, StreamOptions] | None = None,
 ) -> dg.Definitions:
     """Assets, checks, resources, jobs, and stopped schedules and sensor of one connection. Needs no network and no credential.
 
     `settings` are the `PLEO_*` variables when left out; `pleo` and `warehouse` replace the resources made from them. For
     several connections give each its `name` (it starts keys, group, job and resource names) and its resources, and merge
-    with `dg.Definitions.merge`. ConfigurationError names the variable that is wrong.
+    with `dg.Definitions.merge`. `options` by stream stand in place of the file that `PLEO_CONFIG` names.
+    ConfigurationError names the variable or option that is wrong.
     """
     target = warehouse or WarehouseResource.from_settings(settings or load())
+    chosen = options if options is not None else options_of((settings or load()).config, catalogue)
+    check_options(chosen, catalogue)
     assets = build_pleo_assets(
         name=_checked(name),
         warehouse=target.open(),
@@ -42,6 +48,7 @@ def build_pleo_definitions(
         catalogue=catalogue,
         blocking_checks=blocking_checks,
         retry_policy=retry_policy,
+        options=chosen,
     )
     job, alive = sync_job(name, assets), keep_alive_job(name)
     return dg.Definitions(

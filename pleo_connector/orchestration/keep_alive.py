@@ -8,7 +8,6 @@ from typing import Any
 
 import dagster as dg
 
-from pleo_connector.auth import build_manager, status
 from pleo_connector.errors import PleoError
 from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.assets import pleo_key
@@ -27,6 +26,8 @@ def keep_alive_job(name: str) -> Any:
 
     @dg.op(name=f"{name}_refresh_tokens", required_resource_keys={pleo_key(name)}, description="Gets new tokens from Pleo.")
     def refresh_tokens(context: dg.OpExecutionContext) -> None:
+        from pleo_connector.auth import build_manager, status
+
         settings = getattr(context.resources, pleo_key(name)).settings()
         if settings.uses_api_key:
             context.log.info("Requests carry an API key; there are no tokens to keep alive.")
@@ -76,6 +77,8 @@ def token_age_sensor(name: str, job: Any) -> dg.SensorDefinition:
 
 def age_verdict(context: dg.SensorEvaluationContext, settings: Any, now: datetime) -> dg.RunRequest | dg.SkipReason:
     """What the sensor does about the tokens of these settings; a person's part is told as a warning."""
+    from pleo_connector.auth import status
+
     if settings.uses_api_key:
         return dg.SkipReason("Requests carry an API key; there are no tokens.")
     try:

@@ -2,12 +2,15 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.sync import Mode, SyncPlan
+
+if TYPE_CHECKING:
+    from pleo_connector.sync import SyncPlan
 
 
 class ModeChoice(StrEnum):
@@ -35,8 +38,10 @@ class PleoSyncConfig(dg.Config):
         default=False, description="Mark rows as deleted even if more than a fifth of a table is no longer served."
     )
 
-    def plan(self, streams: tuple[str, ...]) -> SyncPlan:
+    def plan(self, streams: tuple[str, ...]) -> "SyncPlan":
         """The sync of these streams; ConfigurationError for a day that is none."""
+        from pleo_connector.sync import Mode, SyncPlan
+
         start, end = _moment("start", self.start), _moment("end", self.end)
         if start is not None and end is not None and start >= end:
             raise ConfigurationError(f"start ({self.start}) must be before end ({self.end}) in the run's configuration.")

@@ -7,16 +7,17 @@ store. So they are safe to build in every process of every executor.
 import os
 import re
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
 from pydantic import Field, SecretStr
 
-from pleo_connector.auth import build_auth
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.settings import Settings, load, variable_of
-from pleo_connector.sync import Connection
 from pleo_connector.warehouses import Warehouse, open_warehouse
+
+if TYPE_CHECKING:
+    from pleo_connector.sync import Connection
 
 HIDDEN = "***"
 
@@ -101,8 +102,11 @@ class PleoResource(_PleoSettings):
     requests_per_minute: int | None = _field("Requests in any 60 seconds; Pleo asks for 500 at most.")
     concurrency: int | None = _field("Requests under way at once.")
 
-    def connection(self) -> Connection:
+    def connection(self) -> "Connection":
         """How to reach Pleo with this credential."""
+        from pleo_connector.auth import build_auth
+        from pleo_connector.sync import Connection
+
         settings = self.settings()
         return Connection(settings.api_url, build_auth(settings), settings.requests_per_minute, settings.concurrency)
 
@@ -118,7 +122,7 @@ class PleoResource(_PleoSettings):
 class WarehouseResource(_PleoSettings):
     """Where the tables go."""
 
-    warehouse: str | None = _field("The warehouse's URL, such as duckdb:///pleo.duckdb.")
+    warehouse: str | None = _field("The warehouse's URL, such as duckdb:///spend.duckdb.")
     schema_name: str | None = _field("The schema that the tables are in.")
 
     def open(self) -> Warehouse:

@@ -2,20 +2,22 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import dagster as dg
 
 from pleo_connector.catalogue import Catalogue, Table
 from pleo_connector.errors import PleoError
 from pleo_connector.orchestration import failures
-from pleo_connector.orchestration.checks import KEY, ROWS, SPLITS, Checker, check_names
+from pleo_connector.orchestration.check_run import CheckRun
+from pleo_connector.orchestration.checks import Check, Checks
 from pleo_connector.orchestration.launchpad import PleoSyncConfig
 from pleo_connector.orchestration.metadata import table_metadata
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.worker import Loaded, Quiet, listen
+from pleo_connector.stream_options import StreamOptions
 from pleo_connector.sync import StreamReport, run
-from pleo_connector.warehouses import Transaction, Warehouse
+from pleo_connector.warehouses import Warehouse
 
 PROGRESS = 10.0
 """Seconds between two lines of progress."""
@@ -29,7 +31,8 @@ class Step:
 
     catalogue: Catalogue
     keys: Mapping[str, dg.AssetKey]
-    checker: Checker
+    checks: Checks
+    options: Mapping[str, StreamOptions] = field(default_factory=dict)
 
     def execute(
         self, context: dg.AssetExecutionContext, config: PleoSyncConfig, pleo: PleoResource, warehouse_resource: WarehouseResource
@@ -38,16 +41,23 @@ class Step:
         selection = _Selection(context, self.catalogue, self.keys)
         try:
             warehouse = warehouse_resource.open()
+            checks = CheckRun(self.checks, selection.checks(self.checks), self.keys, warehouse, selection.streams)
+            yield from checks.without_sync(lambda key: _last(context, key))
             if selection.streams:
-                yield from self._sync(context, config, pleo, warehouse, selection)
-            yield from self._check_only(context, warehouse, selection)
+                yield from self._sync(context, config, pleo, warehouse, selection, checks)
         except PleoError as error:
             raise failures.whole_run(error) from None
 
     def _sync(
-        self, context: dg.AssetExecutionContext, config: PleoSyncConfig, pleo: PleoResource, warehouse: Warehouse, selection: "_Selection"
+        self,
+        context: dg.AssetExecutionContext,
+        config: PleoSyncConfig,
+        pleo: PleoResource,
+        warehouse: Warehouse,
+        selection: "_Selection",
+        checks: CheckRun,
     ) -> Iterator[Event]:
-        plan, connection = config.plan(selection.streams), pleo.connection()
+        plan, connection = replace(config.plan(selection.streams), options=self.options), pleo.connection()
         progress = _Progress(context.log.info)
         failed: dict[str, PleoError] = {}
         events = listen(
@@ -64,9 +74,10 @@ class Step:
                 elif event.report.error is not None:
                     failed[event.report.stream] = event.report.error
                     context.log.error("%s failed: %s", event.report.stream, event.report.error)
+                    yield from checks.loaded(event.report)
                 else:
                     progress.finished(event.report)
-                    yield from self._results(event.report, warehouse, selection)
+                    yield from self._results(event.report, warehouse, selection, checks.loaded(event.report))
         except Exception:
             raise
         except BaseException:  # a person stopped the run, or Dagster closes this generator
@@ -77,49 +88,23 @@ class Step:
         if failed:
             raise failures.some_streams(failed, others=len(failed) < len(selection.streams)) from None
 
-    def _results(self, report: StreamReport, warehouse: Warehouse, selection: "_Selection") -> Iterator[Event]:
-        tables = self.catalogue.stream(report.stream).tables()
-        checked: dict[str, list[dg.AssetCheckResult]] = {}
-        if any(selection.checks(table) for table in tables):
-            with warehouse.transaction() as transaction:
-                for table in tables:
-                    checked[table.name] = [self._check(name, transaction, table, report) for name in selection.checks(table)]
-        for table in tables:
-            results = checked.get(table.name, [])
+    def _results(
+        self, report: StreamReport, warehouse: Warehouse, selection: "_Selection", results: Sequence[dg.AssetCheckResult]
+    ) -> Iterator[Event]:
+        given: set[dg.AssetKey] = set()
+        for table in self.catalogue.stream(report.stream).tables():
             if selection.wants(table):
+                key = self.keys[table.name]
                 metadata = table_metadata(table, report, warehouse.relation(table))
-                yield dg.MaterializeResult(asset_key=self.keys[table.name], metadata=metadata, check_results=results)
-            else:
-                yield from results
+                mine = [result for result in results if result.asset_key == key]
+                yield dg.MaterializeResult(asset_key=key, metadata=metadata, check_results=mine)
+                given.add(key)
+        yield from (result for result in results if result.asset_key not in given)
 
-    def _check(self, name: str, transaction: Transaction, table: Table, report: StreamReport) -> dg.AssetCheckResult:
-        key = self.keys[table.name]
-        if name == ROWS:
-            return self.checker.rows(report, key)
-        return self._check_stored(name, transaction, table)
 
-    def _check_stored(self, name: str, transaction: Transaction, table: Table) -> dg.AssetCheckResult:
-        key = self.keys[table.name]
-        evaluate = {KEY: self.checker.key, SPLITS: self.checker.splits}[name]
-        return evaluate(transaction, table, key)
-
-    def _check_only(self, context: dg.AssetExecutionContext, warehouse: Warehouse, selection: "_Selection") -> Iterator[Event]:
-        """Checks that were selected without any table of their stream: on what the warehouse holds now."""
-        tables = [table for table in self.catalogue.tables() if table.stream not in selection.streams and selection.checks(table)]
-        if not tables:
-            return
-        results = []
-        with warehouse.transaction() as transaction:
-            transaction.ensure(tables)
-            for table in tables:
-                for name in selection.checks(table):
-                    if name == ROWS:
-                        event = context.instance.get_latest_materialization_event(self.keys[table.name])
-                        last = event.asset_materialization if event else None
-                        results.append(self.checker.rows_of_last_sync(last, self.keys[table.name]))
-                    else:
-                        results.append(self._check_stored(name, transaction, table))
-        yield from results
+def _last(context: dg.AssetExecutionContext, key: dg.AssetKey) -> dg.AssetMaterialization | None:
+    event = context.instance.get_latest_materialization_event(key)
+    return event.asset_materialization if event else None
 
 
 class _Selection:
@@ -128,6 +113,7 @@ class _Selection:
     def __init__(self, context: dg.AssetExecutionContext, catalogue: Catalogue, keys: Mapping[str, dg.AssetKey]) -> None:
         self._assets = context.selected_asset_keys
         self._checks = {(check.asset_key, check.name) for check in context.selected_asset_check_keys}
+        self._catalogue = catalogue
         self._keys = keys
         self.streams = tuple(dict.fromkeys(table.stream for table in catalogue.tables() if self.wants(table)))
 
@@ -135,9 +121,10 @@ class _Selection:
         """Whether the table's asset is selected."""
         return self._keys[table.name] in self._assets
 
-    def checks(self, table: Table) -> Sequence[str]:
-        """The table's selected checks."""
-        return [name for name in check_names(table) if (self._keys[table.name], name) in self._checks]
+    def checks(self, checks: Checks) -> list[Check]:
+        """The selected checks."""
+        found = (check for table in self._catalogue.tables() for check in checks.of(table))
+        return [check for check in found if (self._keys[check.table.name], check.name) in self._checks]
 
 
 class _Progress:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 
 import dagster as dg
 
@@ -30,6 +31,9 @@ class PleoTranslator:
     Override `get_asset_spec`, call it on `super()`, and change what you like with `replace_attributes` or
     `merge_attributes`. A child table's dependency on its parent follows the keys given here.
     """
+
+    fresh_within: timedelta | None = timedelta(hours=36)
+    """Age at which a table is late; None where nobody minds. A day and a half lets one daily run fail."""
 
     def get_asset_spec(self, data: PleoTableData) -> dg.AssetSpec:
         """The asset of one table: key `[connection, table]`, in a group named after the connection."""

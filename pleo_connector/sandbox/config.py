@@ -43,6 +43,8 @@ class SandboxConfig:
     faults: tuple[Fault, ...] = ()
     scopes: tuple[str, ...] | None = None
     """Scopes the clients are registered for; None registers every scope of the catalogue, both spellings included."""
+    withheld_scopes: tuple[str, ...] = ()
+    """Scopes that the sandbox's user leaves out of what is granted, whatever was asked for."""
     company: str | None = None
     """The one company that consent grants; None grants the whole organisation."""
     company_may_list: bool = True

@@ -73,6 +73,7 @@ class OAuthEndpoints:
         subject = given.get("urn_pleo_params_oauth_subject") or self._state.default_subject()
         if not self._state.may_be_granted(subject):
             raise OAuthRefusal("invalid_request", "urn_pleo_params_oauth_subject names nothing that this user may grant.")
+        scopes = tuple(scope for scope in scopes if scope not in self._state.config.withheld_scopes)
         return Consent(client.client_id, redirect_uri, scopes, subject, given["state"], given["code_challenge"])
 
     async def decide(self, request: Request) -> Response:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from pleo_connector.api import Interval
 from pleo_connector.catalogue import Catalogue, CompanyIn, Parent, Stream, SyncMode
+from pleo_connector.stream_options import DEFAULT, StreamOptions, SweepPolicy
 from pleo_connector.sync import ledger, parents, windows
 from pleo_connector.sync.loader import StreamWork
 from pleo_connector.sync.owner import is_alive
@@ -31,10 +32,17 @@ class Due:
     """What earlier runs left and finished, and what follows from it for this one."""
 
     def __init__(
-        self, now: datetime, policy: windows.SweepPolicy, start: datetime | None, end: datetime | None, *, full: bool, owner: str
+        self,
+        now: datetime,
+        options: Mapping[str, StreamOptions],
+        start: datetime | None,
+        end: datetime | None,
+        *,
+        full: bool,
+        owner: str,
     ) -> None:
         self._now = now
-        self._policy = policy
+        self._options = options
         self._start, self._end = start, end
         self._full = full
         self._owner = owner
@@ -100,6 +108,9 @@ class Due:
             work.whole.add(company_id)
         return found
 
+    def _policy(self, stream: Stream) -> SweepPolicy:
+        return self._options.get(stream.name, DEFAULT).sweep
+
     def _going_on(self, work: StreamWork, fresh: Sweep) -> Sweep:
         """The open sweep that reads the same, or the fresh one.
 
@@ -109,7 +120,7 @@ class Due:
         if left is None:
             return fresh
         young = not self._full or self._now - left.started_at < FULL_GOES_ON
-        if left.exhausted and (fresh.span is None or not young or self._policy.tier(fresh.span, self._now)[0] == "hot"):
+        if left.exhausted and (fresh.span is None or not young or self._policy(work.stream).tier(fresh.span.end, self._now)[0] == "hot"):
             work.abandoned.append(left)
             return fresh
         return left
@@ -140,7 +151,7 @@ class Due:
             return list(windows.clipped(spans, self._start, self._end))
         if self._full or company_id in self._unproven[stream.name]:
             return list(spans)
-        return list(windows.due(spans, done, self._now, self._policy))
+        return list(windows.due(spans, done, self._now, self._policy(stream)))
 
 
 def _first_month(spans: Sequence[Interval]) -> datetime | None:

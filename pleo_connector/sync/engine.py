@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -18,6 +18,7 @@ import httpx
 from pleo_connector.api import Budget, PleoClient, Traffic, page_request
 from pleo_connector.api.patience import OUTAGE
 from pleo_connector.catalogue import CATALOGUE, Catalogue, CompanyIn, Stream
+from pleo_connector.catalogue.options import check_options
 from pleo_connector.errors import (
     CredentialError,
     CursorRefused,
@@ -28,8 +29,9 @@ from pleo_connector.errors import (
     WalkStalled,
     WarehouseError,
 )
-from pleo_connector.frames import DriftPolicy, split_page
-from pleo_connector.sync import ledger, windows
+from pleo_connector.frames import split_page
+from pleo_connector.stream_options import DEFAULT, StreamOptions
+from pleo_connector.sync import ledger
 from pleo_connector.sync.companies import Companies, chosen, discover
 from pleo_connector.sync.due import Due, is_urgent
 from pleo_connector.sync.loader import Loader, StreamWork
@@ -69,8 +71,8 @@ class SyncPlan:
     """`start <= performed < end` for windowed streams; the others are always read whole."""
     companies: tuple[str, ...] = ()
     allow_mass_delete: bool = False
-    policy: DriftPolicy = DriftPolicy.EVOLVE
-    sweep_policy: windows.SweepPolicy = field(default_factory=windows.SweepPolicy)
+    options: Mapping[str, StreamOptions] = field(default_factory=dict)
+    """By stream; one that is not named has the defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ def run(
     SyncCancelled, with what was committed kept for the next run to go on from.
     """
     streams = [catalogue.stream(name) for name in plan.streams] or list(catalogue)
+    check_options(plan.options, catalogue)
     with registered() as owner:
         work = _Run(plan, connection, warehouse, catalogue, streams, now or datetime.now(UTC), owner).go(on_load, on_finish)
         return asyncio.run(work if cancel is None else _unless_cancelled(work, cancel))
@@ -136,7 +139,7 @@ class _Run:
         self._turns = asyncio.Semaphore(connection.concurrency)
         # What vanishes within the hour does not wait behind months of entries.
         self._urgent_turns = asyncio.Semaphore(URGENT)
-        self._due = Due(self._now, plan.sweep_policy, plan.start, plan.end, full=plan.mode is Mode.FULL, owner=owner)
+        self._due = Due(self._now, plan.options, plan.start, plan.end, full=plan.mode is Mode.FULL, owner=owner)
         self._listings = {work.stream.parent.stream: Listing() for work in self._work.values() if work.stream.parent is not None}
 
     async def go(self, on_load: Listener, on_finish: Listener) -> SyncReport:
@@ -144,7 +147,7 @@ class _Run:
         self._loader = Loader(
             self._warehouse,
             self._work,
-            policy=self._plan.policy,
+            options=self._plan.options,
             allow_mass_delete=self._plan.allow_mass_delete,
             owner=self._owner,
             on_load=on_load,
@@ -180,6 +183,9 @@ class _Run:
         tables = [table for work in self._work.values() for table in work.stream.tables()]
         with self._warehouse.transaction() as transaction:
             transaction.ensure([*tables, *STATE_TABLES])
+            for name, work in self._work.items():
+                if self._plan.options.get(name, DEFAULT).history:
+                    transaction.keep_history(work.stream.tables())
             self._due.read(transaction, self._catalogue, self._work.values())
             for work in self._work.values():
                 work.quarantined = ledger.quarantined_keys(transaction, work.stream)

@@ -46,7 +46,13 @@ class Finished:
 
 
 def finish(
-    transaction: Transaction, stream: Stream, sweeps: Sequence[Sweep], whole: Collection[str], *, allow_mass_delete: bool
+    transaction: Transaction,
+    stream: Stream,
+    sweeps: Sequence[Sweep],
+    whole: Collection[str],
+    *,
+    allow_mass_delete: bool,
+    history: bool = False,
 ) -> Finished:
     """Close the sweeps that were walked to the end and mark what they did not meet as deleted.
 
@@ -63,7 +69,7 @@ def finish(
     for look in missing:
         verdict = "refused" if look in refused else _verdict(look, found)
         if verdict == "gone":
-            count = transaction.tombstone(stream.tables(), look.scope, ids, datetime.now(UTC))
+            count = transaction.tombstone(stream.tables(), look.scope, ids, datetime.now(UTC), history=history)
             found.absent += count
             deleted |= {sweep.sweep_id: count for sweep in look.sweeps[:1]}
         else:

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 
 from pleo_connector.catalogue import Stream, SyncMode
 from pleo_connector.errors import DriftError
-from pleo_connector.frames import Batch, DriftPolicy, Served, normalise
+from pleo_connector.frames import Batch, Served, normalise
+from pleo_connector.stream_options import DEFAULT, StreamOptions
 from pleo_connector.sync import ledger
 from pleo_connector.sync.finish import Finished, finish
 from pleo_connector.sync.report import StreamReport
@@ -56,7 +57,7 @@ class Loader:
         warehouse: Warehouse,
         work: Mapping[str, StreamWork],
         *,
-        policy: DriftPolicy,
+        options: Mapping[str, StreamOptions],
         allow_mass_delete: bool,
         owner: str,
         on_load: Callable[[StreamReport], None],
@@ -64,7 +65,7 @@ class Loader:
     ) -> None:
         self._warehouse = warehouse
         self._work = work
-        self._policy = policy
+        self._options = options
         self._allow_mass_delete = allow_mass_delete
         self._owner = owner
         self._on_load = on_load
@@ -125,7 +126,16 @@ class Loader:
             for work in ended:
                 ledger.write_sweeps(transaction, work.abandoned, "abandoned")
                 ledger.forget(transaction, work.abandoned)
-                finished.append(finish(transaction, work.stream, work.sweeps, work.whole, allow_mass_delete=self._allow_mass_delete))
+                finished.append(
+                    finish(
+                        transaction,
+                        work.stream,
+                        work.sweeps,
+                        work.whole,
+                        allow_mass_delete=self._allow_mass_delete,
+                        history=self._of(work.stream).history,
+                    )
+                )
         for name, batch in batches.items():
             _count(self._work[name].report, batch, counts[name], by_stream[name])
         for work, end in zip(ended, finished, strict=True):
@@ -138,15 +148,18 @@ class Loader:
             return None
         served = [Served(page.page.records, page.sweep.company_id, page.sweep.sweep_id, page.sweep.parent_id) for page in pages]
         try:
-            return normalise(work.stream, served, now=now, policy=self._policy)
+            return normalise(work.stream, served, now=now, policy=self._of(work.stream).drift)
         except DriftError as error:
             work.report.error = error
             for sweep in work.sweeps:
                 sweep.error = error
             return None
 
+    def _of(self, stream: Stream) -> StreamOptions:
+        return self._options.get(stream.name, DEFAULT)
+
     def _write(self, transaction: Transaction, batch: Batch, pages: Sequence[ServedPage]) -> MergeCounts:
-        counts = transaction.merge(batch.stream.tables(), batch.frames)
+        counts = transaction.merge(batch.stream.tables(), batch.frames, history=self._of(batch.stream).history)
         _advance(batch, pages, self._owner)
         ledger.write_pages(transaction, pages)
         ledger.write_sweeps(transaction, {page.sweep.sweep_id: page.sweep for page in pages}.values(), "open")

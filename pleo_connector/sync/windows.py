@@ -15,39 +15,16 @@ Two edges make the cover complete: everything before the first month, and everyt
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pleo_connector.api import Interval
+from pleo_connector.stream_options import SweepPolicy
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 """Pleo was founded in 2015: nothing is older than this."""
 
 _FUTURE = timedelta(days=3660)
 SLACK = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True)
-class SweepPolicy:
-    """Age of a window's end, in days, up to which it is hot, warm, cool; and how often each is due."""
-
-    hot_days: int = 35
-    warm_days: int = 100
-    cool_days: int = 400
-    warm_every: timedelta = timedelta(days=1)
-    cool_every: timedelta = timedelta(days=7)
-    cold_every: timedelta = timedelta(days=30)
-
-    def tier(self, window: Interval, now: datetime) -> tuple[str, timedelta]:
-        """(hot, warm, cool or cold; time after which the window is due again)."""
-        age = now - window.end
-        if age <= timedelta(days=self.hot_days):
-            return "hot", timedelta(0)
-        if age <= timedelta(days=self.warm_days):
-            return "warm", self.warm_every
-        if age <= timedelta(days=self.cool_days):
-            return "cool", self.cool_every
-        return "cold", self.cold_every
 
 
 def month_start(moment: datetime) -> datetime:
@@ -76,7 +53,7 @@ def due(spans: tuple[Interval, ...], swept: Mapping[Interval, datetime], now: da
     """The windows to read now; `swept` holds completed sweeps (span, when they started)."""
     for span in spans:
         last = max((at for done, at in swept.items() if done.start <= span.start and done.end >= min(span.end, at)), default=None)
-        _, every = policy.tier(span, now)
+        _, every = policy.tier(span.end, now)
         # The slack lets a daily run that starts a minute early still count as a day later.
         if last is None or every == timedelta(0) or now - last >= every - SLACK:
             yield span

@@ -3,6 +3,9 @@
 DuckDB lets one process write at a time. So a transaction takes its turn, opens the file, does its work and
 closes it: nobody holds the file while pages are fetched. `md:` URLs (MotherDuck) take the same path without the
 turn; that is not tested here.
+
+DuckDB itself, pandas and Arrow are imported by the first transaction: whoever only wants a table's name (Dagster, when it
+loads definitions) does not wait for them.
 """
 
 from __future__ import annotations
@@ -11,16 +14,15 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from time import monotonic, sleep
-
-import duckdb
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from typing import TYPE_CHECKING
 
 from pleo_connector.catalogue import Table
 from pleo_connector.warehouses.dialect import DUCKDB
-from pleo_connector.warehouses.duckdb_refusals import held_elsewhere, refusal
-from pleo_connector.warehouses.duckdb_transaction import DuckDBTransaction
 from pleo_connector.warehouses.protocol import Transaction
 from pleo_connector.warehouses.turn import turn
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 class DuckDBWarehouse:
@@ -49,6 +51,10 @@ class DuckDBWarehouse:
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Take the turn, open, begin; commit at the end, roll back on any error, and always close."""
+        import duckdb
+
+        from pleo_connector.warehouses.duckdb_transaction import DuckDBTransaction
+
         deadline = monotonic() + self._wait
         if not self._remote:
             self._make_folder()
@@ -69,6 +75,8 @@ class DuckDBWarehouse:
         return nullcontext() if self._remote else turn(self._path, self._wait)
 
     def _make_folder(self) -> None:
+        from pleo_connector.warehouses.duckdb_refusals import refusal
+
         try:
             if not self._path.parent.is_dir():
                 self._path.parent.mkdir(exist_ok=True)
@@ -77,6 +85,11 @@ class DuckDBWarehouse:
 
     def _open(self, deadline: float) -> duckdb.DuckDBPyConnection:
         """Connect; while some other program (a shell, a notebook) holds the file, try again until the deadline."""
+        import duckdb
+        from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+        from pleo_connector.warehouses.duckdb_refusals import held_elsewhere, refusal
+
         tries = Retrying(
             retry=retry_if_exception(held_elsewhere),
             stop=stop_after_delay(max(0.0, deadline - monotonic())),
@@ -90,6 +103,8 @@ class DuckDBWarehouse:
             raise refusal(self.location, error, waited=self._wait) from error
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
         connection = duckdb.connect(self._database)
         try:
             connection.execute("SET TimeZone = 'UTC'")

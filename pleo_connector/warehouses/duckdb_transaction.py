@@ -10,14 +10,16 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from pleo_connector.catalogue import Table
+from pleo_connector.catalogue import Table, View, history_of
 from pleo_connector.errors import WarehouseError
 from pleo_connector.warehouses.dialect import DUCKDB, Dialect
 from pleo_connector.warehouses.duckdb_refusals import refusal
+from pleo_connector.warehouses.history import History
 from pleo_connector.warehouses.plan import ABSENT, ROW, SERVED, Plan
 from pleo_connector.warehouses.protocol import MergeCounts, Scope
 from pleo_connector.warehouses.schema_changes import changes, snapshot
 from pleo_connector.warehouses.staging import refuse_faults, staged, typed
+from pleo_connector.warehouses.views import outdated, redefinition
 
 
 class DuckDBTransaction:
@@ -29,6 +31,7 @@ class DuckDBTransaction:
         self._stages: dict[str, pa.Table] = {}
         catalog = str(self._row("SELECT current_database()")[0])
         self._plan = Plan(dialect, schema, catalog)
+        self._history = History(self._plan, self.run)
         self._schema = schema
 
     def ensure(self, tables: Sequence[Table]) -> None:
@@ -40,7 +43,21 @@ class DuckDBTransaction:
         for statement in changes(plan, tables, stored, self._location):
             self.run(statement)
 
-    def merge(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame]) -> MergeCounts:
+    def define(self, views: Sequence[View]) -> tuple[str, ...]:
+        """Make the views that are missing or differ; returns their names. WarehouseError for a name that somebody else's view has."""
+        stored = {str(name): comment for name, comment in self.run(DUCKDB.views, [self._schema])}
+        changed = outdated(views, stored, self._location)
+        if changed:
+            for statement in redefinition(self._plan, changed, stored):
+                self.run(statement)
+        return tuple(view.name for view in changed)
+
+    def keep_history(self, tables: Sequence[Table]) -> None:
+        """Create the history tables of a parent and its children, with a version of what they hold."""
+        self.ensure([history_of(table) for table in tables])
+        self._history.keep(tables)
+
+    def merge(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame], *, history: bool = False) -> MergeCounts:
         """Write new and changed parents (`tables[0]`) and replace their children; WarehouseError for rows that cannot be told apart."""
         missing = [table.name for table in tables if table.name not in frames]
         if missing:
@@ -69,6 +86,8 @@ class DuckDBTransaction:
                     if some:
                         self._narrow(name, self._arrow(plan.rows_to_write(table, name, parent)))
                     self._insert(table, name)
+                if history:
+                    self._history.write_served(tables)
             self.run(plan.drop_temporary(SERVED))
         return MergeCounts(inserted=new, updated=changed, unchanged=rows - new - changed, deleted=deleted)
 
@@ -90,7 +109,7 @@ class DuckDBTransaction:
         live, missing = self._row(*self._plan.count_absent(table, scope, sweeps))
         return int(live), int(missing)
 
-    def tombstone(self, tables: Sequence[Table], scope: Scope, sweeps: Sequence[str], at: datetime) -> int:
+    def tombstone(self, tables: Sequence[Table], scope: Scope, sweeps: Sequence[str], at: datetime, *, history: bool = False) -> int:
         """Mark absent parents and their children deleted at `at`; returns how many parents."""
         if at.tzinfo is None:
             raise ValueError("a tombstone needs a time with its zone")
@@ -101,6 +120,8 @@ class DuckDBTransaction:
         if found:
             for table in tables:
                 self._tombstone(table, at)
+            if history:
+                self._history.write_absent(tables)
         self.run(plan.drop_temporary(ABSENT))
         return found
 

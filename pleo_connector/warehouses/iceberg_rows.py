@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import ArrowScan, write_file
 from pyiceberg.manifest import DataFile
 from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
@@ -22,6 +23,7 @@ from pyiceberg.table.metadata import TableMetadata
 
 from pleo_connector.warehouses.iceberg_partitions import by_partition
 from pleo_connector.warehouses.iceberg_schema import arrow_type
+from pleo_connector.warehouses.iceberg_snapshots import snapshot
 
 PART, POSITION = "_pleo_part", "_pleo_position"
 """Columns beside those of the table, which say where a row lies."""
@@ -54,7 +56,6 @@ class IcebergRows:
 
     def __init__(self, work: Transaction, tasks: Iterable[FileScanTask]) -> None:
         self.work = work
-        self._known: tuple[int, TableMetadata] | None = None
         self._parts = [
             Part(task.file.record_count, lambda names, task=task: self._scan(task, names), task.file)  # type: ignore[misc]
             for task in tasks
@@ -62,11 +63,13 @@ class IcebergRows:
 
     @property
     def metadata(self) -> TableMetadata:
-        """The table as the transaction has it by now; asking PyIceberg copies all of it, every time."""
-        changes = len(self.work._updates)  # noqa: SLF001 - it has no other name
-        if self._known is None or self._known[0] != changes:
-            self._known = changes, self.work.table_metadata
-        return self._known[1]
+        """The table as the transaction has it by now."""
+        return self.work.table_metadata
+
+    @property
+    def io(self) -> FileIO:
+        """Where the table's files are."""
+        return self.work._table.io  # noqa: SLF001 - it has no other name
 
     @property
     def names(self) -> list[str]:
@@ -119,27 +122,22 @@ class IcebergRows:
         whole = pa.table(columns, schema=schema)
         self._parts.append(Part(whole.num_rows, whole.select))
 
-    def write(self, properties: dict[str, str]) -> None:
-        """Write the files that the changes need, and commit them to the table's transaction as one snapshot."""
+    def write(self, properties: dict[str, str]) -> bool:
+        """Write the files that the changes need, as one snapshot of the table's transaction; False if there was nothing to write."""
         touched = [part for part in self._parts if part.file is not None and part.gone is not None]
         added = [part for part in self._parts if part.file is None]
         names = self.names
         rows = pa.concat_tables([self._empty(names, places=False), *(part.kept(part.read(names)) for part in [*touched, *added])])
         if not touched and not rows.num_rows:
-            return
+            return False
         groups = list(by_partition(rows, self.metadata))
         gathered = self._gathered({key for key, _ in groups})
         if gathered:
             touched += gathered
             rows = pa.concat_tables([rows, *(part.read(names) for part in gathered)])
             groups = list(by_partition(rows, self.metadata))
-        files = list(self._files(groups))
-        update = self.work.update_snapshot(snapshot_properties=properties)
-        with update.overwrite() if touched else update.merge_append() as snapshot:
-            for file in [part.file for part in touched if part.file is not None]:
-                snapshot.delete_data_file(file)
-            for file in files:
-                snapshot.append_data_file(file)
+        snapshot(self.work, [part.file for part in touched if part.file is not None], self._files(groups), properties)
+        return True
 
     def _gathered(self, keys: set[tuple[object, ...]]) -> list[Part]:
         """Small untouched files of the partitions that are written to, where they have become many."""
@@ -169,7 +167,7 @@ class IcebergRows:
                 )
                 for number, start in enumerate(range(0, rows.num_rows, FILE_ROWS))
             ]
-        return write_file(self.work._table.io, metadata, iter(tasks))  # noqa: SLF001 - it has no other name
+        return write_file(self.io, metadata, iter(tasks))
 
     def _scan(self, task: FileScanTask, names: Sequence[str]) -> pa.Table:
         metadata = self.metadata
@@ -178,7 +176,7 @@ class IcebergRows:
             # For a column that is newer than the file, PyIceberg 0.10 looks up those of the partition among the ones asked for.
             sources = (metadata.schema().find_column_name(field.source_id) for field in metadata.spec().fields)
             schema = metadata.schema().select(*names, *(name for name in sources if name is not None))
-        scan = ArrowScan(metadata, self.work._table.io, schema, AlwaysTrue())  # noqa: SLF001 - it has no other name
+        scan = ArrowScan(metadata, self.io, schema, AlwaysTrue())
         return scan.to_table([task]).select(list(names)).cast(self._schema(names))
 
     def _schema(self, names: Sequence[str]) -> pa.Schema:

@@ -7,12 +7,26 @@ import re
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Transaction
+from pyiceberg.table.metadata import TableMetadata
 
 from pleo_connector.catalogue import Table
 from pleo_connector.warehouses.iceberg_schema import ICEBERG, PROPERTIES, TYPES, partitions_of, schema_of
 from pleo_connector.warehouses.schema_changes import other_type
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class Work(Transaction):
+    """Changes to one table. PyIceberg works out the table's metadata anew, with a deep copy, each time that it looks at it."""
+
+    _known: tuple[int, TableMetadata] | None = None
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        """The table as it is with the changes so far."""
+        if self._known is None or self._known[0] != len(self._updates):
+            self._known = len(self._updates), super().table_metadata
+        return self._known[1]
 
 
 def created(catalog: Catalog, schema: str, table: Table, folder: str | None) -> Transaction:

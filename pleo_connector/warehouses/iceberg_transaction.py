@@ -9,25 +9,32 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 import duckdb
 import pandas as pd
 import pyarrow as pa
 from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.io import FileIO
 
-from pleo_connector.catalogue import Table
+from pleo_connector.catalogue import Table, View
 from pleo_connector.errors import WarehouseError
 from pleo_connector.warehouses.duckdb_transaction import DuckDBTransaction
 from pleo_connector.warehouses.iceberg_catalog import TogetherCatalog
+from pleo_connector.warehouses.iceberg_history import KNOWN, IcebergHistory
 from pleo_connector.warehouses.iceberg_plan import PlacesPlan
 from pleo_connector.warehouses.iceberg_refusals import refusing
 from pleo_connector.warehouses.iceberg_rows import PART, POSITION, IcebergRows
 from pleo_connector.warehouses.iceberg_schema import ICEBERG
-from pleo_connector.warehouses.iceberg_tables import created, widened
+from pleo_connector.warehouses.iceberg_snapshots import forgotten
+from pleo_connector.warehouses.iceberg_tables import Work, created, widened
 from pleo_connector.warehouses.plan import ROW
 from pleo_connector.warehouses.protocol import SEEN_KEYS, MergeCounts, Scope
 from pleo_connector.warehouses.staging import staged, typed
+
+STATE_SNAPSHOTS = 3
+"""How many snapshots the connector's own tables keep: nobody asks what they were, and each load changes most of them."""
 
 _STAR = re.compile(r"(?:\bselect|\bdistinct|\ball|,|\.)\s*\*|\bnatural\b|\bcolumns\s*\(", re.IGNORECASE)
 
@@ -45,6 +52,7 @@ class IcebergTransaction(DuckDBTransaction):
         self._load = uuid.uuid4().hex
         self._open: dict[str, IcebergRows] = {}
         self._shown: dict[str, str] = {}
+        self._history = IcebergHistory(self._plan, self.run, self._arrow, self._show, self._rows)
         self.run(self._plan.create_schema())
 
     def ensure(self, tables: Sequence[Table]) -> None:
@@ -58,11 +66,15 @@ class IcebergTransaction(DuckDBTransaction):
                 else:
                     widened(rows.work, table, self._location)
 
-    def merge(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame]) -> MergeCounts:
+    def define(self, views: Sequence[View]) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's
+        """Nothing: Iceberg's catalogues keep no views that every engine reads."""
+        return ()
+
+    def merge(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame], *, history: bool = False) -> MergeCounts:
         """Write new and changed parents (`tables[0]`) and replace their children."""
         parent = tables[0]
         self._show(parent.name, [*parent.key, "_row_hash", "_deleted_at", "_deleted_source"])
-        return super().merge(tables, frames)
+        return super().merge(tables, frames, history=history)
 
     def delete(self, table: Table, **equals: object) -> int:
         """Delete rows whose columns equal these values; returns how many. ValueError without any column."""
@@ -75,10 +87,10 @@ class IcebergTransaction(DuckDBTransaction):
         self._show_absence(table, scope)
         return super().absent(table, scope, sweeps)
 
-    def tombstone(self, tables: Sequence[Table], scope: Scope, sweeps: Sequence[str], at: datetime) -> int:
+    def tombstone(self, tables: Sequence[Table], scope: Scope, sweeps: Sequence[str], at: datetime, *, history: bool = False) -> int:
         """Mark absent parents and their children deleted at `at`; returns how many parents."""
         self._show_absence(tables[0], scope)
-        return super().tombstone(tables, scope, sweeps, at)
+        return super().tombstone(tables, scope, sweeps, at, history=history)
 
     def read(self, table: Table, columns: Sequence[str] | None = None, **equals: object) -> pa.Table:
         """Rows whose columns equal these values, with the Arrow types of `staging.ARROW`; order is not promised."""
@@ -89,10 +101,17 @@ class IcebergTransaction(DuckDBTransaction):
 
     def scalar(self, sql: str) -> object:
         """The first value of a SELECT, or None; only the tables and columns that it names are read."""
+        views = []
         for name in self._named_in(sql):
             rows = self._rows(name)
+            if (view := rows.metadata.properties.get(KNOWN)) is not None:
+                views.append(view)
+                self._show(name, rows.names)
+                continue
             columns = [column for column in rows.names if _STAR.search(sql) or _mentions(sql, column)]
             self._show(name, columns or rows.names[:1])
+        for view in sorted(views, key=lambda view: view.count("_as_known")):  # those of children read their parent's
+            self.run(view)
         return super().scalar(sql)
 
     def count(self, table: Table) -> int:
@@ -103,11 +122,17 @@ class IcebergTransaction(DuckDBTransaction):
 
     def commit(self) -> None:
         """Write all changes, and let them be seen together."""
+        unneeded: list[tuple[FileIO, str]] = []
         with refusing(self._location):
-            for rows in self._open.values():
-                rows.write({"pleo.load": self._load})
+            for name, rows in self._open.items():
+                if rows.write({"pleo.load": self._load}) and name.startswith("_"):
+                    outdated = rows.metadata.snapshots[:-STATE_SNAPSHOTS]
+                    unneeded += [(rows.io, file) for file in forgotten(rows.work, outdated)]
                 rows.work.commit_transaction()
             self._catalog.publish()
+        for io, file in unneeded:
+            with suppress(OSError):
+                io.delete(file)
 
     def _delete_changed(self, table: Table, parent: Table) -> None:
         if table is not parent:
@@ -151,11 +176,11 @@ class IcebergTransaction(DuckDBTransaction):
         self._show(table.name, list(dict.fromkeys(name for name in columns if name is not None)))
         self._show(SEEN_KEYS, ["sweep_id", "stream", "key"])
 
-    def _show(self, table: str, columns: Sequence[str]) -> None:
-        """Let the table's name stand, in DuckDB, for these columns of its present rows and their places."""
+    def _show(self, table: str, columns: Sequence[str], *, fresh: bool = False) -> None:
+        """Let the table's name stand, in DuckDB, for these columns of its present rows and their places; or of those just added."""
         held = self._rows(table)
         with refusing(self._location):
-            rows = held.rows(columns)
+            rows = held.rows(columns, (lambda _: False) if fresh else (lambda _: True))
         name = f"_pleo_shown_{len(self._shown)}" if table not in self._shown else self._shown[table]
         if table in self._shown:
             self._connection.unregister(name)
@@ -166,7 +191,10 @@ class IcebergTransaction(DuckDBTransaction):
     def _named_in(self, sql: str) -> list[str]:
         with refusing(self._location):
             stored = [name for *_, name in self._catalog.list_tables((self._schema,))]
-        return [name for name in dict.fromkeys([*stored, *self._open]) if _mentions(sql, name)]
+        names = list(dict.fromkeys([*stored, *self._open]))
+        if "_as_known" in sql.lower():  # a view over the history tables of a parent and its child
+            return [name for name in names if name.endswith("_history") or _mentions(sql, name)]
+        return [name for name in names if _mentions(sql, name)]
 
     def _rows(self, table: str) -> IcebergRows:
         rows = self._find(table)
@@ -181,7 +209,7 @@ class IcebergTransaction(DuckDBTransaction):
                     stored = self._catalog.load_table((self._schema, table))
                 except NoSuchTableError:
                     return None
-                self._open[table] = IcebergRows(stored.transaction(), stored.scan().plan_files())
+                self._open[table] = IcebergRows(Work(stored), stored.scan().plan_files())
         return self._open[table]
 
 

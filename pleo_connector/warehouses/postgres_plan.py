@@ -30,8 +30,8 @@ class PostgresPlan(Plan):
         listed = ", ".join(f"{q(column)} {kinds[column]}" for column in columns)
         return f"CREATE TEMPORARY TABLE {q(name)} ({listed}{extra and ', '}{extra}) ON COMMIT DROP"
 
-    def drop_stage(self, name: str) -> str:
-        """Drop a temporary table, if it is there; never another one of that name."""
+    def drop_temporary(self, name: str) -> str:
+        """Drop one of the temporary tables, if it is there; never another table of that name."""
         return f"DROP TABLE IF EXISTS pg_temp.{self.dialect.quote(name)}"
 
     def classify(self, table: Table) -> str:

@@ -14,8 +14,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pleo_connector.catalogue import Table
+from pleo_connector.catalogue import Table, View, history_of
 from pleo_connector.errors import WarehouseError
+from pleo_connector.warehouses.history import History
 from pleo_connector.warehouses.plan import ABSENT, ROW, SERVED
 from pleo_connector.warehouses.postgres_dialect import LONGEST_NAME, POSTGRES
 from pleo_connector.warehouses.postgres_plan import DECISIVE, STAGED, PostgresPlan
@@ -24,6 +25,7 @@ from pleo_connector.warehouses.postgres_rows import key_faults, orphans, same_ke
 from pleo_connector.warehouses.protocol import MergeCounts, Scope
 from pleo_connector.warehouses.schema_changes import changes, snapshot
 from pleo_connector.warehouses.staging import refuse_faults, staged, typed
+from pleo_connector.warehouses.views import outdated, redefinition
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ class PostgresTransaction:
         self._location = location
         self._schema = schema
         self._plan = PostgresPlan(POSTGRES, schema)
+        self._history = History(self._plan, self.run)
         self._broken = False
 
     def ensure(self, tables: Sequence[Table]) -> None:
@@ -62,7 +65,21 @@ class PostgresTransaction:
         for statement in changes(plan, tables, stored, self._location):
             self.run(statement)
 
-    def merge(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame]) -> MergeCounts:
+    def define(self, views: Sequence[View]) -> tuple[str, ...]:
+        """Make the views that are missing or differ; returns their names. WarehouseError for a name that somebody else's view has."""
+        stored = {str(name): comment for name, comment in self.run(POSTGRES.views, [self._schema])}
+        changed = outdated(views, stored, self._location)
+        if changed:
+            for statement in redefinition(self._plan, changed, stored):
+                self.run(statement)
+        return tuple(view.name for view in changed)
+
+    def keep_history(self, tables: Sequence[Table]) -> None:
+        """Create the history tables of a parent and its children, with a version of what they hold."""
+        self.ensure([history_of(table) for table in tables])
+        self._history.keep(tables)
+
+    def merge(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame], *, history: bool = False) -> MergeCounts:
         """Write new and changed parents (`tables[0]`) and replace their children; WarehouseError for rows that cannot be told apart."""
         missing = [table.name for table in tables if table.name not in frames]
         if missing:
@@ -84,7 +101,7 @@ class PostgresTransaction:
             return MergeCounts()
         self._stage(parent, served, (*parent.key, *DECISIVE), extra=f"{POSTGRES.quote(ROW)} BIGINT")
         found = self._arrow(self._plan.classify(parent))
-        self.run(self._plan.drop_stage(STAGED))
+        self.run(self._plan.drop_temporary(STAGED))
         new = pc.sum(found["is_new"]).as_py() or 0
         if new < found.num_rows:
             self._delete_changed(tables, served.take(found.filter(pc.invert(found["is_new"])).column(0)))
@@ -92,6 +109,10 @@ class PostgresTransaction:
             self._copy(parent, written := served if found.num_rows == served.num_rows else served.take(found.column(0)))
             for child in filled:
                 self._copy(child, same_keys(rows[child.name], child.parent_key, written, parent.key))
+            if history:
+                self._stage_written(parent, written, "is_new BOOLEAN NOT NULL DEFAULT true, is_changed BOOLEAN NOT NULL DEFAULT true")
+                self._history.write_served(tables)
+                self.run(self._plan.drop_temporary(SERVED))
         return MergeCounts(
             inserted=new,
             updated=found.num_rows - new,
@@ -107,7 +128,7 @@ class PostgresTransaction:
         refuse_faults(table, *key_faults(rows, table.key))
         self._stage(table, rows, table.key)
         self.run(self._plan.delete_staged(table, f"pg_temp.{POSTGRES.quote(STAGED)}"))
-        self.run(self._plan.drop_stage(STAGED))
+        self.run(self._plan.drop_temporary(STAGED))
         self._copy(table, rows)
 
     def delete(self, table: Table, **equals: object) -> int:
@@ -120,18 +141,20 @@ class PostgresTransaction:
         live, missing = self._row(*self._plan.count_absent(table, scope, sweeps))
         return int(live), int(missing)
 
-    def tombstone(self, tables: Sequence[Table], scope: Scope, sweeps: Sequence[str], at: datetime) -> int:
+    def tombstone(self, tables: Sequence[Table], scope: Scope, sweeps: Sequence[str], at: datetime, *, history: bool = False) -> int:
         """Mark absent parents and their children deleted at `at`; returns how many parents."""
         if at.tzinfo is None:
             raise ValueError("a tombstone needs a time with its zone")
         plan = self._plan
-        self.run(plan.drop_stage(ABSENT))
+        self.run(plan.drop_temporary(ABSENT))
         self.run(*plan.select_absent(tables[0], scope, sweeps))
         found = int(self._row(plan.count_selected())[0])
         if found:
             for table in tables:
                 self.run(*plan.tombstone(table, at))
-        self.run(plan.drop_stage(ABSENT))
+            if history:
+                self._history.write_absent(tables)
+        self.run(plan.drop_temporary(ABSENT))
         return found
 
     def read(self, table: Table, columns: Sequence[str] | None = None, **equals: object) -> pa.Table:
@@ -186,19 +209,23 @@ class PostgresTransaction:
 
     def _stage(self, table: Table, rows: pa.Table, columns: Sequence[str], *, extra: str = "", name: str = STAGED) -> None:
         """A temporary table of some columns of the rows."""
-        self.run(self._plan.drop_stage(name))
+        self.run(self._plan.drop_temporary(name))
         self.run(self._plan.create_stage(name, table, columns, extra))
         self._ingest(rows.select([*columns, *([ROW] if extra else [])]), name, temporary=True)
 
     def _delete_changed(self, tables: Sequence[Table], stored: pa.Table) -> None:
         """Delete parents that changed, and their children."""
         parent = tables[0]
-        self.run(self._plan.drop_stage(SERVED))
-        self.run(self._plan.create_stage(SERVED, parent, parent.key, "is_changed BOOLEAN NOT NULL DEFAULT true"))
-        self._ingest(stored.select(parent.key), SERVED, temporary=True)
+        self._stage_written(parent, stored, "is_changed BOOLEAN NOT NULL DEFAULT true")
         for table in tables:
             self.run(self._plan.delete_changed(table, parent))
-        self.run(self._plan.drop_stage(SERVED))
+        self.run(self._plan.drop_temporary(SERVED))
+
+    def _stage_written(self, parent: Table, rows: pa.Table, flags: str) -> None:
+        """Fill SERVED with the keys of these parents."""
+        self.run(self._plan.drop_temporary(SERVED))
+        self.run(self._plan.create_stage(SERVED, parent, parent.key, flags))
+        self._ingest(rows.select(parent.key), SERVED, temporary=True)
 
     def _copy(self, table: Table, rows: pa.Table) -> None:
         if rows.num_rows:

@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import pandas as pd
-import pyarrow as pa
+from pleo_connector.catalogue import Table, View
 
-from pleo_connector.catalogue import Table
+if TYPE_CHECKING:  # a protocol moves no rows: what declares assets needs neither
+    import pandas as pd
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,27 @@ class Transaction(Protocol):
         another type raises WarehouseError.
         """
 
-    def merge(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame]) -> MergeCounts:
+    def define(self, views: Sequence[View]) -> tuple[str, ...]:
+        """Make the views that are missing or differ from what is stored, each after those it reads; returns their names.
+
+        Their tables are there. A view of one of these names that the connector did not make raises WarehouseError. A warehouse
+        that has no views does nothing and returns ().
+        """
+
+    def keep_history(self, tables: Sequence[Table]) -> None:
+        """Create the history tables of a stream's tables (parent first) and their views, after `ensure`; once per run.
+
+        Each row whose present state is not in the history yet gets a version: all rows when history is switched on,
+        and later those that changed while it was off.
+        """
+
+    def merge(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame], *, history: bool = False) -> MergeCounts:
         """Write new and changed parents (`tables[0]`) and replace their children (the rest).
 
         A parent is changed when `_row_hash` or the deleted state (`_deleted_at` NULL or not, `_deleted_source`) differs from
         what is stored; nothing is written for the others. Each table has a frame, be it empty. WarehouseError for keys that
         are NULL or occur twice, for children without a parent among the served rows, and for other columns or types.
+        With `history`, each parent that is written adds a version of itself and its children (`catalogue.history_of`).
         """
 
     def upsert(self, table: Table, frame: pd.DataFrame) -> None:
@@ -71,8 +87,11 @@ class Transaction(Protocol):
     def absent(self, table: Table, scope: Scope, sweeps: Sequence[str]) -> tuple[int, int]:
         """(live rows in scope, those of them whose key is not in `_seen_keys` for these sweeps and `table.stream`)."""
 
-    def tombstone(self, tables: Sequence[Table], scope: Scope, sweeps: Sequence[str], at: datetime) -> int:
-        """Mark the absent rows and their children deleted (`sweep_absent`); returns how many parents."""
+    def tombstone(self, tables: Sequence[Table], scope: Scope, sweeps: Sequence[str], at: datetime, *, history: bool = False) -> int:
+        """Mark the absent rows and their children deleted (`sweep_absent`); returns how many parents.
+
+        With `history`, that is a version of them too.
+        """
 
     def read(self, table: Table, columns: Sequence[str] | None = None, **equals: object) -> pa.Table:
         """Rows whose columns equal these values (None means NULL, a list any of its values), typed as `staging.ARROW` says, in no promised order."""

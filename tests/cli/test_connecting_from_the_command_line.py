@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pleo_connector.sandbox import consent
+from pleo_connector.sandbox import Fault, consent
 from tests.cli.local import CLIENT_SECRET, Ended, Local, command, local, start
 
 
@@ -110,3 +110,25 @@ def test_an_api_key_needs_no_connection(pleo: Local) -> None:
     assert pleo.run("sync", "companies", **key).code == 0
     assert "sandbox-api-key" not in told.out + told.err
     assert not Path(pleo.environ["PLEO_TOKEN_STORE"]).exists()
+
+
+def test_what_was_not_granted_is_told_stream_by_stream(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sandbox's user withholds one scope; another is not even asked for."""
+    with local(tmp_path, capsys, withheld_scopes=("accounting-entries:read",)) as pleo:
+        asked = "companies:read users:read accounting-entries:read tag-group:read"
+        ended = connect(pleo, tmp_path, PLEO_SCOPES=asked)
+    assert ended.code == 0, ended.err
+    assert "Can be read: companies, employees, tag_groups, tag_group_dimensions, tags, installation, subscriptions." in ended.out
+    for stream in ("accounting_entries", "receipts"):
+        assert f"{stream} cannot be read: accounting-entries:read was asked for and not granted." in ended.err
+    assert "vendors cannot be read: vendors:read was not asked for." in ended.err
+
+
+def test_an_api_that_does_not_tell_what_was_granted_costs_no_login(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """GET /v1/introspect fails after the tokens are stored: the login stands, on what the token answer said."""
+    with local(tmp_path, capsys) as pleo:
+        pleo.sandbox.state.set_faults(Fault("status", path="/v1/introspect", status=503))
+        ended = connect(pleo, tmp_path, PLEO_SCOPES="companies:read users:read")
+        assert ended.code == 0, ended.err
+        assert "Can be read: companies, employees, installation, subscriptions." in ended.out
+        assert pleo.run("status").code == 0

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from pleo_connector.catalogue import CATALOGUE, Child, Column, LogicalType, Stream
-from pleo_connector.frames import Batch, DriftPolicy, Served, normalise
+from pleo_connector.frames import Batch, Served, normalise
+from pleo_connector.stream_options import DriftPolicy
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 COMPANY = "11111111-1111-4111-8111-111111111111"

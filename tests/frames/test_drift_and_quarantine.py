@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.errors import DriftError
-from pleo_connector.frames import Drift, DriftPolicy
+from pleo_connector.frames import Drift
 from pleo_connector.frames.drift import Finding
+from pleo_connector.stream_options import DriftPolicy
 from tests.frames.records import COMPANY, ENTRIES, NOW, entry, example, first, key, load, raw
 
 ACCOUNTS = CATALOGUE.stream("accounts")

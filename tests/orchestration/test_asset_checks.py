@@ -7,7 +7,9 @@ import dagster as dg
 import pytest
 
 from pleo_connector.catalogue import CATALOGUE
-from pleo_connector.orchestration.checks import Checker
+from pleo_connector.errors import PleoError
+from pleo_connector.orchestration.check_run import CheckRun
+from pleo_connector.orchestration.checks import Checks
 from pleo_connector.sandbox import RunningSandbox
 from pleo_connector.sync import StreamReport
 from pleo_connector.warehouses.duckdb_transaction import DuckDBTransaction
@@ -119,10 +121,11 @@ def test_a_failing_check_stops_nothing_unless_checks_are_blocking(broken: Place)
 @pytest.mark.parametrize("place_of_loss", ["inserted", "updated", "unchanged", "quarantined", "duplicates"])
 def test_a_record_that_went_missing_on_the_way_is_found(place_of_loss: str) -> None:
     parts = {"inserted": 1, "updated": 2, "unchanged": 3, "quarantined": 4, "duplicates": 5}
-    checker, asset = Checker(blocking=False), dg.AssetKey("x")
-    assert checker.rows(StreamReport("x", served=15, **parts), asset).passed  # type: ignore[arg-type]
+    checks, asset = Checks(), dg.AssetKey("x")
+    (check,) = (one for one in checks.of(CATALOGUE.table("vendors")) if one.name == "rows_accounted_for")
+    assert checks.reported(check, StreamReport("vendors", served=15, **parts), asset).passed  # type: ignore[arg-type]
     lossy = parts | {place_of_loss: parts[place_of_loss] - 1}
-    result = checker.rows(StreamReport("x", served=15, **lossy), asset)  # type: ignore[arg-type]
+    result = checks.reported(check, StreamReport("vendors", served=15, **lossy), asset)  # type: ignore[arg-type]
     assert not result.passed
     assert result.metadata["rows_unaccounted_for"].value == 1
 
@@ -134,12 +137,43 @@ def test_rows_accounted_for_alone_looks_at_the_last_materialisation(place: Place
         assert "not synced by Dagster yet" in shown(never)["reason"]
     with dg.DagsterInstance.ephemeral() as instance:
         place.run(["vendors"], instance=instance)
-        told = checks(place.check("vendors", instance=instance))[("vendors", "rows_accounted_for")]
+        found = checks(place.check("vendors", instance=instance))
+        told = found[("vendors", "rows_accounted_for")]
         assert told.passed
         assert shown(told)["rows_served"] > 0
+        drift = found[("vendors", "fits_the_declaration")]
+        assert not drift.passed and shown(drift) == {"for_example": "defaultCurrency"}
 
 
 def test_every_table_has_a_key_check_and_every_stream_a_row_check(filled: Place) -> None:
     found = checks(filled.check(*(table.name for table in CATALOGUE.tables())))
     assert {table for table, check in found if check == KEY} == {table.name for table in CATALOGUE.tables()}
     assert {table for table, check in found if check == "rows_accounted_for"} == {stream.name for stream in CATALOGUE}
+
+
+def finished(stream: str, error: PleoError | None = None) -> StreamReport:
+    return StreamReport(stream, error=error)
+
+
+def test_a_check_waits_for_the_streams_that_it_looks_at(filled: Place) -> None:
+    def told(report: StreamReport) -> set[tuple[str, str]]:
+        return {(result.asset_key.path[-1], str(result.check_name)) for result in run.loaded(report) if result.asset_key}
+
+    loading, references = ("accounts", "tax_codes", "employees", "accounting_entries"), ("accounting_entries", "references_exist")
+    run = check_run(filled, loading)
+    first = told(finished("accounting_entries"))
+    assert ("accounting_entries", KEY) in first and SPLITS in first
+    assert references not in first, "accounts may be half loaded"
+    assert references not in told(finished("accounts")) | told(finished("employees"))
+    assert told(finished("tax_codes")) >= {references, ("accounting_entry_splits", "references_exist"), ("tax_codes", KEY)}
+
+
+def test_a_stream_that_failed_proves_nothing_about_others(filled: Place) -> None:
+    run = check_run(filled, ("tags", "tag_groups"))
+    assert run.loaded(finished("tag_groups", PleoError("Down."))) == []
+    assert "references_exist" not in {result.check_name for result in run.loaded(finished("tags"))}
+
+
+def check_run(place: Place, loading: tuple[str, ...]) -> CheckRun:
+    every, keys = Checks(), {table.name: dg.AssetKey(["pleo", table.name]) for table in CATALOGUE.tables()}
+    return CheckRun(every, [check for table in CATALOGUE.tables() for check in every.of(table)], keys, place.warehouse, loading)

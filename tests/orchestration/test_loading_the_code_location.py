@@ -12,6 +12,7 @@ import pytest
 
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.orchestration import build_pleo_definitions
+from pleo_connector.orchestration.checks import Checks
 from pleo_connector.settings import load
 from tests.orchestration.place import environment
 
@@ -66,7 +67,7 @@ def test_the_job_runs_every_table_and_every_check_in_one_process() -> None:
         definitions = build_pleo_definitions()
     job = definitions.resolve_job_def("pleo_sync")
     assert len(set(job.asset_layer.executable_asset_keys)) == len(CATALOGUE.tables())
-    checks = len(CATALOGUE.tables()) + len(CATALOGUE) + 1
+    checks = sum(len(list(Checks().of(table))) for table in CATALOGUE.tables())
     assert len(job.asset_layer.asset_graph.asset_check_keys) == checks
     assert job.executor_def is dg.in_process_executor
     assert [node.name for node in job.nodes] == ["pleo_tables"]

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from pleo_connector.catalogue import CATALOGUE
-from pleo_connector.frames import DriftPolicy
 from pleo_connector.sync.loader import Loader, StreamWork
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.warehouses import open_warehouse
@@ -22,7 +21,7 @@ def test_a_cancellation_is_not_lost_to_an_item_that_arrives_with_it(tmp_path: Pa
         loader = Loader(
             open_warehouse(f"duckdb:///{tmp_path / 'w.duckdb'}", "pleo"),
             work,
-            policy=DriftPolicy.EVOLVE,
+            options={},
             allow_mass_delete=False,
             owner="",
             on_load=lambda _: None,

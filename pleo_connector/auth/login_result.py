@@ -1,0 +1,64 @@
+"""The end of every login, from a terminal or in the portal: store the tokens, and find out what they open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pleo_connector.auth.endpoint import AccessProbe, TokenEndpoint
+from pleo_connector.auth.granted import StreamAccess, stream_access
+from pleo_connector.auth.keys import Binding, KeyRing
+from pleo_connector.auth.stores import OpenedStore
+from pleo_connector.auth.token import TokenSet
+from pleo_connector.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class LoginResult:
+    """What a login brought; holds no secret."""
+
+    connection: str
+    generation: int
+    scopes: tuple[str, ...]
+    missing_scopes: tuple[str, ...]
+    """Asked for and not granted: the streams that need them will be refused."""
+    subject: str | None
+    """The company or organisation that the grant covers, where Pleo tells."""
+    store: str
+    streams: tuple[StreamAccess, ...]
+    """Every stream of the catalogue, and whether this grant can read it."""
+
+
+def store_login(
+    settings: Settings,
+    tokens: TokenSet,
+    *,
+    opened: OpenedStore,
+    keys: KeyRing,
+    binding: Binding,
+    endpoint: TokenEndpoint,
+    probe: AccessProbe,
+) -> LoginResult:
+    """Replace what was stored for the connection, and only then ask Pleo what the tokens open: its answer may be lost."""
+    # No lock: a refresh in flight loses by generation, and a login must not wait for it.
+    generation = opened.store.replace(binding.connection, keys.seal(tokens, binding))
+    told = probe.told(tokens.access)
+    seen = told.get("scope")
+    granted = tuple((seen if isinstance(seen, str) else tokens.scope).split())
+    asked = settings.scopes.split()
+    subject = told.get("subjectURN")
+    return LoginResult(
+        connection=binding.connection,
+        generation=generation,
+        scopes=granted,
+        missing_scopes=tuple(scope for scope in asked if scope not in granted),
+        subject=subject if isinstance(subject, str) else subject_of(endpoint.introspect(tokens.access, "access_token")),
+        store=opened.place,
+        streams=stream_access(granted, asked),
+    )
+
+
+def subject_of(told: dict[str, Any] | None) -> str | None:
+    """The company or organisation in an answer of the authorisation server's introspection."""
+    found = None if told is None else told.get("urn:pleo:params:oauth:subject_urn") or told.get("sub")
+    return found if isinstance(found, str) else None

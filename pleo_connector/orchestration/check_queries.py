@@ -1,0 +1,171 @@
+"""The checks as SQL that DuckDB and PostgreSQL both understand. No Dagster here.
+
+A `Tally` is a query for the rows that fail, each named by its key in the column `shown`: never by content. All tallies of
+a stream are counted in one SELECT, so that checks hold the warehouse for one short transaction.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pleo_connector.catalogue import AddsUp, CompanyIn, Counts, NetAndTax, Reference, Stream, Table
+
+SHOWN = 10
+"""Failing rows that are named."""
+
+SWEEPS = '{schema}."_sweeps"'
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Rows that a check counts under the name `metric`."""
+
+    metric: str
+    sql: str
+    fails: bool = True
+    """False for rows that are told and not held against the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How many rows a tally found, and the names of the first."""
+
+    rows: int
+    examples: str
+
+
+def counted(tallies: Sequence[Tally]) -> str:
+    """One SELECT of one text over all tallies; `answers` reads it."""
+    parts = (
+        f"SELECT '{number}|' || CAST(count(*) AS VARCHAR) || '|' || "
+        f"coalesce(string_agg(CASE WHEN place <= {SHOWN} THEN shown END, ', ' ORDER BY shown), '') AS line "
+        f"FROM (SELECT shown, row_number() OVER (ORDER BY shown) AS place FROM ({tally.sql}) AS failing) AS numbered"
+        for number, tally in enumerate(tallies)
+    )
+    return f"SELECT string_agg(line, chr(10)) FROM ({' UNION ALL '.join(parts)}) AS answers"
+
+
+def answers(text: object) -> list[Answer]:
+    """What `counted` found, in the order of its tallies."""
+    lines = sorted((line.split("|", 2) for line in str(text).splitlines()), key=lambda parts: int(parts[0]))
+    return [Answer(int(rows), examples) for _, rows, examples in lines]
+
+
+def key_tallies(table: Table) -> Iterator[Tally]:
+    """Rows without their key and keys that occur twice, over all rows, deleted ones included."""
+    columns = ", ".join(f'"{name}"' for name in table.key)
+    missing = " OR ".join(f'"{name}" IS NULL' for name in table.key)
+    shown = " || ' / ' || ".join(f'CAST("{name}" AS VARCHAR)' for name in table.key)
+    yield Tally("rows_without_key", f"SELECT CAST(NULL AS VARCHAR) AS shown FROM {_relation(table.name)} WHERE {missing}")
+    yield Tally(
+        "keys_more_than_once",
+        f"SELECT {shown} AS shown FROM {_relation(table.name)} WHERE NOT ({missing}) GROUP BY {columns} HAVING count(*) > 1",
+    )
+
+
+def reference_tallies(reference: Reference, table: Table, target: Table) -> Iterator[Tally]:
+    """Live rows whose reference leads nowhere, in companies whose targets were loaded at all."""
+    mine, theirs = table.company_column, target.company_column
+    dangling = (
+        f"SELECT {_name('one', table)} AS shown FROM {_relation(table.name)} AS one "
+        f'LEFT JOIN {_relation(target.name)} AS other ON other.id = one."{reference.column}" '
+        f"JOIN (SELECT {theirs} AS company, min(_synced_at) AS since FROM {_relation(target.name)} GROUP BY {theirs}) AS loaded "
+        f"ON loaded.company = one.{mine} "
+        f'WHERE one._deleted_at IS NULL AND one."{reference.column}" IS NOT NULL AND other.id IS NULL'
+    )
+    if reference.may_predate is None:
+        yield Tally(f"{reference.column}_unknown", dangling)
+        return
+    time = f'one."{reference.may_predate}"'
+    yield Tally(f"{reference.column}_unknown", f"{dangling} AND {time} >= loaded.since")
+    yield Tally(f"{reference.column}_unknown_before_first_sync", f"{dangling} AND {time} < loaded.since", fails=False)
+
+
+def sum_tally(relation: AddsUp, table: Table) -> Tally:
+    """Wholes that differ from the sum of their live parts; an amount that Pleo left out on either side is not compared."""
+    differs, grouped = [], []
+    for part_money, whole_money in relation.money:
+        part, part_currency = f"part.{part_money}_{relation.unit}", f"part.{part_money}_currency"
+        whole, currency = f"whole.{whole_money}_{relation.unit}", f"whole.{whole_money}_currency"
+        grouped += [whole, currency]
+        differs.append(
+            f"({whole} IS NOT NULL AND count({part}) = count(*) AND (sum({part}) <> {whole} "
+            f"OR min({part_currency}) <> {currency} OR max({part_currency}) <> {currency}))"
+        )
+    return Tally(
+        f"{_record(relation.whole)}_that_differ",
+        f"SELECT CAST(whole.id AS VARCHAR) AS shown FROM {_relation(relation.whole)} AS whole "
+        f"JOIN {_relation(table.name)} AS part ON part.{table.parent_key[0]} = whole.id "
+        "WHERE whole._deleted_at IS NULL AND part._deleted_at IS NULL "
+        f"GROUP BY whole.id, {', '.join(grouped)} HAVING {' OR '.join(differs)}",
+    )
+
+
+def tax_tally(relation: NetAndTax, table: Table) -> Tally:
+    """Live lines that are not net plus tax; no tax counts as none, an amount that was left out is not compared."""
+    differs = []
+    for line, net, tax in relation.money:
+        total = f"{net}_value + coalesce({tax}_value, 0)"
+        differs.append(
+            f"({line}_value <> {total} AND NOT (coalesce({relation.tax_type}, '') = 'reverse' AND {line}_value = {net}_value))"
+            f" OR {line}_currency <> {net}_currency OR {line}_currency <> {tax}_currency"
+        )
+    return Tally(
+        "lines_that_differ",
+        f"SELECT {_name('one', table)} AS shown FROM {_relation(table.name)} AS one WHERE one._deleted_at IS NULL AND ({' OR '.join(differs)})",
+    )
+
+
+def count_tally(relation: Counts, table: Table) -> Tally:
+    """Rows in a final state whose parts are not as many as they say, where parts were loaded for the company."""
+    final = ", ".join(f"'{status}'" for status in relation.final)
+    company = table.company_column
+    return Tally(
+        f"{_record(table.name)}_that_differ",
+        f"SELECT CAST(one.id AS VARCHAR) AS shown FROM {_relation(table.name)} AS one LEFT JOIN "
+        f"(SELECT {relation.parts_column} AS owner, count(*) AS parts FROM {_relation(relation.parts)} "
+        f"WHERE _deleted_at IS NULL GROUP BY {relation.parts_column}) AS found ON found.owner = one.id "
+        f"WHERE one._deleted_at IS NULL AND one.{relation.status} IN ({final}) AND one.{relation.column} <> coalesce(found.parts, 0) "
+        f"AND EXISTS (SELECT 1 FROM {_relation(relation.parts)} AS any_part JOIN {_relation(table.name)} AS sibling "
+        f"ON sibling.id = any_part.{relation.parts_column} WHERE sibling.{company} = one.{company})",
+    )
+
+
+def total_tally(stream: Stream) -> Tally:
+    """Spans whose newest complete sweep met another number of rows than Pleo reported, named by the sweep."""
+    return Tally(
+        "sweeps_that_differ",
+        "SELECT sweep_id AS shown FROM (SELECT sweep_id, rows_reported, rows_served, floor_at, row_number() OVER "
+        "(PARTITION BY company_id, span_start, span_end, parent_id ORDER BY started_at DESC) AS age "
+        f"FROM {SWEEPS} WHERE stream = '{stream.name}' AND status = 'complete') AS sweeps "
+        "WHERE age = 1 AND floor_at IS NULL AND rows_reported <> rows_served",
+    )
+
+
+def freshness_tally(stream: Stream, limit: timedelta, now: datetime) -> Tally:
+    """Companies of which no sweep of the stream was completed within the limit; the stream itself where it has no companies."""
+    since = f"CAST('{(now - limit).astimezone(UTC).isoformat()}' AS TIMESTAMP WITH TIME ZONE)"
+    recent = f"SELECT 1 FROM {SWEEPS} AS sweep WHERE sweep.stream = '{stream.name}' AND sweep.status = 'complete' AND sweep.finished_at >= {since}"
+    if stream.company_in in (CompanyIn.NOWHERE, CompanyIn.CREDENTIAL):
+        return Tally("streams_not_read", f"SELECT '{stream.name}' AS shown WHERE NOT EXISTS ({recent})")
+    companies = _relation("companies")
+    return Tally(
+        "companies_not_read",
+        "SELECT CAST(known.id AS VARCHAR) AS shown FROM "
+        f"(SELECT id FROM {companies} UNION SELECT company_id FROM {SWEEPS} WHERE stream = '{stream.name}') AS known "
+        f"WHERE known.id IS NOT NULL AND NOT EXISTS ({recent} AND sweep.company_id = known.id) "
+        f"AND NOT EXISTS (SELECT 1 FROM {companies} AS gone WHERE gone.id = known.id AND gone._deleted_at IS NOT NULL)",
+    )
+
+
+def _name(alias: str, table: Table) -> str:
+    return " || ' / ' || ".join(f'CAST({alias}."{column}" AS VARCHAR)' for column in table.key)
+
+
+def _record(table: str) -> str:
+    """`accounting_entries` -> `entries`: the last word, as a person counts them."""
+    return table.rsplit("_", 1)[-1]
+
+
+def _relation(table: str) -> str:
+    return f'{{schema}}."{table}"'

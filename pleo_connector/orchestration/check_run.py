@@ -1,0 +1,62 @@
+"""When checks run: each as soon as its own stream and every stream it looks at are loaded, many in one transaction."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from pleo_connector.orchestration.checks import Check, Checks
+
+if TYPE_CHECKING:
+    from pleo_connector.sync import StreamReport
+    from pleo_connector.warehouses import Warehouse
+
+Last = Callable[[dg.AssetKey], dg.AssetMaterialization | None]
+
+
+class CheckRun:
+    """The selected checks of one run. `loading` are the streams that this run syncs."""
+
+    def __init__(
+        self, checks: Checks, selected: list[Check], keys: Mapping[str, dg.AssetKey], warehouse: "Warehouse", loading: tuple[str, ...]
+    ) -> None:
+        self._checks = checks
+        self._keys = keys
+        self._warehouse = warehouse
+        self._waiting = [check for check in selected if check.stream.name in loading]
+        self._alone = [check for check in selected if check.stream.name not in loading]
+        self._loading = set(loading)
+        self._failed: set[str] = set()
+
+    def loaded(self, report: "StreamReport") -> list[dg.AssetCheckResult]:
+        """What can be told now that this stream has ended, of its own tables and of those that waited for it."""
+        self._loading.discard(report.stream)
+        if report.error is not None:
+            self._failed.add(report.stream)
+        ready = [check for check in self._waiting if self._reads(check).isdisjoint(self._loading)]
+        self._waiting = [check for check in self._waiting if check not in ready]
+        # A table that could not be brought up to date proves nothing about another.
+        told = [check for check in ready if self._reads(check).isdisjoint(self._failed)]
+        results = [self._checks.reported(check, report, self._keys[check.table.name]) for check in told if not check.stored]
+        return results + self._stored([check for check in told if check.stored])
+
+    def without_sync(self, last: Last) -> list[dg.AssetCheckResult]:
+        """Checks that were selected without any table of their stream: on what the warehouse holds, and what the last run told."""
+        keys = self._keys
+        told = [self._checks.remembered(one, last(keys[one.table.name]), keys[one.table.name]) for one in self._alone if not one.stored]
+        ready = [check for check in self._alone if check.stored and self._reads(check).isdisjoint(self._failed)]
+        return told + self._stored(ready)
+
+    def _stored(self, wanted: list[Check]) -> list[dg.AssetCheckResult]:
+        if not wanted:
+            return []
+        from pleo_connector.sync.state import SWEEPS
+
+        catalogue = self._checks.catalogue
+        names = dict.fromkeys(name for check in wanted for name in (check.table.name, *check.looks_at, "companies"))
+        with self._warehouse.transaction() as transaction:
+            transaction.ensure([*(catalogue.table(name) for name in names), SWEEPS])
+            return self._checks.stored(wanted, transaction, self._keys)
+
+    def _reads(self, check: Check) -> set[str]:
+        return {check.stream.name, *(self._checks.catalogue.table(name).stream for name in check.looks_at)}
