@@ -114,6 +114,12 @@ def _label(value: str) -> str:
     return value
 
 
+def _raw(value: str) -> str:
+    if value in ("off", "warehouse") or re.search(r"[/\\]|^[.~]", value):
+        return value
+    raise ValueError("must be warehouse, off, or a folder such as ./raw")
+
+
 def _token_store(value: str) -> str:
     return str(Path(value).expanduser()) if value.startswith("~") else value
 
@@ -145,6 +151,10 @@ class Settings(BaseModel):
     warehouse: Annotated[str, AfterValidator(_warehouse)] = Field(default="duckdb:///spend.duckdb", repr=False)
     """A URL, which may hold a password, so it stays out of the repr."""
     schema_name: Annotated[str, AfterValidator(_schema)] = "pleo"
+    raw: Annotated[str, AfterValidator(_raw)] = "warehouse"
+    """Where pages are kept as they were served: `warehouse`, `off`, or a folder."""
+    raw_days: int = Field(default=365, ge=0, le=36_500)
+    """Days for which they are kept; 0 is for ever."""
     marts: bool = True
     requests_per_minute: int = Field(default=500, ge=1, le=1_000_000)
     concurrency: int = Field(default=8, ge=1, le=64)

@@ -83,6 +83,8 @@ def test_every_variable_is_read() -> None:
         "PLEO_SCHEMA": "spend",
         "PLEO_REQUESTS_PER_MINUTE": "120",
         "PLEO_CONCURRENCY": "4",
+        "PLEO_RAW": "./raw",
+        "PLEO_RAW_DAYS": "30",
         "PLEO_MARTS": "off",
     }
     settings = from_environment(**given)
@@ -100,6 +102,7 @@ def test_every_variable_is_read() -> None:
     assert settings.schema_name == "spend"
     assert settings.requests_per_minute == 120
     assert settings.concurrency == 4
+    assert (settings.raw, settings.raw_days) == ("./raw", 30)
     assert not settings.marts
     assert settings.key_provider == "keyring"
     assert settings.config == "conf/pleo.toml"
@@ -122,6 +125,8 @@ def test_an_empty_variable_is_unset(variable: str) -> None:
     ("variable", "value", "says"),
     [
         ("PLEO_ENVIRONMENT", "prod", "'production', 'staging' or 'sandbox'"),
+        ("PLEO_RAW", "on", "must be warehouse, off, or a folder such as ./raw"),
+        ("PLEO_RAW_DAYS", "-1", "greater than or equal to 0"),
         ("PLEO_API_URL", "external.pleo.io", "must be a URL such as https://external.pleo.io"),
         ("PLEO_API_URL", "ftp://external.pleo.io", "must be a URL"),
         ("PLEO_API_URL", "http://external.pleo.io", "must use https (http is allowed only for 127.0.0.1, ::1 and localhost)"),
