@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from pleo_connector.catalogue import Table
+from pleo_connector.catalogue import Table, View
 from pleo_connector.warehouses.dialect import DUCKDB
 from pleo_connector.warehouses.iceberg_catalog import TogetherCatalog
 from pleo_connector.warehouses.iceberg_refusals import refusal, refusing
@@ -27,6 +27,7 @@ class IcebergWarehouse:
     """Tables in one namespace of a folder's catalogue; `wait` is how many seconds a transaction waits for its turn."""
 
     kind = "iceberg"
+    has_views = False
 
     def __init__(self, folder: str, schema: str, *, wait: float = 60.0) -> None:
         self._folder = Path(folder).expanduser().absolute()
@@ -37,7 +38,7 @@ class IcebergWarehouse:
     def __repr__(self) -> str:
         return f"IcebergWarehouse({self.location!r}, {self._schema!r})"
 
-    def relation(self, table: Table) -> str:
+    def relation(self, table: Table | View) -> str:
         """`namespace.table`."""
         return f"{DUCKDB.shown(self._schema)}.{DUCKDB.shown(table.name)}"
 
