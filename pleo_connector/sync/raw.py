@@ -73,11 +73,14 @@ class RawLanding:
         if self.policy.is_on:
             transaction.ensure(RAW_TABLES)
 
-    def pack(self, pages: Iterable[ServedPage]) -> list[KeptPage]:
-        """The pages compressed, and in the folder if there is one: a page without a row does no harm there, a row without one would."""
+    def pack(self, pages: Iterable[ServedPage], known: Mapping[str, KeptPage]) -> list[KeptPage]:
+        """The pages compressed, and in the folder if there is one: a page without a row does no harm there, a row without one would.
+
+        `known` has pages that are compressed already, by fingerprint as served.
+        """
         if not self.policy.is_on:
             return []
-        found = [packed(page.body) for page in pages]
+        found = [known.get(page.sha256) or packed(page.body) for page in pages]
         if self._folder is not None:
             for one in found:
                 self._folder.keep(one.content, one.packed)
@@ -168,6 +171,7 @@ def _walked(served: ServedPage) -> dict[str, Any]:
         "parent_id": sweep.parent_id,
         "parent_state": sweep.parent_state,
         "floor_at": sweep.floor,
+        "tier": sweep.tier,
         "started_at": sweep.started_at,
         "cursor": served.cursor_in,
         "fetched_at": served.fetched_at,
@@ -184,6 +188,7 @@ def _told(sweep: Sweep) -> dict[str, Any]:
         "parent_id": sweep.parent_id,
         "parent_state": sweep.parent_state,
         "floor": sweep.floor,
+        "tier": sweep.tier,
         "started_at": sweep.started_at,
         "pages": sweep.pages,
         "proves_absence": sweep.proves_absence,
