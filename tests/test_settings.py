@@ -83,6 +83,7 @@ def test_every_variable_is_read() -> None:
         "PLEO_SCHEMA": "spend",
         "PLEO_SNAPSHOT": "on",
         "PLEO_REQUESTS_PER_MINUTE": "120",
+        "PLEO_BUDGET_SCOPE": "process",
         "PLEO_CONCURRENCY": "4",
         "PLEO_RAW": "./raw",
         "PLEO_RAW_DAYS": "30",
@@ -102,6 +103,7 @@ def test_every_variable_is_read() -> None:
     assert settings.warehouse == "duckdb:////data/spend.duckdb"
     assert (settings.schema_name, settings.snapshot) == ("spend", "on")
     assert settings.requests_per_minute == 120
+    assert not settings.shares_budget
     assert settings.concurrency == 4
     assert (settings.raw, settings.raw_days) == ("./raw", 30)
     assert not settings.marts

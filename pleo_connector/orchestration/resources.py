@@ -100,15 +100,14 @@ class PleoResource(_PleoSettings):
     key_provider: str | None = _field("What keeps the keys that seal the tokens, such as keyring.")
     connection_label: str | None = _field("Tells several connections of one client apart.")
     requests_per_minute: int | None = _field("Requests in any 60 seconds; Pleo asks for 500 at most.")
+    budget_scope: str | None = _field("Who keeps to that together: shared (all processes that share the token store) or process.")
     concurrency: int | None = _field("Requests under way at once.")
 
     def connection(self) -> "Connection":
         """How to reach Pleo with this credential."""
-        from pleo_connector.auth import build_auth
-        from pleo_connector.sync import Connection
+        from pleo_connector.sync import reach
 
-        settings = self.settings()
-        return Connection(settings.api_url, build_auth(settings), settings.requests_per_minute, settings.concurrency)
+        return reach(self.settings())
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:

@@ -1,7 +1,8 @@
 """Floor 2: where the rows go. `open_warehouse(url, schema)` is the door; `protocol.py` says what is behind it.
 
 Built in: `duckdb:///spend.duckdb` (relative), `duckdb:////data/spend.duckdb` (absolute), `md:name` for MotherDuck
-(the same code, not tested here), and `postgresql://user@host/database` (extra `postgres`). Another warehouse is an entry point in the group `pleo_connector.warehouses` whose
+(the same code, not tested here), `postgresql://user@host/database` (extra `postgres`) and `iceberg:///folder` (extra `iceberg`).
+Another warehouse is an entry point in the group `pleo_connector.warehouses` whose
 name is the URL scheme and whose value is a callable `(url, schema, *, wait) -> Warehouse`.
 """
 
@@ -22,10 +23,8 @@ GROUP = "pleo_connector.warehouses"
 
 FORMS = (
     "duckdb:///spend.duckdb for a file in the current folder, duckdb:////data/spend.duckdb for an absolute path, "
-    "postgresql://user@host/database for PostgreSQL"
+    "postgresql://user@host/database for PostgreSQL, iceberg:///lake for Iceberg tables in a folder"
 )
-
-_NOT_YET = {"iceberg": "Iceberg"}
 
 __all__ = ["GROUP", "SEEN_KEYS", "MergeCounts", "Publishes", "Scope", "Transaction", "Warehouse", "open_warehouse"]
 
@@ -47,6 +46,7 @@ def open_warehouse(url: str, schema: str, *, wait: float = 60.0, snapshot: str =
         "md": _motherduck,
         "postgresql": _postgres,
         "postgres": _postgres,
+        "iceberg": _iceberg,
     }
     if colon and scheme in builders:
         return builders[scheme](url.strip(), schema, wait=wait)
@@ -102,6 +102,26 @@ def _postgres(url: str, schema: str, *, wait: float) -> Warehouse:
     return PostgresWarehouse(address(url), schema, wait=wait)
 
 
+def _iceberg(url: str, schema: str, *, wait: float) -> Warehouse:
+    try:
+        from pleo_connector.warehouses.iceberg import IcebergWarehouse  # noqa: PLC0415 - its library comes with an extra
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"PLEO_WAREHOUSE asks for Iceberg, whose library is not installed ({error.name}); run: pip install 'pleo-connector[iceberg]'"
+        ) from None
+    folder = url.removeprefix("iceberg:///")
+    if folder == url:
+        raise ConfigurationError(
+            "PLEO_WAREHOUSE must have three slashes before a relative folder and four before an absolute one: "
+            "iceberg:///lake for the folder `lake` here, iceberg:////data/lake for an absolute path."
+        )
+    if not folder.strip("/"):
+        raise ConfigurationError("PLEO_WAREHOUSE names no folder; write iceberg:///lake or iceberg:////data/lake.")
+    if "?" in folder or "#" in folder:
+        raise ConfigurationError("PLEO_WAREHOUSE takes no options after '?', and no '#'; write iceberg:///lake or iceberg:////data/lake.")
+    return IcebergWarehouse(folder, schema, wait=wait)
+
+
 def _guess(url: str) -> str:
     """The URL that a person probably meant. One leading slash may stand for the separator or for an absolute path."""
     path = url.partition(":")[2] if ":" in url else url
@@ -113,8 +133,6 @@ def _guess(url: str) -> str:
 
 
 def _unknown(url: str, scheme: str, known: list[str]) -> ConfigurationError:
-    if name := _NOT_YET.get(scheme.partition("+")[0]):
-        return ConfigurationError(f"PLEO_WAREHOUSE asks for {name}, which this version cannot load into yet; write {FORMS}.")
     if scheme.partition("+")[0] in ("postgres", "postgresql"):
         return ConfigurationError(f"PLEO_WAREHOUSE starts with {scheme}:, which names a driver too; write postgresql://user@host/database.")
     if not scheme or (len(scheme) == 1 and scheme.isalpha()):  # a bare path, or a Windows drive
