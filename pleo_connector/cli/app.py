@@ -12,6 +12,7 @@ from pleo_connector.cli.connect import connect
 from pleo_connector.cli.demo import demo
 from pleo_connector.cli.disconnect import disconnect
 from pleo_connector.cli.doctor import doctor
+from pleo_connector.cli.portal import portal
 from pleo_connector.cli.refresh import refresh
 from pleo_connector.cli.rotate_key import rotate_key
 from pleo_connector.cli.sandbox import sandbox
@@ -76,5 +77,6 @@ def about(
 
 for verb in (demo, ui, sandbox, connect, status, refresh, rotate_key, disconnect, doctor, streams, sync):
     app.command()(verb)
+app.add_typer(portal, name="portal")
 
 __all__ = ["Stopped", "Verbs", "app"]
