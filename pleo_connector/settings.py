@@ -99,7 +99,7 @@ def _scopes(value: str) -> str:
 
 def _warehouse(value: str) -> str:
     if not re.match(r"[a-z][a-z0-9+.-]*://", value):
-        raise ValueError("must be a URL such as duckdb:///pleo.duckdb")
+        raise ValueError("must be a URL such as duckdb:///spend.duckdb")
     return value
 
 
@@ -143,6 +143,12 @@ def _networks(value: str) -> str:
     return " ".join(re.split(r"[\s,]+", value))
 
 
+def _raw(value: str) -> str:
+    if value in ("off", "warehouse") or re.search(r"[/\\]|^[.~]", value):
+        return value
+    raise ValueError("must be warehouse, off, or a folder such as ./raw")
+
+
 def _token_store(value: str) -> str:
     return str(Path(value).expanduser()) if value.startswith("~") else value
 
@@ -171,7 +177,7 @@ class Settings(BaseModel):
     token_keys: SecretStr = SecretStr("")
     key_provider: str = ""
     connection_label: Annotated[str, AfterValidator(_label)] = ""
-    warehouse: Annotated[str, AfterValidator(_warehouse)] = Field(default="duckdb:///pleo.duckdb", repr=False)
+    warehouse: Annotated[str, AfterValidator(_warehouse)] = Field(default="duckdb:///spend.duckdb", repr=False)
     """A URL, which may hold a password, so it stays out of the repr."""
     schema_name: Annotated[str, AfterValidator(_schema)] = "pleo"
     portal_url: Annotated[str, AfterValidator(_portal_url)] = ""
@@ -181,6 +187,11 @@ class Settings(BaseModel):
     portal_name: str = ""
     portal_proxies: Annotated[str, AfterValidator(_networks)] = ""
     """Proxies whose `X-Forwarded-For` is believed."""
+    raw: Annotated[str, AfterValidator(_raw)] = "warehouse"
+    """Where pages are kept as they were served: `warehouse`, `off`, or a folder."""
+    raw_days: int = Field(default=365, ge=0, le=36_500)
+    """Days for which they are kept; 0 is for ever."""
+    marts: bool = True
     requests_per_minute: int = Field(default=500, ge=1, le=1_000_000)
     concurrency: int = Field(default=8, ge=1, le=64)
     config: str = ""

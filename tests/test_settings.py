@@ -44,7 +44,7 @@ def test_with_nothing_set_the_sandbox_is_meant() -> None:
     assert settings.scopes == DEFAULT_SCOPES
     assert settings.api_key.get_secret_value() == settings.token_keys.get_secret_value() == ""
     assert settings.token_store.endswith("tokens.sqlite")
-    assert settings.warehouse == "duckdb:///pleo.duckdb"
+    assert settings.warehouse == "duckdb:///spend.duckdb"
     assert settings.schema_name == "pleo"
     assert settings.requests_per_minute == 500
     assert settings.concurrency == 8
@@ -79,7 +79,7 @@ def test_every_variable_is_read() -> None:
         "PLEO_KEY_PROVIDER": "keyring",
         "PLEO_CONNECTION": "acme",
         "PLEO_CONFIG": "conf/pleo.toml",
-        "PLEO_WAREHOUSE": "duckdb:////data/pleo.duckdb",
+        "PLEO_WAREHOUSE": "duckdb:////data/spend.duckdb",
         "PLEO_SCHEMA": "spend",
         "PLEO_PORTAL_URL": "https://connect.example.com/pleo/",
         "PLEO_PORTAL_SECRET": "s" * 32,
@@ -88,6 +88,9 @@ def test_every_variable_is_read() -> None:
         "PLEO_PORTAL_PROXIES": "127.0.0.1,  10.0.0.0/8",
         "PLEO_REQUESTS_PER_MINUTE": "120",
         "PLEO_CONCURRENCY": "4",
+        "PLEO_RAW": "./raw",
+        "PLEO_RAW_DAYS": "30",
+        "PLEO_MARTS": "off",
     }
     settings = from_environment(**given)
     assert settings.environment is Environment.STAGING
@@ -100,10 +103,12 @@ def test_every_variable_is_read() -> None:
     assert settings.scopes == "companies:read users:read"
     assert settings.token_store == str(Path.home() / "tokens.sqlite")
     assert settings.token_keys.get_secret_value() == "k1,k2"
-    assert settings.warehouse == "duckdb:////data/pleo.duckdb"
+    assert settings.warehouse == "duckdb:////data/spend.duckdb"
     assert settings.schema_name == "spend"
     assert settings.requests_per_minute == 120
     assert settings.concurrency == 4
+    assert (settings.raw, settings.raw_days) == ("./raw", 30)
+    assert not settings.marts
     assert settings.key_provider == "keyring"
     assert settings.config == "conf/pleo.toml"
     assert settings.connection == "staging/client-1/acme"
@@ -130,6 +135,8 @@ def test_an_empty_variable_is_unset(variable: str) -> None:
     ("variable", "value", "says"),
     [
         ("PLEO_ENVIRONMENT", "prod", "'production', 'staging' or 'sandbox'"),
+        ("PLEO_RAW", "on", "must be warehouse, off, or a folder such as ./raw"),
+        ("PLEO_RAW_DAYS", "-1", "greater than or equal to 0"),
         ("PLEO_API_URL", "external.pleo.io", "must be a URL such as https://external.pleo.io"),
         ("PLEO_API_URL", "ftp://external.pleo.io", "must be a URL"),
         ("PLEO_API_URL", "http://external.pleo.io", "must use https (http is allowed only for 127.0.0.1, ::1 and localhost)"),
@@ -145,7 +152,7 @@ def test_an_empty_variable_is_unset(variable: str) -> None:
         ("PLEO_REDIRECT_URI", "http://etl.example.com:80/callback", "must use https"),
         ("PLEO_REDIRECT_URI", "http://127.0.0.1:8765/callback#x", "must not contain a query or fragment"),
         ("PLEO_SCOPES", "companies:read,users:read", "separated by spaces"),
-        ("PLEO_WAREHOUSE", "pleo.duckdb", "must be a URL such as duckdb:///pleo.duckdb"),
+        ("PLEO_WAREHOUSE", "spend.duckdb", "must be a URL such as duckdb:///spend.duckdb"),
         ("PLEO_SCHEMA", 'pleo"; DROP SCHEMA', "must be a plain name"),
         ("PLEO_SCHEMA", "p" * 64, "at most 63"),
         ("PLEO_PORTAL_URL", "http://connect.example.com", "must use https"),

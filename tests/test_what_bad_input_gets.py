@@ -24,7 +24,7 @@ STREAMS = ("companies", "tax_codes", "vendors")
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the first test leaves its loaded warehouse for the others: every sandbox serves the same."""
-    return tmp_path_factory.mktemp("loaded") / "pleo.duckdb"
+    return tmp_path_factory.mktemp("loaded") / "spend.duckdb"
 
 
 @pytest.fixture
@@ -171,13 +171,15 @@ def test_a_warehouse_that_another_process_has_open(pleo: Local) -> None:
 def test_a_folder_that_cannot_be_written(pleo: Local, folder: str) -> None:
     if not Path(folder).exists():
         pytest.skip(f"this system has no {folder}")
-    clear(pleo, pleo.run("sync", *STREAMS, PLEO_WAREHOUSE=f"duckdb:///{folder}/pleo.duckdb"), 1, f"{folder}/pleo.duckdb", "PLEO_WAREHOUSE")
+    clear(
+        pleo, pleo.run("sync", *STREAMS, PLEO_WAREHOUSE=f"duckdb:///{folder}/spend.duckdb"), 1, f"{folder}/spend.duckdb", "PLEO_WAREHOUSE"
+    )
 
 
 def test_a_file_in_place_of_a_folder(pleo: Local, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     clear(
-        pleo, pleo.run("sync", *STREAMS, PLEO_WAREHOUSE=f"duckdb:///{tmp_path}/file/pleo.duckdb"), 1, "file/pleo.duckdb", "PLEO_WAREHOUSE"
+        pleo, pleo.run("sync", *STREAMS, PLEO_WAREHOUSE=f"duckdb:///{tmp_path}/file/spend.duckdb"), 1, "file/spend.duckdb", "PLEO_WAREHOUSE"
     )
 
 

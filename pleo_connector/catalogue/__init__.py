@@ -6,6 +6,7 @@ from pleo_connector.catalogue.relations import RELATIONS, AddsUp, Counts, NetAnd
 from pleo_connector.catalogue.stream import Child, Column, CompanyIn, Paging, Parent, Stream, SyncMode, Window
 from pleo_connector.catalogue.table import SYSTEM_FIELDS, Table
 from pleo_connector.catalogue.types import Field, LogicalType, Storage
+from pleo_connector.catalogue.view import View, ViewColumn
 
 __all__ = [
     "CATALOGUE",
@@ -29,6 +30,8 @@ __all__ = [
     "Stream",
     "SyncMode",
     "Table",
+    "View",
+    "ViewColumn",
     "Window",
     "history_of",
     "known_view",

@@ -25,7 +25,17 @@ ACCOUNTING_ENTRIES = Stream(
     limit=100,
     sort=(("performedAt", "ASC"), ("id", "ASC")),
     body=(("includeDeleted", True),),
-    window=Window("performedAtStart", "performedAtEnd", "performed_at"),
+    window=Window(
+        "performedAtStart",
+        "performedAtEnd",
+        "performed_at",
+        final=(
+            ("status", ("COMPLETED", "COMPLETED_EXTERNALLY")),
+            ("review_status", ("OK", "NOT_REQUIRED")),
+            ("export_status", ("EXPORTED",)),
+        ),
+        void=("status", ("CANCELLED", "REJECTED", "ERROR")),
+    ),
     deleted_flag="deleted_at",
     columns=(
         Column("id", T.UUID, "Entry key.", required=True),

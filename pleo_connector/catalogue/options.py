@@ -41,7 +41,6 @@ def columns_of(stream: Stream) -> tuple[str, ...]:
 
 
 def _needed(stream: Stream) -> set[str]:
-    window = stream.window.column if stream.window is not None else None
     parent = stream.parent.column if stream.parent is not None else None
-    needed = {stream.key, "company_id", window, stream.newest, stream.deleted_flag, parent}
+    needed = {stream.key, "company_id", stream.newest, stream.deleted_flag, parent, *stream.windowed_by}
     return {name for name in needed if name is not None}

@@ -104,6 +104,15 @@ class Window:
     end: str
     column: str
     """The warehouse column that the filter acts on."""
+    final: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Columns, with the values after which no change is expected; a record with any other value is open. NULL counts as final."""
+    void: tuple[str, tuple[str, ...]] | None = None
+    """A column, and values that end a record whatever the others say."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that it goes by."""
+        return (self.column, *(name for name, _ in self.final), *((self.void[0],) if self.void is not None else ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +200,7 @@ class Stream:
             yield f"key {self.key!r} is not one of its columns"
         if (self.mode is SyncMode.WINDOWED) != (self.window is not None):
             yield "a windowed stream needs a window, and only that does"
-        if self.window is not None and self.window.column not in names:
-            yield f"window column {self.window.column!r} is not one of its columns"
+        yield from (f"window column {name!r} is not one of its columns" for name in self.windowed_by if name not in names)
         if (self.mode is SyncMode.NEWEST_FIRST) != (self.newest is not None):
             yield "a newest-first stream needs its creation time, and only that does"
         if self.newest is not None:
@@ -223,6 +231,11 @@ class Stream:
     def makes_key(self) -> bool:
         """Whether `id` is made from the parent's key and a field, because Pleo serves none."""
         return self.parent is not None and self.parent.within is not None
+
+    @property
+    def windowed_by(self) -> tuple[str, ...]:
+        """The columns that its windows go by."""
+        return self.window.columns if self.window is not None else ()
 
     @property
     def of_company(self) -> bool:

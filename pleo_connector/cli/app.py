@@ -12,6 +12,7 @@ from pleo_connector.cli.connect import connect
 from pleo_connector.cli.demo import demo
 from pleo_connector.cli.disconnect import disconnect
 from pleo_connector.cli.doctor import doctor
+from pleo_connector.cli.marts import marts
 from pleo_connector.cli.portal import portal
 from pleo_connector.cli.refresh import refresh
 from pleo_connector.cli.rotate_key import rotate_key
@@ -75,7 +76,7 @@ def about(
     """
 
 
-for verb in (demo, ui, sandbox, connect, status, refresh, rotate_key, disconnect, doctor, streams, sync):
+for verb in (demo, ui, sandbox, connect, status, refresh, rotate_key, disconnect, doctor, streams, sync, marts):
     app.command()(verb)
 app.add_typer(portal, name="portal")
 

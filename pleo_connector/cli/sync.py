@@ -12,11 +12,12 @@ from rich.table import Table
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.catalogue.options import options_of
 from pleo_connector.cli.inputs import ConnectionOption, output_of, settings_in_use, span
+from pleo_connector.cli.marts import refresh_or_warn
 from pleo_connector.cli.output import Output, add_rows, natural_width, plural, table
 from pleo_connector.errors import SyncFailed
 
 if TYPE_CHECKING:
-    from pleo_connector.sync import SyncReport
+    from pleo_connector.sync import RawReport, StreamReport, SyncReport
 
 _HEADINGS = ("stream", "served", "inserted", "updated", "unchanged", "deleted", "quarantined", "requests", "seconds")
 
@@ -63,14 +64,17 @@ def sync(
 
     from pleo_connector.auth import build_auth  # noqa: PLC0415 - pandas, duckdb and httpx load here, not for --help
     from pleo_connector.cli.progress import showing  # noqa: PLC0415
-    from pleo_connector.sync import Connection, Mode, SyncPlan, run  # noqa: PLC0415
+    from pleo_connector.sync import Connection, Mode, RawPolicy, SyncPlan, run  # noqa: PLC0415
     from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
 
     warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait)
-    plan = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), allow_mass_delete, options_of(settings.config))
+    raw = RawPolicy(settings.raw, settings.raw_days)
+    plan = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), allow_mass_delete, options_of(settings.config), raw)
     reached = Connection(settings.api_url, build_auth(settings), settings.requests_per_minute, settings.concurrency, patience=patience)
     with showing(output) as progress:
         report = run(plan, reached, warehouse, on_load=progress.loaded, on_finish=progress.finished)
+    if settings.marts:
+        refresh_or_warn(warehouse, output)
     output.answer(report.as_dict() | {"warehouse": warehouse.location})
     if not output.json:
         show(report, output, warehouse.location)
@@ -97,11 +101,20 @@ def show(report: SyncReport, output: Output, location: str) -> None:
     output.print(_listing(rows, output.width))
     output.print("")
     output.print(conclusion(report, location))
+    if report.raw.pages:
+        output.print(kept(report.raw), style="dim")
     for each in report.streams.values():
+        if each.found_late:
+            output.note(_late(each))
         for warning in each.warnings:
             output.warn(f"{each.stream}: {warning}")
         for remark in drifted(report, each.stream):
             output.warn(remark)
+
+
+def _late(report: StreamReport) -> str:
+    told = ", ".join(f"{plural(count, 'row')} in {tier} months" for tier, count in report.found_late.items())
+    return f"{report.stream}: changes outside the months that every run reads: {told}. A larger hot_days brings such changes sooner (docs/options.md)."
 
 
 def _listing(rows: Sequence[Sequence[object]], width: int) -> Table:
@@ -130,6 +143,21 @@ def conclusion(report: SyncReport, location: str) -> str:
     if aside:
         return f"Nothing changed: {served - aside:,} of the {served:,} records read are in {location} already, {aside:,} were set aside ({took})."
     return f"Nothing changed: all {served:,} records read are in {location} already ({took})."
+
+
+def kept(raw: RawReport) -> str:
+    """One sentence on the pages that are kept as they were served."""
+    pruned = f"; {plural(raw.pruned, 'page')} past the retention let go" if raw.pruned else ""
+    return (
+        f"Raw pages: {plural(raw.new, 'new page')} of {plural(raw.pages, 'page')} read; in all {raw.total_pages:,}, "
+        f"{size(raw.total_bytes)} compressed{pruned}."
+    )
+
+
+def size(count: int) -> str:
+    """Bytes as a person reads them."""
+    million = 1_000_000
+    return f"{count / million:,.1f} MB" if count >= million else f"{count / 1_000:,.1f} kB"
 
 
 def drifted(report: SyncReport, stream: str) -> list[str]:

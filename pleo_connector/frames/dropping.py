@@ -1,6 +1,6 @@
-"""A record without what its stream drops on purpose: for every place that keeps records as they were served.
+"""Records without what their stream drops on purpose: cut as soon as a page is split, before anything else sees it.
 
-The typed path never reads dropped fields; a quarantined record is kept whole, and goes through here first.
+So no later place can keep what is dropped: not the tables, not the raw landing. A quarantined record goes through here once more.
 """
 
 from __future__ import annotations
@@ -10,8 +10,57 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pleo_connector.catalogue import Stream
-from pleo_connector.frames.envelope import RawRecord
+from pleo_connector.catalogue import Paging, Stream
+from pleo_connector.frames.envelope import Page, RawRecord
+from pleo_connector.frames.plan import compile_plan
+
+
+def cuts(stream: Stream) -> bool:
+    """Whether anything of the stream's records is not kept."""
+    return bool(stream.ignored) or not stream.keeps_unknown
+
+
+def cut_page(stream: Stream, page: Page, body: bytes) -> tuple[Page, bytes]:
+    """The page and its body without what is dropped; both as they are where nothing is.
+
+    Of a stream whose unknown fields may be secrets their names stay, for the drift report, and no values.
+    """
+    if not cuts(stream):
+        return page, body
+    records = tuple(_cut(stream, bytes(record)) for record in page.records)
+    kept = Page(records, page.has_next, page.end_cursor, page.total)
+    return kept, records[0] if stream.paging is Paging.ONE else _enveloped(kept)
+
+
+def _enveloped(page: Page) -> bytes:
+    pagination = {"hasNextPage": page.has_next, "endCursor": page.end_cursor, "total": page.total}
+    return b'{"data":[' + b",".join(bytes(record) for record in page.records) + b'],"pagination":' + msgspec.json.encode(pagination) + b"}"
+
+
+def _cut(stream: Stream, text: bytes) -> bytes:
+    try:
+        cut = msgspec.json.encode(_dropped(text, _tree(stream)))
+        return cut if stream.keeps_unknown else msgspec.json.encode(_declared(cut, compile_plan(stream).top.structure))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _withheld(text, None).encode()
+
+
+_WITHHELD = msgspec.Raw(b'"withheld"')
+
+
+def _declared(text: bytes | msgspec.Raw, structure: object) -> object:
+    """The declared values only, as `Level.structure` says; of everything else no more than that there was something."""
+    start = bytes(text).lstrip()[:1]
+    if isinstance(structure, str):
+        shape = {b"{": b"{}", b"[": b"[]"}.get(start) if structure != "JSON" else None
+        return msgspec.Raw(shape or bytes(text))
+    if bytes(text).strip() == b"null":
+        return None
+    if isinstance(structure, list):
+        return [_declared(one, structure[0]) for one in msgspec.json.decode(text, type=list[msgspec.Raw])] if start == b"[" else _WITHHELD
+    if start != b"{" or not isinstance(structure, dict):
+        return _WITHHELD
+    return {name: _declared(value, structure[name]) if name in structure else _WITHHELD for name, value in _members(text).items()}
 
 
 def without_dropped(stream: Stream, record: RawRecord) -> str:
@@ -20,7 +69,7 @@ def without_dropped(stream: Stream, record: RawRecord) -> str:
     Of a stream whose unknown fields may be secrets only the key stays, as of a record that cannot be taken apart.
     """
     text = bytes(record)
-    if not stream.ignored and stream.keeps_unknown:
+    if not cuts(stream):
         return text.decode("utf-8", "replace")
     try:
         if not stream.keeps_unknown:

@@ -1,19 +1,13 @@
-"""One subsettable multi-asset per connection: every table an asset, one step for all that are selected.
+"""The asset of every table, and the names of the resources that its step needs."""
 
-One step means one process, one pool of connections, one request budget and one writer; streams are fetched
-concurrently inside it, and a failing stream does not stop the others.
-"""
-
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Sequence
 
 import dagster as dg
 
 from pleo_connector.catalogue import CATALOGUE, Catalogue
-from pleo_connector.orchestration.checks import Checks
-from pleo_connector.orchestration.launchpad import PleoSyncConfig
+from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration.translator import PleoTableData, PleoTranslator
-from pleo_connector.stream_options import StreamOptions
+from pleo_connector.stream_options import near_miss
 from pleo_connector.warehouses import Warehouse
 
 
@@ -27,10 +21,16 @@ def warehouse_key(name: str) -> str:
     return f"{name}_warehouse"
 
 
-def table_specs(name: str, warehouse: Warehouse, translator: PleoTranslator, catalogue: Catalogue = CATALOGUE) -> dict[str, dg.AssetSpec]:
-    """The asset of each table, by table name, parents before children; a child depends on its parent. No network."""
+def table_specs(
+    name: str, warehouse: Warehouse, translator: PleoTranslator, catalogue: Catalogue = CATALOGUE, streams: Sequence[str] = ()
+) -> dict[str, dg.AssetSpec]:
+    """The asset of each table of these streams (all without any), by table name, parents before children. No network.
+
+    A child depends on its parent.
+    """
+    wanted = {catalogue.stream(stream).name for stream in streams or [stream.name for stream in catalogue]}
     specs: dict[str, dg.AssetSpec] = {}
-    for table in catalogue.tables():
+    for table in (table for table in catalogue.tables() if table.stream in wanted):
         data = PleoTableData(catalogue.stream(table.stream), table, name, warehouse.kind, warehouse.relation(table))
         spec = translator.get_asset_spec(data)
         parent = [specs[table.parent].key] if table.parent is not None else []
@@ -38,35 +38,12 @@ def table_specs(name: str, warehouse: Warehouse, translator: PleoTranslator, cat
     return specs
 
 
-def build_pleo_assets(
-    *,
-    name: str,
-    warehouse: Warehouse,
-    translator: PleoTranslator,
-    catalogue: Catalogue = CATALOGUE,
-    blocking_checks: bool = False,
-    retry_policy: dg.RetryPolicy | None = None,
-    options: Mapping[str, StreamOptions] | None = None,
-) -> dg.AssetsDefinition:
-    """The multi-asset of a connection; needs the resources `pleo_key(name)` and `warehouse_key(name)`."""
-    specs = table_specs(name, warehouse, translator, catalogue)
-    keys: Mapping[str, dg.AssetKey] = {table: spec.key for table, spec in specs.items()}
-    checks = Checks(catalogue, blocking_checks, translator.fresh_within)
-
-    @dg.multi_asset(
-        name=f"{name}_tables",
-        description="Reads the streams of the selected tables from Pleo and writes what changed.",
-        specs=list(specs.values()),
-        check_specs=[check for table in catalogue.tables() for check in checks.specs(table, keys[table.name])],
-        can_subset=True,
-        required_resource_keys={pleo_key(name), warehouse_key(name)},
-        retry_policy=retry_policy,
-    )
-    def pleo_tables(context: dg.AssetExecutionContext, config: PleoSyncConfig) -> Iterator[Any]:
-        from pleo_connector.orchestration.step import Step
-
-        step = Step(catalogue, keys, checks, options or {})
-        pleo, target = (getattr(context.resources, key) for key in (pleo_key(name), warehouse_key(name)))
-        yield from step.execute(context, config, pleo, target)
-
-    return pleo_tables
+def get_asset_key_for_table(
+    table: str, *, name: str = "pleo", translator: PleoTranslator | None = None, catalogue: Catalogue = CATALOGUE
+) -> dg.AssetKey:
+    """The key of a table's asset, for assets that depend on it; ConfigurationError for a table that no stream fills."""
+    known = {table.name: table for table in catalogue.tables()}
+    if table not in known:
+        raise ConfigurationError(f"There is no table {table!r}; {near_miss(table, known)}")
+    data = PleoTableData(catalogue.stream(known[table].stream), known[table], name, "", table)
+    return (translator or PleoTranslator()).get_asset_spec(data).key

@@ -2,16 +2,20 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 
 from pleo_connector.catalogue import CATALOGUE, Catalogue
 from pleo_connector.catalogue.options import check_options, options_of
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.orchestration.assets import build_pleo_assets, pleo_key, table_specs, warehouse_key
-from pleo_connector.orchestration.automation import daily_schedule, sync_job
+from pleo_connector.orchestration.assets import pleo_key, table_specs, warehouse_key
+from pleo_connector.orchestration.automation import daily_schedule, hourly_schedule, sync_job, weekly_full_schedule
+from pleo_connector.orchestration.company_sensor import company_sensor
+from pleo_connector.orchestration.export_sensor import export_job, export_sensor
 from pleo_connector.orchestration.keep_alive import keep_alive_job, token_age_sensor, weekly_schedule
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
+from pleo_connector.orchestration.steps import build_pleo_assets
 from pleo_connector.orchestration.translator import PleoTranslator
 from pleo_connector.settings import Settings, load
 from pleo_connector.stream_options import StreamOptions
@@ -26,10 +30,15 @@ def build_pleo_definitions(
     translator: PleoTranslator | None = None,
     pleo: PleoResource | None = None,
     warehouse: WarehouseResource | None = None,
+    streams: Sequence[str] = (),
     catalogue: Catalogue = CATALOGUE,
     blocking_checks: bool = False,
     retry_policy: dg.RetryPolicy | None = None,
     options: Mapping[str, StreamOptions] | None = None,
+    step_per_table: bool = False,
+    partitioned: bool = False,
+    op_tags: Mapping[str, Any] | None = None,
+    executor: dg.ExecutorDefinition | None = dg.in_process_executor,
 ) -> dg.Definitions:
     """Assets, checks, resources, jobs, and stopped schedules and sensor of one connection. Needs no network and no credential.
 
@@ -37,28 +46,39 @@ def build_pleo_definitions(
     several connections give each its `name` (it starts keys, group, job and resource names) and its resources, and merge
     with `dg.Definitions.merge`. `options` by stream stand in place of the file that `PLEO_CONFIG` names.
     ConfigurationError names the variable or option that is wrong.
+    `step_per_table`, `partitioned`: see `steps`. `executor` None leaves the choice to the definitions that these are merged into.
     """
     target = warehouse or WarehouseResource.from_settings(settings or load())
     chosen = options if options is not None else options_of((settings or load()).config, catalogue)
     check_options(chosen, catalogue)
     assets = build_pleo_assets(
         name=_checked(name),
-        warehouse=target.open(),
-        translator=translator or PleoTranslator(),
+        warehouse=target,
+        translator=translator,
+        streams=streams,
         catalogue=catalogue,
         blocking_checks=blocking_checks,
         retry_policy=retry_policy,
         options=chosen,
+        step_per_table=step_per_table,
+        partitioned=partitioned,
+        op_tags=op_tags,
     )
     job, alive = sync_job(name, assets), keep_alive_job(name)
+    exports, ops = export_job(name, assets, catalogue), [one.op.name for one in assets]
     return dg.Definitions(
-        assets=[assets],
-        jobs=[job, alive],
-        schedules=[daily_schedule(name, job), weekly_schedule(name, alive)],
-        sensors=[token_age_sensor(name, alive)],
+        assets=assets,
+        jobs=[job, alive, *([exports] if exports else [])],
+        schedules=[
+            hourly_schedule(name, job),
+            daily_schedule(name, job),
+            weekly_full_schedule(name, job, ops),
+            weekly_schedule(name, alive),
+        ],
+        sensors=[*([export_sensor(name, exports)] if exports else []), company_sensor(name, job, ops), token_age_sensor(name, alive)],
         resources={pleo_key(name): pleo or PleoResource.from_settings(settings or load()), warehouse_key(name): target},
-        # In one process: each step process of the default executor would spend 5 to 8 s on imports alone.
-        executor=dg.in_process_executor,
+        # In one process by default: each step process of Dagster's own would spend 5 to 8 s on imports alone.
+        executor=executor,
     )
 
 
@@ -68,11 +88,12 @@ def load_pleo_asset_specs(
     name: str = "pleo",
     translator: PleoTranslator | None = None,
     warehouse: WarehouseResource | None = None,
+    streams: Sequence[str] = (),
     catalogue: Catalogue = CATALOGUE,
 ) -> Sequence[dg.AssetSpec]:
     """The asset of every table, as `build_pleo_definitions` makes them, without anything to run. No network."""
     target = warehouse or WarehouseResource.from_settings(settings or load())
-    return list(table_specs(_checked(name), target.open(), translator or PleoTranslator(), catalogue).values())
+    return list(table_specs(_checked(name), target.open(), translator or PleoTranslator(), catalogue, streams).values())
 
 
 def _checked(name: str) -> str:

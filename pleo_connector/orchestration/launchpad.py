@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from pleo_connector.errors import ConfigurationError
 
@@ -21,16 +21,20 @@ class ModeChoice(StrEnum):
 
 
 class PleoSyncConfig(dg.Config):
-    """Settings of one run; as they are, they bring the tables up to date."""
+    """Settings of one run; as they are, they bring the tables up to date. `start` and `end` are `from` and `to` in the launchpad."""
+
+    model_config = ConfigDict(populate_by_name=True)
 
     mode: ModeChoice = Field(
         default=ModeChoice.incremental,
         description="incremental reads the windows that are due; full reads every window again (unchanged rows are not written).",
     )
     start: str = Field(
-        default="", description="Read entries performed from this day on, such as 2026-01-01 (UTC). Other streams are read whole."
+        default="",
+        alias="from",
+        description="Read entries performed from this day on, such as 2026-01-01 (UTC). Other streams are read whole.",
     )
-    end: str = Field(default="", description="Read entries performed before this day (UTC); the day itself is not included.")
+    end: str = Field(default="", alias="to", description="Read entries performed before this day (UTC); the day itself is not included.")
     companies: list[str] = Field(
         default=[], description="Companies to read, by key or exact name; none means all that the credential covers."
     )
@@ -42,9 +46,9 @@ class PleoSyncConfig(dg.Config):
         """The sync of these streams; ConfigurationError for a day that is none."""
         from pleo_connector.sync import Mode, SyncPlan
 
-        start, end = _moment("start", self.start), _moment("end", self.end)
+        start, end = _moment("from", self.start), _moment("to", self.end)
         if start is not None and end is not None and start >= end:
-            raise ConfigurationError(f"start ({self.start}) must be before end ({self.end}) in the run's configuration.")
+            raise ConfigurationError(f"from ({self.start}) must be before to ({self.end}) in the run's configuration.")
         return SyncPlan(streams, Mode(self.mode.value), start, end, tuple(self.companies), self.allow_mass_delete)
 
 

@@ -40,6 +40,7 @@ def stream_metadata(report: StreamReport) -> dict[str, Any]:
         "bytes": traffic.bytes,
         "seconds": round(report.seconds, 3),
     }
+    metadata |= {f"rows_changed_{tier}": count for tier, count in report.changed_by_tier.items()}
     if drift := _drift_records(report):
         metadata["drift"] = dg.MetadataValue.table(records=drift)
     if report.warnings:

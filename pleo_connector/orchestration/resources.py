@@ -17,7 +17,7 @@ from pleo_connector.settings import Settings, load, variable_of
 from pleo_connector.warehouses import Warehouse, open_warehouse
 
 if TYPE_CHECKING:
-    from pleo_connector.sync import Connection
+    from pleo_connector.sync import Connection, RawPolicy
 
 HIDDEN = "***"
 
@@ -122,13 +122,22 @@ class PleoResource(_PleoSettings):
 class WarehouseResource(_PleoSettings):
     """Where the tables go."""
 
-    warehouse: str | None = _field("The warehouse's URL, such as duckdb:///pleo.duckdb.")
+    warehouse: str | None = _field("The warehouse's URL, such as duckdb:///spend.duckdb.")
     schema_name: str | None = _field("The schema that the tables are in.")
+    raw: str | None = _field("Where pages are kept as they were served: warehouse, off, or a folder.")
+    raw_days: int | None = _field("Days for which those pages are kept; 0 is for ever.")
 
     def open(self) -> Warehouse:
         """The warehouse; nothing is opened before its first transaction."""
         settings = self.settings()
         return open_warehouse(settings.warehouse, settings.schema_name)
+
+    def raw_policy(self) -> "RawPolicy":
+        """Where and for how long pages are kept as they were served."""
+        from pleo_connector.sync import RawPolicy
+
+        settings = self.settings()
+        return RawPolicy(settings.raw, settings.raw_days)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:

@@ -16,7 +16,7 @@ from pleo_connector.orchestration.metadata import table_metadata
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.worker import Loaded, Quiet, listen
 from pleo_connector.stream_options import StreamOptions
-from pleo_connector.sync import StreamReport, run
+from pleo_connector.sync import StreamReport, SyncPlan, run
 from pleo_connector.warehouses import Warehouse
 
 PROGRESS = 10.0
@@ -27,7 +27,7 @@ Event = dg.MaterializeResult[None] | dg.AssetCheckResult
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The body of the multi-asset. `keys` gives the asset key of each table."""
+    """The body of the multi-asset. `keys` gives the asset key of each of its tables."""
 
     catalogue: Catalogue
     keys: Mapping[str, dg.AssetKey]
@@ -44,20 +44,21 @@ class Step:
             checks = CheckRun(self.checks, selection.checks(self.checks), self.keys, warehouse, selection.streams)
             yield from checks.without_sync(lambda key: _last(context, key))
             if selection.streams:
-                yield from self._sync(context, config, pleo, warehouse, selection, checks)
+                plan = replace(config.plan(selection.streams), options=self.options, raw=warehouse_resource.raw_policy())
+                yield from self._sync(context, plan, pleo, warehouse, selection, checks)
         except PleoError as error:
             raise failures.whole_run(error) from None
 
     def _sync(
         self,
         context: dg.AssetExecutionContext,
-        config: PleoSyncConfig,
+        plan: SyncPlan,
         pleo: PleoResource,
         warehouse: Warehouse,
         selection: "_Selection",
         checks: CheckRun,
     ) -> Iterator[Event]:
-        plan, connection = replace(config.plan(selection.streams), options=self.options), pleo.connection()
+        connection = pleo.connection()
         progress = _Progress(context.log.info)
         failed: dict[str, PleoError] = {}
         events = listen(
@@ -119,12 +120,12 @@ class _Selection:
 
     def wants(self, table: Table) -> bool:
         """Whether the table's asset is selected."""
-        return self._keys[table.name] in self._assets
+        return self._keys.get(table.name) in self._assets
 
     def checks(self, checks: Checks) -> list[Check]:
         """The selected checks."""
         found = (check for table in self._catalogue.tables() for check in checks.of(table))
-        return [check for check in found if (self._keys[check.table.name], check.name) in self._checks]
+        return [check for check in found if (self._keys.get(check.table.name), check.name) in self._checks]
 
 
 class _Progress:

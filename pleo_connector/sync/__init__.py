@@ -1,7 +1,9 @@
 """Floor 3: a run, from what is due to what is committed. Start reading at `engine.py`."""
 
 from pleo_connector.sync.engine import Connection, Mode, SyncPlan, run
+from pleo_connector.sync.raw_policy import RawPolicy
+from pleo_connector.sync.raw_report import RawReport
 from pleo_connector.sync.report import StreamReport, SyncReport
 from pleo_connector.sync.state import STATE_TABLES
 
-__all__ = ["STATE_TABLES", "Connection", "Mode", "StreamReport", "SyncPlan", "SyncReport", "run"]
+__all__ = ["STATE_TABLES", "Connection", "Mode", "RawPolicy", "RawReport", "StreamReport", "SyncPlan", "SyncReport", "run"]

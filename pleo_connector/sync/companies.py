@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import msgspec
 
 from pleo_connector.api import PageRequest, PleoClient, Traffic
-from pleo_connector.catalogue import Paging, Stream
+from pleo_connector.catalogue import Stream
 from pleo_connector.errors import BadAnswer, Forbidden, UnknownCompany
 from pleo_connector.frames import Page, split_page
-from pleo_connector.sync.sweep import ServedPage, Sweep, walk
+from pleo_connector.sync.sweep import ServedPage, Sweep, served_page, walk
 
 _COMPANY_URN = "urn:pleo:company:"
 
@@ -76,21 +76,22 @@ async def _own_company(stream: Stream, client: PleoClient, traffic: Traffic, ref
         raise refused
     company_id = credential.subject.removeprefix(_COMPANY_URN)
 
-    def wrap(body: bytes) -> Page:
-        # One record in a `data` object, where a list holds a `data` array.
+    def wrap(body: bytes) -> tuple[Page, bytes]:
+        # One record in a `data` object, where a list holds a `data` array: from here on it is a list of one.
         try:
             record = msgspec.json.decode(body, type=dict[str, msgspec.Raw])["data"]
         except (msgspec.DecodeError, KeyError):
             raise BadAnswer(f"Pleo's answer about company {company_id} is not the JSON it should be; run again later.") from None
-        return split_page(b'{"data":[' + bytes(record) + b"]}", Paging.WHOLE, f"company {company_id}")
+        listed = b'{"data":[' + bytes(record) + b'],"pagination":{"hasNextPage":false}}'
+        return split_page(listed, stream.paging, f"company {company_id}"), listed
 
     sweep = Sweep(stream, proves_absence=False)
     request = PageRequest("GET", f"{stream.path}/{company_id}", f"company {company_id}", stream.scope)
     try:
-        page = await client.fetch(request, wrap, traffic)
+        page, body = await client.fetch(request, wrap, traffic)
     except Forbidden as error:
         return Companies((company_id,), {company_id: ""}, (), sweep, error)
-    served = ServedPage(sweep, 1, None, page, "", sweep.started_at)
+    served = served_page(sweep, 1, None, page, body, request, "", sweep.started_at)
     return Companies((company_id,), {company_id: ""}, (served,), sweep)
 
 

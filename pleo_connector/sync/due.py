@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from pleo_connector.api import Interval
 from pleo_connector.catalogue import Catalogue, CompanyIn, Parent, Stream, SyncMode
 from pleo_connector.stream_options import DEFAULT, StreamOptions, SweepPolicy
-from pleo_connector.sync import ledger, parents, windows
+from pleo_connector.sync import ledger, parents, tallies, windows
 from pleo_connector.sync.loader import StreamWork
 from pleo_connector.sync.owner import is_alive
 from pleo_connector.sync.parents import Listing
 from pleo_connector.sync.sweep import Scope, Sweep
+from pleo_connector.sync.windows import Judged, Why
 from pleo_connector.warehouses import Transaction
 
 OVERLAP = timedelta(days=3)
@@ -49,14 +51,34 @@ class Due:
         self._unproven: dict[str, set[str | None]] = {}
         self._open: dict[Scope, Sweep] = {}
         self._spans: dict[str, dict[str | None, dict[Interval, datetime]]] = {}
+        self._opened: dict[str, tallies.ByMonth] = {}
         self._marks: dict[str, dict[str | None, ledger.Mark]] = {}
         self._parents: dict[str, dict[str, str]] = {}
 
-    def read(self, transaction: Transaction, catalogue: Catalogue, work: Iterable[StreamWork]) -> None:
-        """Read the ledger and take over what dead runs left open; sweeps that will not go on are noted as abandoned."""
+    def read(self, transaction: Transaction, catalogue: Catalogue, work: Iterable[StreamWork], *, take_over: bool = True) -> None:
+        """Read the ledger and take over what dead runs left open; sweeps that will not go on are noted as abandoned.
+
+        Without `take_over` nothing is written: for a look at what a run would do.
+        """
         by_name = {one.stream.name: one for one in work}
+        self._go_on(ledger.open_sweeps(transaction, catalogue), catalogue, by_name)
+        if take_over:
+            ledger.write_sweeps(transaction, self._open.values(), "open")
+        for name, one in by_name.items():
+            if one.stream.window is not None:
+                self._spans[name] = ledger.completed(transaction, one.stream)
+                self._unproven[name] = ledger.unproven(transaction, one.stream)
+                since = windows.month_start(self._now - timedelta(days=self._policy(one.stream).open_days + 1))
+                self._opened[name] = tallies.open_months(transaction, one.stream, since)
+            elif one.stream.newest is not None:
+                self._marks[name] = ledger.marks(transaction, one.stream)
+            elif one.stream.parent is not None:
+                self._parents[name] = ledger.swept_parents(transaction, one.stream)
+
+    def _go_on(self, sweeps: Iterable[Sweep], catalogue: Catalogue, by_name: Mapping[str, StreamWork]) -> None:
+        """Which open sweeps this run goes on with."""
         listed = {stream.parent.stream for stream in catalogue if stream.parent is not None}
-        for sweep in ledger.open_sweeps(transaction, catalogue):
+        for sweep in sweeps:
             if is_alive(sweep.owner, sweep.touched_at, datetime.now(UTC)):
                 continue  # another run is walking it; this one makes sweeps of its own
             # Lists that other walks depend on are read anew by each run; the others go on while they are young.
@@ -70,15 +92,6 @@ class Due:
                     by_name[sweep.stream.name].abandoned.append(older)
             elif sweep.stream.name in by_name:
                 by_name[sweep.stream.name].abandoned.append(sweep)
-        ledger.write_sweeps(transaction, self._open.values(), "open")
-        for name, one in by_name.items():
-            if one.stream.window is not None:
-                self._spans[name] = ledger.completed(transaction, one.stream)
-                self._unproven[name] = ledger.unproven(transaction, one.stream)
-            elif one.stream.newest is not None:
-                self._marks[name] = ledger.marks(transaction, one.stream)
-            elif one.stream.parent is not None:
-                self._parents[name] = ledger.swept_parents(transaction, one.stream)
 
     async def sweeps(self, work: StreamWork, ids: Sequence[str], earliest: Earliest) -> list[Sweep]:
         """The walks of a stream without a parent."""
@@ -89,8 +102,12 @@ class Due:
             return [self._newest_first(work, company_id) for company_id in ids]
         found = []
         for company_id in ids:
-            spans = [None] if stream.window is None else await self._windows(work, company_id, earliest)
-            found += [self._going_on(work, Sweep(stream, company_id, span)) for span in spans]
+            if stream.window is None:
+                found.append(self._going_on(work, Sweep(stream, company_id)))
+                continue
+            for one in await self._windows(work, company_id, earliest):
+                fresh = Sweep(stream, company_id, one.span, tier=one.tier, why=one.why, last=one.last)
+                found.append(self._going_on(work, fresh))
         return found
 
     def sweeps_of_parents(self, work: StreamWork, parent: Parent, listing: Listing, ids: Sequence[str]) -> list[Sweep]:
@@ -123,6 +140,7 @@ class Due:
         if left.exhausted and (fresh.span is None or not young or self._policy(work.stream).tier(fresh.span.end, self._now)[0] == "hot"):
             work.abandoned.append(left)
             return fresh
+        left.tier, left.why = left.tier or fresh.tier, Why.UNFINISHED
         return left
 
     def _newest_first(self, work: StreamWork, company_id: str) -> Sweep:
@@ -130,16 +148,18 @@ class Due:
         whole = self._full or mark.newest is None or mark.whole is None or self._now - mark.whole >= WHOLE_EVERY - windows.SLACK
         # A date in the future must not hide what comes before it is reached.
         floor = None if whole or mark.newest is None else min(mark.newest, self._now) - OVERLAP
-        fresh = Sweep(work.stream, company_id, floor=floor)
+        why = Why.EVERY_RUN if not whole else Why.NEVER_READ if mark.whole is None else Why.FULL if self._full else Why.DUE
+        fresh = Sweep(work.stream, company_id, floor=floor, why=why, last=mark.whole)
         left = self._open.pop(fresh.scope, None)
         if left is None:
             return fresh
         if left.floor is None or (floor is not None and left.floor <= floor):
+            left.why = Why.UNFINISHED
             return left  # it goes at least as deep; what is newer than its start is for the next run
         work.abandoned.append(left)
         return fresh
 
-    async def _windows(self, work: StreamWork, company_id: str, earliest: Earliest) -> list[Interval]:
+    async def _windows(self, work: StreamWork, company_id: str, earliest: Earliest) -> list[Judged]:
         stream = work.stream
         done = self._spans[stream.name].get(company_id, {})
         left = [sweep.span for sweep in self._open.values() if sweep.stream is stream and sweep.company_id == company_id and sweep.span]
@@ -147,11 +167,16 @@ class Due:
         if first is None:
             first = await earliest(work, company_id)
         spans = windows.windows(first, self._now)
+        policy, opened = self._policy(stream), self._opened[stream.name].get(company_id, {})
         if self._start is not None or self._end is not None:
-            return list(windows.clipped(spans, self._start, self._end))
-        if self._full or company_id in self._unproven[stream.name]:
-            return list(spans)
-        return list(windows.due(spans, done, self._now, self._policy(stream)))
+            why, spans = Why.ASKED_FOR, windows.clipped(spans, self._start, self._end)
+        elif self._full:
+            why = Why.FULL
+        elif company_id in self._unproven[stream.name]:
+            why = Why.MISSING_ROWS
+        else:
+            return list(windows.due(spans, done, self._now, policy, opened))
+        return [replace(windows.judged(span, done, self._now, policy, opened), why=why) for span in spans]
 
 
 def _first_month(spans: Sequence[Interval]) -> datetime | None:

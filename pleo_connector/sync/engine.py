@@ -30,7 +30,7 @@ from pleo_connector.errors import (
     WarehouseError,
 )
 from pleo_connector.frames import split_page
-from pleo_connector.stream_options import StreamOptions
+from pleo_connector.stream_options import DEFAULT, StreamOptions
 from pleo_connector.sync import ledger
 from pleo_connector.sync.companies import Companies, chosen, discover
 from pleo_connector.sync.due import Due, is_urgent
@@ -38,6 +38,8 @@ from pleo_connector.sync.loader import Loader, StreamWork
 from pleo_connector.sync.moments import moment_in
 from pleo_connector.sync.owner import registered
 from pleo_connector.sync.parents import Listing
+from pleo_connector.sync.raw import RawLanding
+from pleo_connector.sync.raw_policy import RawPolicy
 from pleo_connector.sync.report import StreamReport, SyncReport
 from pleo_connector.sync.state import STATE_TABLES
 from pleo_connector.sync.sweep import ServedPage, Sweep, walk
@@ -73,6 +75,8 @@ class SyncPlan:
     allow_mass_delete: bool = False
     options: Mapping[str, StreamOptions] = field(default_factory=dict)
     """By stream; one that is not named has the defaults."""
+    raw: RawPolicy = field(default_factory=RawPolicy)
+    """Where and for how long pages are kept as they were served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,7 @@ class _Run:
         self._catalogue = catalogue
         self._now = now
         self._owner = owner
+        self._raw = RawLanding(plan.raw)
         self._work = {stream.name: StreamWork(stream, StreamReport(stream.name)) for stream in dict.fromkeys(streams)}
         self._turns = asyncio.Semaphore(connection.concurrency)
         # What vanishes within the hour does not wait behind months of entries.
@@ -150,6 +155,7 @@ class _Run:
             options=self._plan.options,
             allow_mass_delete=self._plan.allow_mass_delete,
             owner=self._owner,
+            raw=self._raw,
             on_load=on_load,
             on_finish=on_finish,
         )
@@ -176,13 +182,23 @@ class _Run:
                     await self._loader.put(None)
         except* PleoError as errors:
             raise _first(errors) from None
+        await asyncio.to_thread(self._close_raw)
         reports = {name: work.report for name, work in self._work.items()}
-        return SyncReport(reports, ids, time.monotonic() - began)
+        return SyncReport(reports, ids, time.monotonic() - began, self._raw.report)
+
+    def _close_raw(self) -> None:
+        if self._plan.raw.is_on:
+            with self._warehouse.transaction() as transaction:
+                self._raw.measure(transaction)
 
     def _read_state(self) -> None:
         tables = [table for work in self._work.values() for table in work.stream.tables()]
         with self._warehouse.transaction() as transaction:
             transaction.ensure([*tables, *STATE_TABLES])
+            self._raw.ensure(transaction)
+            for name, work in self._work.items():
+                if self._plan.options.get(name, DEFAULT).history:
+                    transaction.keep_history(work.stream.tables())
             self._due.read(transaction, self._catalogue, self._work.values())
             for work in self._work.values():
                 work.quarantined = ledger.quarantined_keys(transaction, work.stream)

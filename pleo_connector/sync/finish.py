@@ -6,14 +6,14 @@ absent: losing a fifth of a table more likely means a lost permission than a tid
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from pleo_connector.catalogue import Stream, SyncMode
 from pleo_connector.errors import MassDeleteRefused, PleoError
-from pleo_connector.sync import ledger
+from pleo_connector.sync import ledger, tallies
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.sync.sweep import Sweep
 from pleo_connector.sync.windows import BEGINNING
@@ -33,6 +33,7 @@ class Finished:
     completed: int = 0
     absent: int = 0
     tables: dict[str, int] = field(default_factory=dict)
+    changed_by_tier: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     error: PleoError | None = None
 
@@ -41,14 +42,22 @@ class Finished:
         report.sweeps_completed += self.completed
         report.absent += self.absent
         report.tables = self.tables
+        report.changed_by_tier = self.changed_by_tier
         report.warnings += self.warnings
         report.error = report.error or self.error
 
 
 def finish(
-    transaction: Transaction, stream: Stream, sweeps: Sequence[Sweep], whole: Collection[str], *, allow_mass_delete: bool
+    transaction: Transaction,
+    stream: Stream,
+    sweeps: Sequence[Sweep],
+    whole: Collection[str],
+    *,
+    allow_mass_delete: bool,
+    at: datetime,
+    history: bool = False,
 ) -> Finished:
-    """Close the sweeps that were walked to the end and mark what they did not meet as deleted.
+    """Close the sweeps that were walked to the end and mark what they did not meet as deleted, `at` that time.
 
     `whole` names the companies whose parents are all known, for a stream that is read for each record of another.
     """
@@ -63,7 +72,7 @@ def finish(
     for look in missing:
         verdict = "refused" if look in refused else _verdict(look, found)
         if verdict == "gone":
-            count = transaction.tombstone(stream.tables(), look.scope, ids, datetime.now(UTC))
+            count = transaction.tombstone(stream.tables(), look.scope, ids, at, history=history)
             found.absent += count
             deleted |= {sweep.sweep_id: count for sweep in look.sweeps[:1]}
         else:
@@ -77,11 +86,25 @@ def finish(
         for company_id in {look.company_id for look in looks if look.settles}:
             ledger.settle(transaction, stream, company_id)
     found.warnings += [_miscounted(sweep) for sweep in complete if sweep.rows_reported not in (None, sweep.rows_served) and not sweep.floor]
+    found.changed_by_tier = _changed(transaction, stream, sweeps, deleted)
     for state in dict.fromkeys(status.values()):
-        ledger.write_sweeps(transaction, [sweep for sweep in complete if status[sweep.sweep_id] == state], state, deleted)
+        ledger.write_sweeps(transaction, [sweep for sweep in complete if status[sweep.sweep_id] == state], state, deleted, at=at)
     ledger.forget(transaction, complete)
     found.completed = sum(state == "complete" for state in status.values())
     found.tables = {table.name: transaction.count(table) for table in stream.tables()}
+    return found
+
+
+def _changed(transaction: Transaction, stream: Stream, sweeps: Sequence[Sweep], deleted: Mapping[str, int]) -> dict[str, int]:
+    """Rows that these sweeps found new, changed or gone, by tier of their windows; the sweeps learn their own share."""
+    if stream.window is None:
+        return {}
+    written = tallies.by_sweep(transaction, stream, [sweep.sweep_id for sweep in sweeps])
+    found: dict[str, int] = {}
+    for sweep in sweeps:
+        sweep.rows_changed = written.get(sweep.sweep_id, 0)
+        if sweep.tier is not None:
+            found[sweep.tier] = found.get(sweep.tier, 0) + sweep.rows_changed + deleted.get(sweep.sweep_id, 0)
     return found
 
 

@@ -111,9 +111,11 @@ def settle(transaction: Transaction, stream: Stream, company_id: str | None) -> 
     transaction.delete(SWEEPS, stream=stream.name, company_id=company_id, status=_UNSETTLED)
 
 
-def write_sweeps(transaction: Transaction, sweeps: Iterable[Sweep], status: str, deleted: dict[str, int] | None = None) -> None:
-    """One row per sweep, as it stands with this transaction."""
-    touched = datetime.now(UTC)
+def write_sweeps(
+    transaction: Transaction, sweeps: Iterable[Sweep], status: str, deleted: dict[str, int] | None = None, *, at: datetime | None = None
+) -> None:
+    """One row per sweep, as it stands with this transaction; `at` is now, unless said otherwise."""
+    touched = at or datetime.now(UTC)
     finished = touched if status != "open" else None
     rows = [
         {
@@ -126,6 +128,7 @@ def write_sweeps(transaction: Transaction, sweeps: Iterable[Sweep], status: str,
             "parent_state": sweep.parent_state,
             "floor_at": sweep.floor,
             "newest_at": sweep.newest,
+            "tier": sweep.tier,
             "status": status,
             "owner": sweep.owner,
             "touched_at": touched,
@@ -137,6 +140,7 @@ def write_sweeps(transaction: Transaction, sweeps: Iterable[Sweep], status: str,
             "rows_served": sweep.rows_served,
             "rows_quarantined": sweep.rows_quarantined,
             "rows_reported": sweep.rows_reported,
+            "rows_changed": sweep.rows_changed,
             "rows_deleted": (deleted or {}).get(sweep.sweep_id, 0),
         }
         for sweep in sweeps
@@ -217,6 +221,7 @@ def _sweep(row: dict[str, Any], catalogue: Catalogue) -> Sweep:
         row["parent_state"],
         row["floor_at"],
         row["newest_at"],
+        row["tier"],
         sweep_id=row["sweep_id"],
         started_at=row["started_at"],
         cursor=row["cursor"],

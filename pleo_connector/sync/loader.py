@@ -18,6 +18,7 @@ from pleo_connector.frames import Batch, Served, normalise
 from pleo_connector.stream_options import DEFAULT, StreamOptions
 from pleo_connector.sync import ledger
 from pleo_connector.sync.finish import Finished, finish
+from pleo_connector.sync.raw import RawLanding
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.sync.sweep import ServedPage, Sweep
 from pleo_connector.warehouses import MergeCounts, Transaction, Warehouse
@@ -60,6 +61,7 @@ class Loader:
         options: Mapping[str, StreamOptions],
         allow_mass_delete: bool,
         owner: str,
+        raw: RawLanding,
         on_load: Callable[[StreamReport], None],
         on_finish: Callable[[StreamReport], None],
     ) -> None:
@@ -68,6 +70,7 @@ class Loader:
         self._options = options
         self._allow_mass_delete = allow_mass_delete
         self._owner = owner
+        self._raw = raw
         self._on_load = on_load
         self._on_finish = on_finish
         self._queue: asyncio.Queue[ServedPage | StreamWork | None] = asyncio.Queue(_QUEUED_PAGES)
@@ -118,19 +121,49 @@ class Loader:
             by_stream.setdefault(page.sweep.stream.name, []).append(page)
         now = datetime.now(UTC)
         batches = {name: batch for name, group in by_stream.items() if (batch := self._normalised(name, group, now)) is not None}
-        counts: dict[str, MergeCounts] = {}
-        finished: list[Finished] = []
+        loaded = [page for page in pages if page.sweep.stream.name in batches]
+        kept = self._raw.pack(loaded)
         with self._warehouse.transaction() as transaction:
-            for name, batch in batches.items():
-                counts[name] = self._write(transaction, batch, by_stream[name])
-            for work in ended:
-                ledger.write_sweeps(transaction, work.abandoned, "abandoned")
-                ledger.forget(transaction, work.abandoned)
-                finished.append(finish(transaction, work.stream, work.sweeps, work.whole, allow_mass_delete=self._allow_mass_delete))
+            counts, finished = self._write_all(transaction, batches, by_stream, ended, now)
+            self._raw.land(
+                transaction,
+                loaded,
+                kept,
+                {work.stream.name: work for work in ended},
+                run=self._owner,
+                at=now,
+                allow_mass_delete=self._allow_mass_delete,
+            )
         for name, batch in batches.items():
             _count(self._work[name].report, batch, counts[name], by_stream[name])
         for work, end in zip(ended, finished, strict=True):
             end.add_to(work.report)
+
+    def _write_all(
+        self,
+        transaction: Transaction,
+        batches: Mapping[str, Batch],
+        pages: Mapping[str, Sequence[ServedPage]],
+        ended: Sequence[StreamWork],
+        now: datetime,
+    ) -> tuple[dict[str, MergeCounts], list[Finished]]:
+        counts = {name: self._write(transaction, batch, pages[name], now) for name, batch in batches.items()}
+        finished: list[Finished] = []
+        for work in ended:
+            ledger.write_sweeps(transaction, work.abandoned, "abandoned", at=now)
+            ledger.forget(transaction, work.abandoned)
+            finished.append(
+                finish(
+                    transaction,
+                    work.stream,
+                    work.sweeps,
+                    work.whole,
+                    allow_mass_delete=self._allow_mass_delete,
+                    at=now,
+                    history=self._of(work.stream).history,
+                )
+            )
+        return counts, finished
 
     def _normalised(self, name: str, pages: Sequence[ServedPage], now: datetime) -> Batch | None:
         """The batch, or None when the stream failed on drift: its pages then stay uncommitted."""
@@ -139,18 +172,21 @@ class Loader:
             return None
         served = [Served(page.page.records, page.sweep.company_id, page.sweep.sweep_id, page.sweep.parent_id) for page in pages]
         try:
-            return normalise(work.stream, served, now=now, policy=self._options.get(name, DEFAULT).drift)
+            return normalise(work.stream, served, now=now, policy=self._of(work.stream).drift)
         except DriftError as error:
             work.report.error = error
             for sweep in work.sweeps:
                 sweep.error = error
             return None
 
-    def _write(self, transaction: Transaction, batch: Batch, pages: Sequence[ServedPage]) -> MergeCounts:
-        counts = transaction.merge(batch.stream.tables(), batch.frames)
+    def _of(self, stream: Stream) -> StreamOptions:
+        return self._options.get(stream.name, DEFAULT)
+
+    def _write(self, transaction: Transaction, batch: Batch, pages: Sequence[ServedPage], now: datetime) -> MergeCounts:
+        counts = transaction.merge(batch.stream.tables(), batch.frames, history=self._of(batch.stream).history)
         _advance(batch, pages, self._owner)
         ledger.write_pages(transaction, pages)
-        ledger.write_sweeps(transaction, {page.sweep.sweep_id: page.sweep for page in pages}.values(), "open")
+        ledger.write_sweeps(transaction, {page.sweep.sweep_id: page.sweep for page in pages}.values(), "open", at=now)
         if batch.stream.mode is not SyncMode.OPEN_JOBS:  # never deleted by absence
             ledger.write_seen(transaction, batch)
         ledger.release(transaction, batch, self._work[batch.stream.name].quarantined)

@@ -8,6 +8,8 @@ from typing import Any
 from pleo_connector.api import Traffic
 from pleo_connector.errors import PleoError
 from pleo_connector.frames import Drift
+from pleo_connector.sync.raw_report import RawReport
+from pleo_connector.sync.windows import FIRST
 
 
 @dataclass(slots=True)
@@ -32,6 +34,8 @@ class StreamReport:
     seconds: float = 0.0
     traffic: Traffic = field(default_factory=Traffic)
     tables: dict[str, int] = field(default_factory=dict)
+    changed_by_tier: dict[str, int] = field(default_factory=dict)
+    """Rows found new, changed or gone, by how often their windows are read: `first` never before, then hot, warm, cool, cold."""
     drift: Drift = field(default_factory=Drift)
     warnings: list[str] = field(default_factory=list)
     error: PleoError | None = None
@@ -45,6 +49,11 @@ class StreamReport:
     def written(self) -> int:
         """Rows inserted, updated or marked deleted."""
         return self.inserted + self.updated + self.absent
+
+    @property
+    def found_late(self) -> dict[str, int]:
+        """Changes in windows that are not read by every run: what a wider hot window would have brought sooner."""
+        return {tier: count for tier, count in self.changed_by_tier.items() if count and tier not in (FIRST, "hot")}
 
     @property
     def balanced(self) -> bool:
@@ -68,6 +77,7 @@ class StreamReport:
             "seconds": round(self.seconds, 3),
             **asdict(self.traffic),
             "tables": dict(self.tables),
+            "changed_by_tier": dict(self.changed_by_tier),
             "drift": self.drift.as_json(),
             "warnings": list(self.warnings),
             "error": str(self.error) if self.error else None,
@@ -81,6 +91,8 @@ class SyncReport:
     streams: dict[str, StreamReport]
     companies: tuple[str, ...] = ()
     seconds: float = 0.0
+    raw: RawReport = field(default_factory=RawReport)
+    """Pages kept as they were served."""
 
     @property
     def failures(self) -> dict[str, PleoError]:
@@ -104,5 +116,6 @@ class SyncReport:
             "seconds": round(self.seconds, 3),
             "written": self.written,
             "requests": self.requests,
+            "raw": self.raw.as_dict(),
             "streams": [report.as_dict() for report in self.streams.values()],
         }

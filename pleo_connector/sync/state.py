@@ -26,6 +26,9 @@ SWEEPS = Table(
         Field("floor_at", Storage.TIMESTAMP, "Creation time down to which a newest-first sweep reads; NULL when it reads all."),
         Field("newest_at", Storage.TIMESTAMP, "Newest creation time that a newest-first sweep met."),
         Field(
+            "tier", Storage.TEXT, "How often the window was read then: first (never before), hot, warm, cool, cold; NULL without windows."
+        ),
+        Field(
             "status",
             Storage.TEXT,
             "open; complete; abandoned (it will not go on, or its records are no longer served); unproven (rows are missing that may "
@@ -41,6 +44,7 @@ SWEEPS = Table(
         Field("rows_served", Storage.BIGINT, "Records that Pleo served."),
         Field("rows_quarantined", Storage.BIGINT, "Records set aside because they could not be typed."),
         Field("rows_reported", Storage.BIGINT, "The total that Pleo reported, where it does."),
+        Field("rows_changed", Storage.BIGINT, "Rows that the sweep wrote because they were new or changed, of a stream with windows."),
         Field("rows_deleted", Storage.BIGINT, "Rows found absent and marked deleted at the end of the sweep."),
     ),
     ("sweep_id",),

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from pleo_connector.api import Interval, PleoClient, Traffic, page_request
+from pleo_connector.api import Interval, PageRequest, PleoClient, Traffic, page_request
 from pleo_connector.catalogue import Stream
 from pleo_connector.errors import BadAnswer, CursorRefused, PleoError, WalkStalled
-from pleo_connector.frames import Page, split_page
+from pleo_connector.frames import Page, cut_page, split_page
 from pleo_connector.sync.moments import moment_in
+from pleo_connector.sync.windows import Why
 
 Scope: TypeAlias = tuple[str, str | None, Interval | None, str | None]
 """Stream, company, span, parent."""
@@ -34,6 +35,11 @@ class Sweep:
     """Newest first, and down to here; None reads to the end."""
     newest: datetime | None = None
     """The newest creation time met."""
+    tier: str | None = None
+    """How often its window is read, of a stream with windows."""
+    why: Why = Why.EVERY_RUN
+    last: datetime | None = None
+    """When the same was read last, where that decides."""
     sweep_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     cursor: str | None = None
@@ -42,6 +48,7 @@ class Sweep:
     rows_served: int = 0
     rows_quarantined: int = 0
     rows_reported: int | None = None
+    rows_changed: int | None = None
     proves_absence: bool = True
     """False when a row may live that this sweep cannot see: a quarantined record hid its key, or one company was read of many."""
     owner: str = ""
@@ -56,7 +63,7 @@ class Sweep:
 
     def anew(self) -> Sweep:
         """A fresh sweep of the same scope, from the start."""
-        return Sweep(self.stream, self.company_id, self.span, self.parent_id, self.parent_state, self.floor)
+        return Sweep(self.stream, self.company_id, self.span, self.parent_id, self.parent_state, self.floor, tier=self.tier)
 
     def __str__(self) -> str:
         return page_request(self.stream, self.company_id, self.span, parent_id=self.parent_id).what
@@ -71,6 +78,10 @@ class ServedPage:
     cursor_in: str | None
     page: Page
     sha256: str
+    """Fingerprint of the answer as it arrived."""
+    body: bytes
+    """The answer as it is kept: without what the stream drops."""
+    request: PageRequest
     fetched_at: datetime
     newest: datetime | None = None
     """Creation time of its first record, of a newest-first stream."""
@@ -97,16 +108,17 @@ async def walk(sweep: Sweep, client: PleoClient, traffic: Traffic, hand_over: Ca
         number += 1
         what = f"page {number} of {request.what}"
 
-        def parse(body: bytes, what: str = what) -> tuple[Page, str]:
-            return split_page(body, sweep.stream.paging, what), hashlib.sha256(body).hexdigest()
+        def parse(body: bytes, what: str = what) -> tuple[Page, bytes, str]:
+            page = split_page(body, sweep.stream.paging, what)
+            return *cut_page(sweep.stream, page, body), hashlib.sha256(body).hexdigest()
 
         try:
-            page, sha256 = await client.fetch(request, parse, traffic)
+            page, body, sha256 = await client.fetch(request, parse, traffic)
         except CursorRefused as error:
             if number == sweep.pages + 1:
                 raise
             raise BadAnswer(f"Pleo refused the cursor that it had just given for {what}; run again to read it from the start.") from error
-        served = ServedPage(sweep, number, cursor, page, sha256, datetime.now(UTC), _created(sweep, page, 0), _below(sweep, page))
+        served = served_page(sweep, number, cursor, page, body, request, sha256, datetime.now(UTC))
         await hand_over(served)
         if served.is_last:
             return
@@ -115,6 +127,13 @@ async def walk(sweep: Sweep, client: PleoClient, traffic: Traffic, hand_over: Ca
             raise WalkStalled(f"Pleo promised a page after {what} but gave {said}; what was read is kept, run again later.")
         cursor = page.end_cursor
         used.add(cursor)
+
+
+def served_page(
+    sweep: Sweep, number: int, cursor: str | None, page: Page, body: bytes, request: PageRequest, sha256: str, fetched_at: datetime
+) -> ServedPage:
+    """The page with what its sweep must know of it."""
+    return ServedPage(sweep, number, cursor, page, sha256, body, request, fetched_at, _created(sweep, page, 0), _below(sweep, page))
 
 
 def _created(sweep: Sweep, page: Page, place: int) -> datetime | None:

@@ -9,13 +9,17 @@ is due depends on its age:
     cool   within 400 days         once a week
     cold   older                   once in 30 days
 
+A window with an open entry (not settled, reviewed and exported) is hot too, up to an age of 100 days.
+
 Two edges make the cover complete: everything before the first month, and everything to come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 
 from pleo_connector.api import Interval
 from pleo_connector.stream_options import SweepPolicy
@@ -25,6 +29,34 @@ BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 
 _FUTURE = timedelta(days=3660)
 SLACK = timedelta(hours=1)
+
+
+class Why(StrEnum):
+    """Why a run makes a walk."""
+
+    NEVER_READ = "never read"
+    EVERY_RUN = "every run"
+    OPEN_ENTRIES = "open entries"
+    DUE = "due again"
+    FULL = "full"
+    ASKED_FOR = "asked for"
+    UNFINISHED = "left unfinished"
+    MISSING_ROWS = "rows missing"
+    NOT_DUE = "not due"
+
+
+FIRST = "first"
+"""In place of a tier: the window was never read before, so its rows are no late changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A window, how often it is read (`first`, hot, warm, cool or cold), why now, and when it was read last."""
+
+    span: Interval
+    tier: str
+    why: Why
+    last: datetime | None
 
 
 def month_start(moment: datetime) -> datetime:
@@ -49,14 +81,30 @@ def windows(earliest: datetime | None, now: datetime) -> tuple[Interval, ...]:
     return tuple(spans)
 
 
-def due(spans: tuple[Interval, ...], swept: Mapping[Interval, datetime], now: datetime, policy: SweepPolicy) -> Iterator[Interval]:
+def judged(
+    span: Interval, swept: Mapping[Interval, datetime], now: datetime, policy: SweepPolicy, opened: Collection[datetime] = ()
+) -> Judged:
+    """What the sweeps so far say about a window; `opened` holds the first moments of the months with an open entry."""
+    last = max((at for done, at in swept.items() if done.start <= span.start and done.end >= min(span.end, at)), default=None)
+    tier, every = policy.tier(span.end, now)
+    if last is None:
+        return Judged(span, FIRST, Why.NEVER_READ, None)
+    if every == timedelta(0):
+        return Judged(span, tier, Why.EVERY_RUN, last)
+    if now - span.end <= timedelta(days=policy.open_days) and any(span.start <= month < span.end for month in opened):
+        return Judged(span, "hot", Why.OPEN_ENTRIES, last)
+    # The slack lets a daily run that starts a minute early still count as a day later.
+    return Judged(span, tier, Why.DUE if now - last >= every - SLACK else Why.NOT_DUE, last)
+
+
+def due(
+    spans: tuple[Interval, ...], swept: Mapping[Interval, datetime], now: datetime, policy: SweepPolicy, opened: Collection[datetime] = ()
+) -> Iterator[Judged]:
     """The windows to read now; `swept` holds completed sweeps (span, when they started)."""
     for span in spans:
-        last = max((at for done, at in swept.items() if done.start <= span.start and done.end >= min(span.end, at)), default=None)
-        _, every = policy.tier(span.end, now)
-        # The slack lets a daily run that starts a minute early still count as a day later.
-        if last is None or every == timedelta(0) or now - last >= every - SLACK:
-            yield span
+        found = judged(span, swept, now, policy, opened)
+        if found.why is not Why.NOT_DUE:
+            yield found
 
 
 def clipped(spans: tuple[Interval, ...], start: datetime | None, end: datetime | None) -> tuple[Interval, ...]:

@@ -1,6 +1,6 @@
 """Floor 2: where the rows go. `open_warehouse(url, schema)` is the door; `protocol.py` says what is behind it.
 
-Built in: `duckdb:///pleo.duckdb` (relative), `duckdb:////data/pleo.duckdb` (absolute), `md:name` for MotherDuck
+Built in: `duckdb:///spend.duckdb` (relative), `duckdb:////data/spend.duckdb` (absolute), `md:name` for MotherDuck
 (the same code, not tested here), and `postgresql://user@host/database` (extra `postgres`). Another warehouse is an entry point in the group `pleo_connector.warehouses` whose
 name is the URL scheme and whose value is a callable `(url, schema, *, wait) -> Warehouse`.
 """
@@ -19,7 +19,7 @@ GROUP = "pleo_connector.warehouses"
 """Entry point group of warehouses from other packages."""
 
 FORMS = (
-    "duckdb:///pleo.duckdb for a file in the current folder, duckdb:////data/pleo.duckdb for an absolute path, "
+    "duckdb:///spend.duckdb for a file in the current folder, duckdb:////data/spend.duckdb for an absolute path, "
     "postgresql://user@host/database for PostgreSQL"
 )
 
@@ -100,7 +100,7 @@ def _guess(url: str) -> str:
         path = path.removeprefix("//").removeprefix("/")
     elif ":" in url and path.startswith("/") and "/" not in path[1:]:
         return f"duckdb:///{path} or duckdb:///{path[1:]}"
-    return f"duckdb:///{path}" if path.strip("/") else "duckdb:///pleo.duckdb"
+    return f"duckdb:///{path}" if path.strip("/") else "duckdb:///spend.duckdb"
 
 
 def _unknown(url: str, scheme: str, known: list[str]) -> ConfigurationError:

@@ -26,6 +26,10 @@ class Dialect:
     """Words that an analyst must quote."""
     snapshot: str
     """Query with `$1` = schema giving (table, column or NULL, type or NULL, comment or NULL) of every table and column."""
+    views: str
+    """Query with `$1` = schema giving (name, comment or NULL) of every view."""
+    enter: str
+    """Statement that makes bare names those of `{schema}`, for the rest of the transaction."""
     primary_key: bool = False
     """Whether tables get a PRIMARY KEY constraint."""
     folds_case: bool = True
@@ -92,4 +96,6 @@ DUCKDB = Dialect(
         "UNION ALL SELECT table_name, column_name, data_type, comment FROM duckdb_columns() "
         "WHERE database_name = current_database() AND schema_name = $1"
     ),
+    views="SELECT view_name, comment FROM duckdb_views() WHERE database_name = current_database() AND schema_name = $1",
+    enter="USE {schema}",
 )

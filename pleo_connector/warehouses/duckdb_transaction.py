@@ -10,7 +10,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from pleo_connector.catalogue import Table, history_of
+from pleo_connector.catalogue import Table, View, history_of
 from pleo_connector.errors import WarehouseError
 from pleo_connector.warehouses.dialect import DUCKDB
 from pleo_connector.warehouses.duckdb_refusals import refusal
@@ -19,6 +19,7 @@ from pleo_connector.warehouses.plan import ABSENT, ROW, SERVED, Plan
 from pleo_connector.warehouses.protocol import MergeCounts, Scope
 from pleo_connector.warehouses.schema_changes import changes, snapshot
 from pleo_connector.warehouses.staging import refuse_faults, staged, typed
+from pleo_connector.warehouses.views import outdated, redefinition
 
 
 class DuckDBTransaction:
@@ -41,6 +42,15 @@ class DuckDBTransaction:
             self.run(plan.create_schema())
         for statement in changes(plan, tables, stored, self._location):
             self.run(statement)
+
+    def define(self, views: Sequence[View]) -> tuple[str, ...]:
+        """Make the views that are missing or differ; returns their names. WarehouseError for a name that somebody else's view has."""
+        stored = {str(name): comment for name, comment in self.run(DUCKDB.views, [self._schema])}
+        changed = outdated(views, stored, self._location)
+        if changed:
+            for statement in redefinition(self._plan, changed, stored):
+                self.run(statement)
+        return tuple(view.name for view in changed)
 
     def keep_history(self, tables: Sequence[Table]) -> None:
         """Create the history tables of a parent and its children, with a version of what they hold."""

@@ -50,6 +50,11 @@ POSTGRES = Dialect(
         "FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_attribute AS a ON a.attrelid = c.oid "
         "WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped"
     ),
+    views=(
+        "SELECT c.relname::text, obj_description(c.oid, 'pg_class') FROM pg_class AS c "
+        "JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind IN ('v', 'm')"
+    ),
+    enter="SET LOCAL search_path TO {schema}",
     primary_key=True,
     folds_case=False,
 )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from pleo_connector.catalogue import Table
+from pleo_connector.catalogue import Table, View
 
 if TYPE_CHECKING:  # a protocol moves no rows: what declares assets needs neither
     import pandas as pd
@@ -53,6 +53,13 @@ class Transaction(Protocol):
 
         Once per run is enough: it asks the database's catalogue one question (10 to 20 ms in DuckDB). A stored column of
         another type raises WarehouseError.
+        """
+
+    def define(self, views: Sequence[View]) -> tuple[str, ...]:
+        """Make the views that are missing or differ from what is stored, each after those it reads; returns their names.
+
+        Their tables are there. A view of one of these names that the connector did not make raises WarehouseError. A warehouse
+        that has no views does nothing and returns ().
         """
 
     def keep_history(self, tables: Sequence[Table]) -> None:

@@ -78,7 +78,7 @@ def local(folder: Path, capsys: pytest.CaptureFixture[str], **config: Any) -> It
             "PLEO_CLIENT_SECRET": CLIENT_SECRET,
             "PLEO_REDIRECT_URI": uri,
             "PLEO_TOKEN_STORE": str(folder / "state" / "tokens.sqlite"),
-            "PLEO_WAREHOUSE": f"duckdb:///{folder}/pleo.duckdb",
+            "PLEO_WAREHOUSE": f"duckdb:///{folder}/spend.duckdb",
             "PLEO_REQUESTS_PER_MINUTE": "100000",
         }
         yield Local(sandbox, environ, capsys)

@@ -48,7 +48,7 @@ def test_all_streams_then_nothing_then_one_change(pleo: Local) -> None:
     assert third.out.splitlines()[1].split()[:5] == ["vendors", "21", "0", "1", "20"]
     assert third.out.splitlines()[3].startswith("21 records read, 1 rows written (new, changed or gone)")
     with duckdb.connect(str(pleo.warehouse), read_only=True) as connection:
-        found = connection.execute("SELECT name FROM pleo.pleo.vendors WHERE id = ?", [vendor["id"]]).fetchone()
+        found = connection.execute("SELECT name FROM pleo.vendors WHERE id = ?", [vendor["id"]]).fetchone()
     assert found == ("Renamed [bold]ApS[/bold] ☕",)
 
 
@@ -80,7 +80,7 @@ def test_from_and_to_read_just_that(pleo: Local) -> None:
     with duckdb.connect(str(pleo.warehouse), read_only=True) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         found = connection.execute(
-            "SELECT count(*), min(performed_at) >= '2026-03-01', max(performed_at) < '2026-04-01' FROM pleo.pleo.accounting_entries"
+            "SELECT count(*), min(performed_at) >= '2026-03-01', max(performed_at) < '2026-04-01' FROM pleo.accounting_entries"
         ).fetchone()
     expected = sum("2026-03" <= entry["performedAt"] < "2026-04" for entry in pleo.sandbox.state.records("accounting_entries"))
     assert expected > 0
@@ -92,7 +92,7 @@ def test_one_company_by_key_or_name(pleo: Local) -> None:
     for asked in (first["id"], first["name"]):
         assert pleo.run("sync", "vendors", "--company", asked).code == 0
     with duckdb.connect(str(pleo.warehouse), read_only=True) as connection:
-        found = connection.execute("SELECT DISTINCT company_id::VARCHAR FROM pleo.pleo.vendors").fetchall()
+        found = connection.execute("SELECT DISTINCT company_id::VARCHAR FROM pleo.vendors").fetchall()
     assert found == [(first["id"],)]
     assert second["id"] != first["id"]
 
@@ -114,7 +114,7 @@ def test_too_many_gone_rows_are_not_marked_deleted_unless_asked(pleo: Local) -> 
         assert contents(pleo.warehouse) == before
     assert pleo.run("sync", "employees", "--allow-mass-delete").code == 0
     with duckdb.connect(str(pleo.warehouse), read_only=True) as connection:
-        found = connection.execute("SELECT count(*) FROM pleo.pleo.employees WHERE _deleted_source = 'sweep_absent'").fetchone()
+        found = connection.execute("SELECT count(*) FROM pleo.employees WHERE _deleted_source = 'sweep_absent'").fetchone()
     assert found == (len(gone),)
 
 

@@ -22,7 +22,7 @@ SPLITS = ("accounting_entry_splits", "splits_sum_to_entry")
 @pytest.fixture(scope="module")
 def filled(sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Place:
     place = Place(tmp_path_factory.mktemp("filled"), sandbox.url)
-    assert place.run(["vendors", "accounting_entries"], config={"start": "2026-01-01"}).success
+    assert place.run(["vendors", "accounting_entries"], config={"from": "2026-01-01"}).success
     return place
 
 

@@ -92,7 +92,7 @@ def test_selecting_a_child_table_syncs_its_stream_and_nothing_else(place: Place,
 
 def test_the_launchpad_chooses_companies_and_days(place: Place, sandbox: RunningSandbox) -> None:
     company = max(sandbox.state.records("companies"), key=lambda one: len(sandbox.state.records("accounting_entries", one["id"])))
-    config = {"companies": [company["name"]], "start": "2026-03-01", "end": "2026-05-01"}
+    config = {"companies": [company["name"]], "from": "2026-03-01", "to": "2026-05-01"}
     result = place.run(["accounting_entries", "employees"], config=config)
     assert result.success
     performed = [entry["performedAt"] for entry in sandbox.state.records("accounting_entries", company["id"])]
@@ -106,8 +106,8 @@ def test_the_launchpad_chooses_companies_and_days(place: Place, sandbox: Running
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"start": "yesterday"}, "start must be a day such as 2026-01-31"),
-        ({"start": "2026-02-01", "end": "2026-01-01"}, "start (2026-02-01) must be before end (2026-01-01)"),
+        ({"from": "yesterday"}, "from must be a day such as 2026-01-31"),
+        ({"from": "2026-02-01", "to": "2026-01-01"}, "from (2026-02-01) must be before to (2026-01-01)"),
         ({"companies": ["Nobody Ltd"]}, "Company 'Nobody Ltd' is not covered"),
     ],
 )
@@ -119,6 +119,6 @@ def test_a_wrong_choice_fails_with_one_sentence(place: Place, config: dict[str, 
 
 def test_the_launchpad_describes_every_choice() -> None:
     fields = PleoSyncConfig.to_config_schema().as_field().config_type.fields  # type: ignore[attr-defined]
-    assert set(fields) == {"mode", "start", "end", "companies", "allow_mass_delete"}
+    assert set(fields) == {"mode", "from", "to", "companies", "allow_mass_delete"}
     assert all(field.description and not field.is_required for field in fields.values())
     assert {value.config_value for value in fields["mode"].config_type.inner_type.enum_values} == {"incremental", "full"}

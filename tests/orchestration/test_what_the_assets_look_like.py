@@ -108,8 +108,9 @@ def test_two_connections_live_side_by_side(tmp_path: Path) -> None:
     relation = graph.get(dg.AssetKey(["globex", "tags"])).metadata["dagster/relation_identifier"]
     assert getattr(relation, "value", relation) == "globex.tags"
     assert {"acme", "acme_warehouse", "globex", "globex_warehouse"} <= set(both.resources or {})
-    assert {"acme_daily", "globex_daily", "acme_keep_alive_weekly", "globex_keep_alive_weekly"} == {
-        schedule.name for schedule in both.get_repository_def().schedule_defs
+    schedules = {schedule.name for schedule in both.get_repository_def().schedule_defs}
+    assert schedules == {
+        f"{name}_{when}" for name in ("acme", "globex") for when in ("hourly", "daily", "weekly_full", "keep_alive_weekly")
     }
 
 

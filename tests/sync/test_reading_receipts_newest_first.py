@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pleo_connector import sync
@@ -59,7 +59,7 @@ def test_an_incremental_run_deletes_nothing_and_the_next_complete_one_does(place
     place.pleo.state.put("receipts", changed | {"sizeInBytes": 123_456})
     partial = place.run("receipts").streams["receipts"]
     assert (partial.updated, partial.deleted) == (0, 0)
-    complete = place.run("receipts", now=NOW + timedelta(days=31)).streams["receipts"]
+    complete = place.run("receipts", now=datetime.now(UTC) + timedelta(days=31)).streams["receipts"]
     assert (complete.updated, complete.deleted, complete.inserted) == (1, 1, 0)
     assert place.rows(f"SELECT size_in_bytes FROM pleo.receipts WHERE id = '{changed['id']}'") == [(123_456,)]
     assert place.rows(f"SELECT _deleted_source FROM pleo.receipts WHERE id = '{gone['id']}'") == [("sweep_absent",)]

@@ -9,6 +9,8 @@ import pytest
 
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.sync.loader import Loader, StreamWork
+from pleo_connector.sync.raw import RawLanding
+from pleo_connector.sync.raw_policy import RawPolicy
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.warehouses import open_warehouse
 
@@ -24,6 +26,7 @@ def test_a_cancellation_is_not_lost_to_an_item_that_arrives_with_it(tmp_path: Pa
             options={},
             allow_mass_delete=False,
             owner="",
+            raw=RawLanding(RawPolicy()),
             on_load=lambda _: None,
             on_finish=lambda _: None,
         )

@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from pleo_connector import sync
+from pleo_connector.sync.raw import unpacked
 from tests.sync.places import Place
 
 SECRETS = (b"sample-secret", b"files.pleo-sandbox.example", b"whsec_")
 
 
 def everything(place: Place) -> bytes:
-    """All text of all tables, and the file's own bytes (DuckDB compresses some)."""
+    """All text of all tables, the pages kept as served, and the file's own bytes (DuckDB compresses some)."""
     tables = [name for (name,) in place.rows("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'pleo'")]
     texts = [str(place.rows(f"SELECT t::VARCHAR FROM pleo.{name} t")) for name in tables]
-    return "".join(texts).encode() + Path(place.warehouse.location).read_bytes()
+    pages = [unpacked(page, size) for page, size in place.rows("SELECT page, size FROM pleo._raw_pages")]
+    return "".join(texts).encode() + b"".join(pages) + Path(place.warehouse.location).read_bytes()
 
 
 def test_no_link_and_no_secret_reaches_the_warehouse(place: Place) -> None:

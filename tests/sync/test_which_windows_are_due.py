@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pleo_connector.api import Interval
 from pleo_connector.stream_options import SweepPolicy
 from pleo_connector.sync import windows
-from pleo_connector.sync.windows import BEGINNING
+from pleo_connector.sync.windows import BEGINNING, Why
 
 moments = st.datetimes(datetime(2015, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -46,14 +46,17 @@ def test_a_range_is_covered_exactly(earliest: datetime, now: datetime, start: da
 @given(earliest=moments, now=moments)
 def test_everything_is_due_at_first(earliest: datetime, now: datetime) -> None:
     spans = windows.windows(earliest, now)
-    assert tuple(windows.due(spans, {}, now, SweepPolicy())) == spans
+    due = tuple(windows.due(spans, {}, now, SweepPolicy()))
+    assert tuple(one.span for one in due) == spans
+    assert {(one.tier, one.why, one.last) for one in due} == {(windows.FIRST, Why.NEVER_READ, None)}
 
 
 def test_after_a_sweep_only_the_hot_windows_are_due() -> None:
     spans = windows.windows(datetime(2025, 1, 5, tzinfo=UTC), NOW)
     swept = dict.fromkeys(spans, NOW - timedelta(minutes=5))
     hot = list(windows.due(spans, swept, NOW, SweepPolicy()))
-    assert [span.start for span in hot] == [datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)]
+    assert {(one.tier, one.why) for one in hot} == {("hot", Why.EVERY_RUN)}
+    assert [one.span.start for one in hot] == [datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)]
 
 
 def test_each_tier_comes_due_in_its_time() -> None:
@@ -65,8 +68,8 @@ def test_each_tier_comes_due_in_its_time() -> None:
             continue
         before = dict.fromkeys(spans, NOW - every + timedelta(hours=2))
         after = dict.fromkeys(spans, NOW - every)
-        assert span not in set(windows.due(spans, before, NOW, policy)), tier
-        assert span in set(windows.due(spans, after, NOW, policy)), tier
+        assert span not in {one.span for one in windows.due(spans, before, NOW, policy)}, tier
+        assert windows.judged(span, after, NOW, policy) in set(windows.due(spans, after, NOW, policy)), tier
 
 
 def test_tiers_follow_the_age_of_the_windows_end() -> None:
@@ -84,7 +87,9 @@ def test_the_month_that_was_current_counts_as_swept_when_the_next_begins() -> No
     april = datetime(2026, 4, 1, 1, tzinfo=UTC)
     swept = dict.fromkeys(windows.windows(datetime(2026, 1, 1, tzinfo=UTC), march), march)
     later = windows.windows(datetime(2026, 1, 1, tzinfo=UTC), april + timedelta(days=60))
-    due = {span.start.month for span in windows.due(later, swept, april + timedelta(days=60), SweepPolicy()) if span.start.year == 2026}
+    due = {
+        one.span.start.month for one in windows.due(later, swept, april + timedelta(days=60), SweepPolicy()) if one.span.start.year == 2026
+    }
     # March was swept to "now" only, on its last evening: it is due again, like all that ended since.
     assert {3, 4, 5} <= due
 
@@ -94,4 +99,18 @@ def test_a_partial_sweep_does_not_make_its_month_swept() -> None:
     may = next(span for span in spans if span.start == datetime(2025, 5, 1, tzinfo=UTC))
     swept = dict.fromkeys(spans, NOW) | {Interval(may.start, may.start + timedelta(days=3)): NOW}
     del swept[may]
-    assert may in set(windows.due(spans, swept, NOW, SweepPolicy()))
+    assert may in {one.span for one in windows.due(spans, swept, NOW, SweepPolicy())}
+
+
+def test_an_open_entry_keeps_its_month_hot_up_to_an_age() -> None:
+    spans = windows.windows(datetime(2025, 1, 5, tzinfo=UTC), NOW)
+    swept = dict.fromkeys(spans, NOW - timedelta(minutes=5))
+    september, june = datetime(2026, 9, 1, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)
+
+    def opened(policy: SweepPolicy) -> list[datetime]:
+        found = windows.due(spans, swept, NOW, policy, {september, june})
+        return [one.span.start for one in found if (one.tier, one.why) == ("hot", Why.OPEN_ENTRIES)]
+
+    assert opened(SweepPolicy()) == [september], "June ended more than 100 days ago"
+    assert opened(SweepPolicy(open_days=200)) == [june, september]
+    assert opened(SweepPolicy(open_days=0)) == []

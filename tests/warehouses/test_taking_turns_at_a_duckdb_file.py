@@ -10,6 +10,7 @@ import pytest
 
 from pleo_connector.errors import WarehouseLocked
 from pleo_connector.warehouses import MergeCounts, open_warehouse
+from pleo_connector.warehouses.turn import turn
 from tests.warehouses.conftest import Start
 from tests.warehouses.rows import BILLS, CURSORS, LINES, SEEN, bill, bills, lines
 
@@ -118,3 +119,61 @@ def test_an_open_connection_of_this_process_is_shared_or_named(path: Path) -> No
         warehouse.transaction(),
     ):
         pass
+
+
+def waiting(path: Path) -> int:
+    """How many stand in the queue, with the one whose turn it is."""
+    return sum(".turn-" in found.name for found in path.parent.iterdir())
+
+
+def wait_for(path: Path, count: int) -> None:
+    until = time.monotonic() + 20
+    while waiting(path) != count:
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+def test_first_come_first_served(path: Path) -> None:
+    came: list[int] = []
+
+    def take(number: int) -> None:
+        with turn(path, 30):
+            came.append(number)
+
+    threads = [threading.Thread(target=take, args=(number,)) for number in range(8)]
+    with turn(path, 1):
+        for number, thread in enumerate(threads):
+            thread.start()
+            wait_for(path, number + 2)
+    for thread in threads:
+        thread.join()
+    assert came == list(range(8))
+    assert waiting(path) == 0
+
+
+def test_who_gives_up_or_dies_leaves_the_queue_in_order(path: Path, start: Start) -> None:
+    came: list[int] = []
+
+    def take(number: int, wait: float) -> None:
+        try:
+            with turn(path, wait):
+                came.append(number)
+        except WarehouseLocked as error:
+            came.append(-number)
+            assert "with 1 more before this one" in str(error)  # noqa: PT017 - in a thread of its own
+
+    with turn(path, 1):
+        dying = start("hang", f"duckdb:///{path}")
+        wait_for(path, 2)
+        threads = [threading.Thread(target=take, args=(number, wait)) for number, wait in ((1, 0.2), (2, 30), (3, 30))]
+        threads[0].start()
+        threads[0].join()  # it gave up
+        for number, thread in enumerate(threads[1:]):
+            thread.start()
+            wait_for(path, 3 + number)
+        dying.kill()
+        dying.wait()
+    for thread in threads:
+        thread.join()
+    assert came == [-1, 2, 3]
+    assert waiting(path) == 0

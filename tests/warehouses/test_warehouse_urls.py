@@ -40,7 +40,7 @@ def test_a_url_names_a_place(url: str, location: str) -> None:
         ("pleo.duckdb", "must be a URL: did you mean duckdb:///pleo.duckdb?"),
         ("/var/pleo.duckdb", "must be a URL: did you mean duckdb:////var/pleo.duckdb?"),
         ("C:/pleo.duckdb", "must be a URL: did you mean duckdb:///C:/pleo.duckdb?"),
-        ("", "must be a URL: did you mean duckdb:///pleo.duckdb?"),
+        ("", "must be a URL: did you mean duckdb:///spend.duckdb?"),
         ("duckdb:///", "names no file"),
         ("duckdb:///data/", "names no file"),
         ("duckdb:///:memory:", "cannot be a database in memory"),

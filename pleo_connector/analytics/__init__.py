@@ -1,0 +1,7 @@
+"""Floor 4: views for analysts. Live rows of every table (`live.py`), and marts, one SQL file each (`marts/`)."""
+
+from pleo_connector.analytics.live import live_views
+from pleo_connector.analytics.marts import marts
+from pleo_connector.analytics.refresh import refresh, views
+
+__all__ = ["live_views", "marts", "refresh", "views"]

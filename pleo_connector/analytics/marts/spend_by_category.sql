@@ -1,0 +1,23 @@
+-- Spend by month, company and ledger account.
+--
+-- month date: First day of the month, UTC. [spend.month]
+-- company_id uuid: Owning company. [spend.company_id]
+-- company_name text: Company name. [spend.company_name]
+-- account_code text: Number of the ledger account; NULL when none was chosen. [spend.account_code]
+-- account_name text: Name of the ledger account. [spend.account_name]
+-- currency text: Company currency, ISO 4217. [spend.currency]
+-- entries bigint: Entries that have a part in it. [spend.entry_id]
+-- entries_without_amount bigint: Those of them for which Pleo gives no amount yet; they are in no sum. [spend.amount, spend.entry_id]
+-- spend money: Sum of the amounts, exact, in company currency. [spend.amount]
+SELECT
+  s.month,
+  s.company_id,
+  s.company_name,
+  s.account_code,
+  s.account_name,
+  s.currency,
+  count(DISTINCT s.entry_id) AS entries,
+  count(DISTINCT s.entry_id) FILTER (WHERE s.amount IS NULL) AS entries_without_amount,
+  sum(s.amount) AS spend
+FROM spend AS s
+GROUP BY s.month, s.company_id, s.company_name, s.account_code, s.account_name, s.currency

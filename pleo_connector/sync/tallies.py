@@ -1,0 +1,94 @@
+"""Counts of what the warehouse holds, by company and month, in one query each.
+
+`Transaction.scalar` gives one value, so a query's groups come as one text: it works alike in every warehouse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from pleo_connector.catalogue import Stream, Window
+from pleo_connector.warehouses import Transaction
+
+SERVED = "_deleted_source IS NULL OR _deleted_source <> 'sweep_absent'"
+"""Rows that Pleo still serves: alive, or flagged as deleted."""
+
+ByMonth = dict[str, dict[datetime, int]]
+"""Company -> first moment of a month -> rows."""
+
+
+def by_company(transaction: Transaction, stream: Stream, where: str = SERVED) -> dict[str | None, int]:
+    """Rows of the stream's table by company; under None, all of them, where they belong to none."""
+    table = stream.tables()[0]
+    company = table.company_column
+    if company is None:
+        return {None: int(str(transaction.scalar(f"SELECT count(*) FROM {{schema}}.{table.name} WHERE {where}")))}
+    groups = _groups(
+        transaction, f"SELECT CAST({company} AS VARCHAR) AS who, count(*) AS n FROM {{schema}}.{table.name} WHERE {where} GROUP BY 1", "who"
+    )
+    return {who: int(n) for who, n in groups}
+
+
+def by_month(transaction: Transaction, stream: Stream, where: str = SERVED) -> ByMonth:
+    """Rows of a stream with windows."""
+    if stream.window is None:
+        return {}
+    table, moment = stream.tables()[0], stream.window.column
+    groups = _groups(
+        transaction,
+        f"SELECT CAST({table.company_column} AS VARCHAR) AS who, CAST(extract(year FROM {moment}) AS INTEGER) AS y, "
+        f"CAST(extract(month FROM {moment}) AS INTEGER) AS m, count(*) AS n FROM {{schema}}.{table.name} WHERE {where} GROUP BY 1, 2, 3",
+        "who",
+        "y",
+        "m",
+    )
+    found: ByMonth = {}
+    for who, year, month, n in groups:
+        found.setdefault(who, {})[datetime(int(year), int(month), 1, tzinfo=UTC)] = int(n)
+    return found
+
+
+def open_months(transaction: Transaction, stream: Stream, since: datetime) -> ByMonth:
+    """Months with a living record, from `since` on, that is not final in every respect: how many such records each has."""
+    if stream.window is None or not stream.window.final:
+        return {}
+    return by_month(transaction, stream, f"_deleted_at IS NULL AND {stream.window.column} >= {moment(since)} AND ({_open(stream.window)})")
+
+
+def by_sweep(transaction: Transaction, stream: Stream, sweeps: Sequence[str]) -> dict[str, int]:
+    """How many rows were last written by each of these sweeps."""
+    if not sweeps:
+        return {}
+    ids = ", ".join(map(text, sweeps))
+    groups = _groups(
+        transaction,
+        f"SELECT _sweep_id AS who, count(*) AS n FROM {{schema}}.{stream.tables()[0].name} WHERE _sweep_id IN ({ids}) GROUP BY 1",
+        "who",
+    )
+    return {who: int(n) for who, n in groups}
+
+
+def text(value: str) -> str:
+    """A value as SQL text."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def moment(value: datetime) -> str:
+    """A UTC moment as SQL."""
+    return f"TIMESTAMPTZ '{value:%Y-%m-%d %H:%M:%S}+00'"
+
+
+def _open(window: Window) -> str:
+    left = " OR ".join(f"{column} NOT IN ({', '.join(map(text, values))})" for column, values in window.final)
+    if window.void is None:
+        return left
+    column, values = window.void
+    return f"({left}) AND ({column} IS NULL OR {column} NOT IN ({', '.join(map(text, values))}))"
+
+
+def _groups(transaction: Transaction, query: str, *names: str) -> list[list[str]]:
+    """The rows of a query as texts: the named columns, then `n`. Their values hold neither spaces nor commas."""
+    line = " || ' ' || ".join(f"CAST({name} AS VARCHAR)" for name in (*names, "n"))
+    told = transaction.scalar(f"SELECT string_agg({line}, ',') FROM ({query}) AS grouped")
+    return [group.split(" ") for group in str(told).split(",")] if told is not None else []

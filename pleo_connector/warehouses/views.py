@@ -1,0 +1,48 @@
+"""The views of a schema, as statements; shared by the SQL warehouses.
+
+A view's comment ends with the mark of its definition. So a run sees with one question what it has to do, which is nearly
+always nothing, and never touches a view that somebody else made.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from pleo_connector.catalogue import View
+from pleo_connector.errors import WarehouseError
+from pleo_connector.warehouses.tables import Tables
+
+_MARK = re.compile(r"\(definition ([0-9a-f]{8})\)$")
+
+
+def outdated(views: Sequence[View], stored: Mapping[str, object], location: str) -> list[View]:
+    """The views that are missing or differ, and those that read them. `stored` gives the comment of each view of the schema."""
+    found: list[View] = []
+    for view in views:
+        if view.name in stored:
+            mark = _MARK.search(str(stored[view.name]))
+            if mark is None:
+                raise WarehouseError(
+                    f"{location} has a view {view.name} that the connector did not make: rename it, or set PLEO_MARTS=off to do without the connector's views."
+                )
+            if mark[1] == view.mark and not {other.name for other in found} & set(view.reads):
+                continue
+        found.append(view)
+    return found
+
+
+def redefinition(names: Tables, views: Sequence[View], stored: Mapping[str, object]) -> Iterator[str]:
+    """Statements that drop these views, the last first, and make them as they are declared."""
+    quote, literal = names.dialect.quote, names.dialect.literal
+    for view in reversed(views):
+        if view.name in stored:
+            yield f"DROP VIEW {names.relation(view.name)}"
+    # Bare names in a view's SQL are those of its own schema, also when the file is copied under another name.
+    yield names.dialect.enter.format(schema=names.schema_name)
+    for view in views:
+        columns = ", ".join(quote(column.name) for column in view.columns)
+        yield f"CREATE VIEW {quote(view.name)} ({columns}) AS\n{view.sql}"
+        yield f"COMMENT ON VIEW {quote(view.name)} IS {literal(f'{view.description} (definition {view.mark})')}"
+        for column in view.columns:
+            yield f"COMMENT ON COLUMN {quote(view.name)}.{quote(column.name)} IS {literal(column.description)}"

@@ -1,0 +1,206 @@
+"""Marts over a few rows that can be added up by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pleo_connector.analytics import refresh
+from pleo_connector.warehouses import open_warehouse
+
+COMPANY = "c0000000-0000-4000-8000-000000000001"
+ANNA = "e0000000-0000-4000-8000-000000000001"
+TRAVEL, FOOD = "a0000000-0000-4000-8000-000000000001", "a0000000-0000-4000-8000-000000000002"
+REDUCED = "70000000-0000-4000-8000-000000000001"
+GROUP = "60000000-0000-4000-8000-000000000001"
+BERLIN, PARIS = "b0000000-0000-4000-8000-000000000001", "b0000000-0000-4000-8000-000000000002"
+
+
+class Books:
+    """A DuckDB file with the connector's tables; rows are written the way a person would."""
+
+    def __init__(self, file: Path) -> None:
+        refresh(open_warehouse(f"duckdb:///{file}", "books"))
+        self._connection = duckdb.connect(str(file))
+        self._connection.execute("USE books; SET TimeZone = 'America/New_York'")  # a mart's months are UTC wherever it is read
+        self._entries = 0
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def add(self, table: str, **values: Any) -> None:
+        names = ", ".join(f'"{name}"' for name in values)
+        marks = ", ".join("?" for _ in values)
+        self._connection.execute(f'INSERT INTO "{table}" ({names}) VALUES ({marks})', list(values.values()))
+
+    def entry(self, amount: str | None, **values: Any) -> str:
+        self._entries += 1
+        key = f"f0000000-0000-4000-8000-{self._entries:012d}"
+        usual = {
+            "company_id": COMPANY, "employee_id": ANNA, "family": "CARD_PURCHASE", "status": "COMPLETED", "review_status": "OK",
+            "export_status": "EXPORTED", "performed_at": "2026-03-10T12:00:00Z", "settled_at": "2026-03-11T12:00:00Z",
+            "transaction_value": amount, "transaction_value_currency": "EUR",
+            "total_bill_value": amount, "total_bill_value_currency": "EUR" if amount else None,
+        }  # fmt: skip
+        self.add("accounting_entries", id=key, **{**usual, **values})
+        return key
+
+    def split(self, entry: str, position: int, amount: str | None, **values: Any) -> None:
+        currency = {"total_bill_value_currency": "EUR" if amount else None}
+        self.add("accounting_entry_splits", accounting_entry_id=entry, position=position, total_bill_value=amount, **currency, **values)
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql).fetchall()
+
+    def entries_of(self, view: str) -> set[str]:
+        return {str(key) for (key,) in self.ask(f"SELECT entry_id FROM {view}")}
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Iterator[Books]:
+    made = Books(tmp_path / "books.duckdb")
+    made.add("companies", id=COMPANY, name="Lindgren ApS")
+    made.add("employees", id=ANNA, company_id=COMPANY, first_name="Anna", last_name="Holm")
+    made.add("accounts", id=TRAVEL, company_id=COMPANY, code="7000", name="Travel")
+    made.add("accounts", id=FOOD, company_id=COMPANY, code="7100", name="Food")
+    made.add("tax_codes", id=REDUCED, company_id=COMPANY, code="R", name="Reduced", rate="0.07")
+    made.add("tag_groups", id=GROUP, company_id=COMPANY, name="Office")
+    made.add("tags", id=BERLIN, company_id=COMPANY, tag_group_id=GROUP, code="B", name="Berlin")
+    made.add("tags", id=PARIS, company_id=COMPANY, tag_group_id=GROUP, code="P", name="Paris")
+    yield made
+    made.close()
+
+
+def exact(*amounts: str) -> Sequence[tuple[Decimal]]:
+    return [(Decimal(amount),) for amount in amounts]
+
+
+def test_spend_counts_purchases_and_leaves_movements_failures_and_deleted_entries_out(books: Books) -> None:
+    kept = {books.entry("10.10"), books.entry("5.00", family="OUT_OF_POCKET"), books.entry("3.00", status="PENDING", settled_at=None)}
+    books.entry("900.00", family="WALLET")
+    books.entry("900.00", family="REIMBURSEMENT")
+    books.entry("900.00", status="REJECTED")
+    books.entry("900.00", _deleted_at="2026-03-12T00:00:00Z")
+    assert books.entries_of("spend") == kept
+    assert books.ask("SELECT spend FROM spend_by_month") == exact("18.1000")
+    assert books.ask("SELECT entries, entries_without_amount FROM spend_by_month") == [(3, 0)]
+
+
+def test_the_month_is_that_of_utc(books: Books) -> None:
+    books.entry("1.00", performed_at="2026-03-31T23:30:00Z")
+    books.entry("2.00", performed_at="2026-04-01T00:30:00Z")
+    assert books.ask("SELECT CAST(month AS VARCHAR), spend FROM spend_by_month ORDER BY 1") == [
+        ("2026-03-01", Decimal("1.0000")),
+        ("2026-04-01", Decimal("2.0000")),
+    ]
+
+
+def test_a_split_entry_counts_once_in_each_of_its_categories(books: Books) -> None:
+    entry = books.entry("30.00", account_id=TRAVEL)
+    books.split(entry, 1, "20.00", account_id=TRAVEL, tax_code_id=REDUCED)
+    books.split(entry, 2, "10.00", account_id=TRAVEL, account_code="7100")  # the code outranks the account
+    assert books.ask("SELECT account_name, entries, spend FROM spend_by_category ORDER BY 1") == [
+        ("Food", 1, Decimal("10.0000")),
+        ("Travel", 1, Decimal("20.0000")),
+    ]
+    assert books.ask("SELECT tax_rate, spend FROM spend_by_tax_code WHERE tax_code = 'R'") == [(Decimal("0.07"), Decimal("20.0000"))]
+    assert books.ask("SELECT entries, spend FROM spend_by_month") == [(1, Decimal("30.0000"))]
+
+
+def test_a_part_without_an_amount_makes_its_entry_count_whole(books: Books) -> None:
+    entry = books.entry("30.00", account_id=TRAVEL)
+    books.split(entry, 1, "20.00", account_id=FOOD)
+    books.split(entry, 2, None, account_id=FOOD)
+    assert books.ask("SELECT account_name, spend FROM spend_by_category") == [("Travel", Decimal("30.0000"))]
+
+
+def test_a_deleted_part_does_not_count(books: Books) -> None:
+    entry = books.entry("30.00", account_id=TRAVEL)
+    books.split(entry, 1, "30.00", account_id=FOOD, _deleted_at="2026-03-12T00:00:00Z")
+    assert books.ask("SELECT account_name, spend FROM spend_by_category") == [("Travel", Decimal("30.0000"))]
+
+
+def test_an_entry_without_an_amount_is_counted_and_told(books: Books) -> None:
+    books.entry(None)
+    assert books.ask("SELECT currency, entries, entries_without_amount, spend FROM spend_by_month") == [(None, 1, 1, None)]
+
+
+def test_a_part_has_its_own_tags_or_those_of_its_entry(books: Books) -> None:
+    entry = books.entry("30.00")
+    books.split(entry, 1, "20.00")
+    books.split(entry, 2, "10.00")
+    books.add("accounting_entry_tags", accounting_entry_id=entry, position=1, tag_group_id=GROUP, tag_id=PARIS)
+    books.add("accounting_entry_split_tags", accounting_entry_id=entry, split_position=1, position=1, tag_group_id=GROUP, tag_id=BERLIN)
+    plain = books.entry("5.00")
+    books.add("accounting_entry_tags", accounting_entry_id=plain, position=1, tag_group_id=GROUP, tag_id=None)
+    assert books.ask("SELECT tag_group, tag, entries, spend FROM spend_by_tag ORDER BY tag") == [
+        ("Office", "Berlin", 1, Decimal("20.0000")),
+        ("Office", "Paris", 1, Decimal("10.0000")),
+        ("Office", None, 1, Decimal("5.0000")),
+    ]
+
+
+def test_a_code_that_two_accounts_share_does_not_double_the_spend(books: Books) -> None:
+    books.add("accounts", id="a0000000-0000-4000-8000-000000000009", company_id=COMPANY, code="7100", name="Catering")
+    books.entry("8.00", account_code="7100")
+    assert books.ask("SELECT account_name, spend FROM spend_by_category") == [("Catering", Decimal("8.0000"))]
+
+
+def test_merchants_and_team_names_come_from_the_newest_export_item(books: Books) -> None:
+    team = "d0000000-0000-4000-8000-000000000001"
+    entry = books.entry("8.00", team_id=team)
+    other = books.entry("2.00", team_id=team)
+    for number, (name, at) in enumerate([("Old Café", "2026-03-20T00:00:00Z"), ("Café", "2026-04-20T00:00:00Z")]):
+        books.add(
+            "export_items", id=f"90000000-0000-4000-8000-00000000000{number}", accounting_entry_id=entry, supplier_name=name,
+            team_id=team, team_name="Sales", _synced_at=at,
+        )  # fmt: skip
+    assert books.ask("SELECT merchant, spend FROM spend_by_merchant ORDER BY merchant") == [
+        ("Café", Decimal("8.0000")),
+        (None, Decimal("2.0000")),
+    ]
+    assert books.ask("SELECT team_name, entries, spend FROM spend_by_team") == [("Sales", 2, Decimal("10.0000"))]
+    assert {str(key) for (key,) in books.ask("SELECT entry_id FROM spend WHERE merchant IS NULL")} == {other}
+
+
+def test_spend_in_foreign_currency_keeps_both_amounts(books: Books) -> None:
+    books.entry("10.00", transaction_value="1500", transaction_value_currency="ISK")
+    assert books.ask("SELECT paid_currency, currency, paid, spend FROM spend_by_currency") == [
+        ("ISK", "EUR", Decimal("1500.0000"), Decimal("10.0000"))
+    ]
+
+
+def test_what_is_open_is_listed_by_what_it_waits_for(books: Books) -> None:
+    unreviewed = books.entry("1.00", review_status="WAITING_FOR_REVIEWER")
+    unexported = books.entry("1.00", export_status="QUEUED")
+    unsettled = books.entry("1.00", settled_at=None)
+    books.entry("1.00", review_status="NOT_REQUIRED")
+    assert books.entries_of("unreviewed_entries") == {unreviewed}
+    assert books.entries_of("unexported_entries") == {unexported}
+    assert books.entries_of("unsettled_entries") == {unsettled}
+    (days,) = books.ask("SELECT DISTINCT days_open = date_diff('day', DATE '2026-03-10', current_date) FROM unsettled_entries")
+    assert days == (True,)
+
+
+def test_a_receipt_counts_however_pleo_links_it(books: Books) -> None:
+    linked, attached, gone, none = (books.entry("1.00") for _ in range(4))
+    books.entry("1.00", family="MILEAGE")
+    receipt = "12000000-0000-4000-8000-00000000000"
+    books.add("accounting_entry_receipts", accounting_entry_id=linked, position=1, receipt_id=f"{receipt}1")
+    books.add("receipts", id=f"{receipt}2", accounting_entry_id=attached)
+    books.add("receipts", id=f"{receipt}3", accounting_entry_id=gone, _deleted_at="2026-03-12T00:00:00Z")
+    assert books.entries_of("missing_receipts") == {gone, none}
+
+
+def test_live_views_hide_what_is_deleted_and_the_bookkeeping_of_the_connector(books: Books) -> None:
+    kept = books.entry("1.00")
+    books.entry("1.00", _deleted_at="2026-03-12T00:00:00Z")
+    assert {str(key) for (key,) in books.ask("SELECT id FROM live_accounting_entries")} == {kept}
+    columns = {name for name, *_ in books.ask("DESCRIBE live_accounting_entries")}
+    assert "_synced_at" in columns
+    assert not {"_deleted_at", "_deleted_source", "_row_hash", "_sweep_id", "_extra"} & columns
