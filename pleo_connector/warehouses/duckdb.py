@@ -16,7 +16,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
-from pleo_connector.catalogue import Table
+from pleo_connector.catalogue import Table, View
 from pleo_connector.warehouses.dialect import DUCKDB
 from pleo_connector.warehouses.protocol import Transaction
 from pleo_connector.warehouses.turn import turn
@@ -29,6 +29,7 @@ class DuckDBWarehouse:
     """Tables in one schema of a DuckDB file; `wait` is how many seconds a transaction waits for its turn."""
 
     kind = "duckdb"
+    has_views = True
 
     def __init__(self, database: str, schema: str, *, wait: float = 60.0, pause: Callable[[float], None] = sleep) -> None:
         self._remote = database.startswith("md:")
@@ -42,7 +43,7 @@ class DuckDBWarehouse:
     def __repr__(self) -> str:
         return f"DuckDBWarehouse({self.location!r}, {self._schema!r})"
 
-    def relation(self, table: Table) -> str:
+    def relation(self, table: Table | View) -> str:
         """`schema.table`; DuckDB needs `file.schema.table` where the file and the schema share a name."""
         stem = self.location.removeprefix("md:") if self._remote else self._path.stem
         names = (self._schema, table.name) if stem.lower() != self._schema.lower() else (stem, self._schema, table.name)

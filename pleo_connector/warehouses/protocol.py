@@ -104,16 +104,17 @@ class Transaction(Protocol):
 
 
 class Warehouse(Protocol):
-    """A place for tables. `kind` is its Dagster kind; `location` names it without secrets."""
+    """A place for tables. `kind` is its Dagster kind; `location` names it without secrets; `has_views` says whether `define` makes any."""
 
     kind: str
     location: str
+    has_views: bool
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Open, begin, and at the end commit and let go of everything held."""
 
-    def relation(self, table: Table) -> str:
-        """The table's full name, as an analyst writes it."""
+    def relation(self, table: Table | View) -> str:
+        """The full name of a table or view, as an analyst writes it."""
 
 
 SEEN_KEYS = "_seen_keys"
