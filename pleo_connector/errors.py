@@ -116,7 +116,9 @@ class PleoUnavailable(ApiError):
 
 
 class BadAnswer(ApiError):
-    """The body is not the JSON that Pleo's contract promises."""
+    """The body is not the JSON that Pleo's contract promises; `body` has it where somebody may want to look at it."""
+
+    body: bytes | None = None
 
 
 class WalkStalled(ApiError):

@@ -48,6 +48,14 @@ class ClientAuth(StrEnum):
     """A public client: PKCE alone."""
 
 
+class BudgetScope(StrEnum):
+    """Who keeps to `requests_per_minute` together."""
+
+    SHARED = "shared"
+    """All processes that share a token store."""
+    PROCESS = "process"
+
+
 _PRESETS = {
     Environment.PRODUCTION: ("https://external.pleo.io", "https://auth.pleo.io"),
     Environment.STAGING: ("https://external.staging.pleo.io", "https://auth.staging.pleo.io"),
@@ -187,12 +195,16 @@ class Settings(BaseModel):
     portal_name: str = ""
     portal_proxies: Annotated[str, AfterValidator(_networks)] = ""
     """Proxies whose `X-Forwarded-For` is believed."""
+    snapshot: str = "off"
+    """Whether a DuckDB file is copied for its readers at the end of each run: off, on (beside it), or where to."""
     raw: Annotated[str, AfterValidator(_raw)] = "warehouse"
     """Where pages are kept as they were served: `warehouse`, `off`, or a folder."""
     raw_days: int = Field(default=365, ge=0, le=36_500)
     """Days for which they are kept; 0 is for ever."""
     marts: bool = True
     requests_per_minute: int = Field(default=500, ge=1, le=1_000_000)
+    budget_scope: BudgetScope | None = None
+    """None: shared with OAuth, which has a token store anyway, and of one process with an API key."""
     concurrency: int = Field(default=8, ge=1, le=64)
     config: str = ""
     """The TOML file with options for streams; empty means `pleo.toml` in the working folder, where there is one."""
@@ -242,6 +254,20 @@ class Settings(BaseModel):
     def uses_api_key(self) -> bool:
         """True when requests carry an API key, and OAuth is not used at all."""
         return bool(self.api_key.get_secret_value())
+
+    @property
+    def shares_budget(self) -> bool:
+        """True when the request budget is kept beside the token store, for all processes together."""
+        return not self.uses_api_key if self.budget_scope is None else self.budget_scope is BudgetScope.SHARED
+
+    @property
+    def credential(self) -> str:
+        """The name that requests are counted under: the connection's, or one for API keys, by environment and label."""
+        return (
+            f"{self.environment}/api-key{f'/{self.connection_label}' if self.connection_label else ''}"
+            if self.uses_api_key
+            else self.connection
+        )
 
     @property
     def connection(self) -> str:

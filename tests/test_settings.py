@@ -86,7 +86,9 @@ def test_every_variable_is_read() -> None:
         "PLEO_PORTAL_PASSWORD": "p" * 16,
         "PLEO_PORTAL_NAME": "Northwind Data",
         "PLEO_PORTAL_PROXIES": "127.0.0.1,  10.0.0.0/8",
+        "PLEO_SNAPSHOT": "on",
         "PLEO_REQUESTS_PER_MINUTE": "120",
+        "PLEO_BUDGET_SCOPE": "process",
         "PLEO_CONCURRENCY": "4",
         "PLEO_RAW": "./raw",
         "PLEO_RAW_DAYS": "30",
@@ -104,8 +106,9 @@ def test_every_variable_is_read() -> None:
     assert settings.token_store == str(Path.home() / "tokens.sqlite")
     assert settings.token_keys.get_secret_value() == "k1,k2"
     assert settings.warehouse == "duckdb:////data/spend.duckdb"
-    assert settings.schema_name == "spend"
+    assert (settings.schema_name, settings.snapshot) == ("spend", "on")
     assert settings.requests_per_minute == 120
+    assert not settings.shares_budget
     assert settings.concurrency == 4
     assert (settings.raw, settings.raw_days) == ("./raw", 30)
     assert not settings.marts

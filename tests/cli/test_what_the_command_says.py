@@ -30,6 +30,8 @@ def test_help_lists_the_verbs_and_loads_nothing_heavy(tmp_path: Path) -> None:
         "streams",
         "sync",
         "portal",
+        "replay",
+        "raw",
     ):
         assert f"\n  {verb} " in ended.out
     loaded = {line.rsplit("|", 1)[-1].strip() for line in ended.err.splitlines() if line.startswith("import time:")}
@@ -60,6 +62,8 @@ def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]) -> None:
         "streams",
         "sync",
         "portal",
+        "replay",
+        "raw",
     ):
         assert run([verb, "--help"]) == 0
         assert f"pleo-connector {verb}" in capsys.readouterr().out
