@@ -62,15 +62,14 @@ def sync(
     low, high = span(start, end)
     settings = settings_in_use(output, connection=connection)
 
-    from pleo_connector.auth import build_auth  # noqa: PLC0415 - pandas, duckdb and httpx load here, not for --help
-    from pleo_connector.cli.progress import showing  # noqa: PLC0415
-    from pleo_connector.sync import Connection, Mode, RawPolicy, SyncPlan, run  # noqa: PLC0415
+    from pleo_connector.cli.progress import showing  # noqa: PLC0415 - pandas, duckdb and httpx load here, not for --help
+    from pleo_connector.sync import Mode, RawPolicy, SyncPlan, reach, run  # noqa: PLC0415
     from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
 
-    warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait)
+    warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait, snapshot=settings.snapshot)
     raw = RawPolicy(settings.raw, settings.raw_days)
     plan = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), allow_mass_delete, options_of(settings.config), raw)
-    reached = Connection(settings.api_url, build_auth(settings), settings.requests_per_minute, settings.concurrency, patience=patience)
+    reached = reach(settings, patience=patience)
     with showing(output) as progress:
         report = run(plan, reached, warehouse, on_load=progress.loaded, on_finish=progress.finished)
     if settings.marts:

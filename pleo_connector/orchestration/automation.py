@@ -1,6 +1,7 @@
-"""When the tables are synced: one job over all of a connection's assets, and a daily schedule that a person starts."""
+"""When the tables are synced: one job over all of a connection's assets, and schedules that a person starts."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -28,3 +29,62 @@ def daily_schedule(name: str, job: Any) -> dg.ScheduleDefinition:
         default_status=dg.DefaultScheduleStatus.STOPPED,
         description="Every day at 05:00 UTC. Stopped until you start it.",
     )
+
+
+HOURLY = "15 * * * *"
+"""A quarter past each hour: what is due, recent months first of all."""
+
+WEEKLY_FULL = "0 2 * * 0"
+"""Sunday at two in the morning, UTC: every month anew, when nobody waits for the request budget."""
+
+
+def hourly_schedule(name: str, job: Any) -> dg.ScheduleDefinition:
+    """The job once an hour, unless its last run is still under way."""
+
+    @dg.schedule(
+        name=f"{name}_hourly",
+        job_name=job.name,
+        cron_schedule=HOURLY,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description="Every hour: recent months and everything else that is due. Stopped until you start it.",
+    )
+    def hourly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        if (busy := run_under_way(context.instance, job.name)) is not None:
+            return dg.SkipReason(f"Run {busy} is under way.")
+        return dg.RunRequest()
+
+    return hourly
+
+
+def weekly_full_schedule(name: str, job: Any, ops: Sequence[str]) -> dg.ScheduleDefinition:
+    """The job once a week with mode `full`: late edits of old entries are seen, and what is gone is marked deleted."""
+    return dg.ScheduleDefinition(
+        name=f"{name}_weekly_full",
+        job_name=job.name,
+        cron_schedule=WEEKLY_FULL,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        run_config={"ops": {op: {"config": {"mode": "full"}} for op in ops}},
+        description="Every Sunday at 02:00 UTC, every month anew; unchanged rows are not written. Stopped until you start it.",
+    )
+
+
+LOST = 3600
+"""Seconds after which a run that seems to be under way is not waited for: its process may be gone."""
+
+_UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def run_under_way(instance: dg.DagsterInstance, job_name: str) -> str | None:
+    """The id of a run of the job that has not ended, if there is one."""
+    for record in instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=_UNDER_WAY), limit=5):
+        if (datetime.now(UTC) - record.create_timestamp).total_seconds() < LOST:
+            return record.dagster_run.run_id
+    return None

@@ -64,13 +64,12 @@ def key_tallies(table: Table) -> Iterator[Tally]:
 
 
 def reference_tallies(reference: Reference, table: Table, target: Table) -> Iterator[Tally]:
-    """Live rows whose reference leads nowhere, in companies whose targets were loaded at all."""
-    mine, theirs = table.company_column, target.company_column
+    """Live rows whose reference leads nowhere, in companies whose targets were read to the end at least once."""
     dangling = (
         f"SELECT {_name('one', table)} AS shown FROM {_relation(table.name)} AS one "
         f'LEFT JOIN {_relation(target.name)} AS other ON other.id = one."{reference.column}" '
-        f"JOIN (SELECT {theirs} AS company, min(_synced_at) AS since FROM {_relation(target.name)} GROUP BY {theirs}) AS loaded "
-        f"ON loaded.company = one.{mine} "
+        f"JOIN (SELECT company_id AS company, min(started_at) AS since FROM {SWEEPS} "
+        f"WHERE stream = '{target.stream}' AND status = 'complete' GROUP BY company_id) AS loaded ON loaded.company = one.{table.company_column} "
         f'WHERE one._deleted_at IS NULL AND one."{reference.column}" IS NOT NULL AND other.id IS NULL'
     )
     if reference.may_predate is None:

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import dagster as dg
 
-from pleo_connector.catalogue import Stream, Table
-from pleo_connector.orchestration.columns import PERSONAL, column_schema
+from pleo_connector.catalogue import Stream, Table, View
+from pleo_connector.orchestration.columns import PERSONAL, column_schema, view_schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,18 @@ class PleoTableData:
     warehouse_kind: str
     relation: str
     """The table's full name in the warehouse."""
+
+
+@dataclass(frozen=True, slots=True)
+class PleoMartData:
+    """What is known about a mart when its asset is declared."""
+
+    view: View
+    connection: str
+    warehouse_kind: str
+    relation: str
+    personal: frozenset[str]
+    """Columns that say something about a person."""
 
 
 class PleoTranslator:
@@ -54,6 +66,18 @@ class PleoTranslator:
                 "pleo/scope": stream.scope,
                 "pleo/sync_mode": stream.mode.value,
             },
+        )
+
+    def get_mart_spec(self, data: PleoMartData) -> dg.AssetSpec:
+        """The asset of one mart: key `[connection, mart]`, in a group of the marts."""
+        return dg.AssetSpec(
+            key=[data.connection, data.view.name],
+            description=data.view.description,
+            group_name=f"{data.connection}_marts",
+            kinds={data.warehouse_kind, "view"},
+            tags={PERSONAL: "yes"} if data.personal else {},
+            code_version=data.view.mark,
+            metadata={"dagster/column_schema": view_schema(data.view, data.personal), "dagster/relation_identifier": data.relation},
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from pleo_connector.analytics import marts
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration import PleoTableData, PleoTranslator, WarehouseResource, build_pleo_definitions, load_pleo_asset_specs
@@ -104,12 +105,13 @@ def test_two_connections_live_side_by_side(tmp_path: Path) -> None:
         both = dg.Definitions.merge(connection("acme"), connection("globex"))
     dg.Definitions.validate_loadable(both)
     graph = both.resolve_asset_graph()
-    assert len(graph.get_all_asset_keys()) == 2 * len(CATALOGUE.tables())
+    assert len(graph.get_all_asset_keys()) == 2 * (len(CATALOGUE.tables()) + len(marts()))
     relation = graph.get(dg.AssetKey(["globex", "tags"])).metadata["dagster/relation_identifier"]
     assert getattr(relation, "value", relation) == "globex.tags"
     assert {"acme", "acme_warehouse", "globex", "globex_warehouse"} <= set(both.resources or {})
-    assert {"acme_daily", "globex_daily", "acme_keep_alive_weekly", "globex_keep_alive_weekly"} == {
-        schedule.name for schedule in both.get_repository_def().schedule_defs
+    schedules = {schedule.name for schedule in both.get_repository_def().schedule_defs}
+    assert schedules == {
+        f"{name}_{when}" for name in ("acme", "globex") for when in ("hourly", "daily", "weekly_full", "keep_alive_weekly")
     }
 
 

@@ -1,0 +1,147 @@
+"""The sensor for export jobs. Pleo serves export items (merchant, tax, contra account) only while their job is open: an hour at most.
+
+It looks at all companies' open jobs every two minutes and asks for a run that lands their items. What it asked for is in
+its cursor; whether that was done is in the event log: only a run that succeeded counts. A job is landed again when its
+status changes, and once more when it has ended.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from pleo_connector.catalogue import CATALOGUE, Catalogue, SyncMode
+from pleo_connector.errors import PleoError
+from pleo_connector.orchestration.assets import pleo_key
+from pleo_connector.orchestration.automation import run_under_way
+
+if TYPE_CHECKING:
+    from pleo_connector.sync.watching import Seen
+
+EVERY = 120
+"""Seconds between two looks."""
+
+SECONDS = 25.0
+"""A look's most; Dagster ends an evaluation after 60."""
+
+ENDED = "ended"
+
+
+@dataclass(slots=True)
+class Memory:
+    """The sensor's cursor: jobs by the state in which they were landed, and what was asked for last."""
+
+    landed: dict[str, str] = field(default_factory=dict)
+    asked: dict[str, str] = field(default_factory=dict)
+    run_key: str = ""
+    attempt: int = 0
+    first: str | None = None
+    """The company to begin with."""
+
+    @classmethod
+    def read(cls, cursor: str | None) -> "Memory":
+        """What an earlier evaluation wrote; nothing for what is none of ours."""
+        try:
+            return cls(**json.loads(cursor or "{}"))
+        except (TypeError, ValueError):
+            return cls()
+
+    def write(self) -> str:
+        """As text."""
+        return json.dumps({name: getattr(self, name) for name in self.__slots__}, sort_keys=True)
+
+    def settle(self, status: dg.DagsterRunStatus | None) -> None:
+        """Take over how the last asked run ended; None: it was never made."""
+        if not self.asked:
+            return
+        if status is dg.DagsterRunStatus.SUCCESS:
+            self.landed |= self.asked
+            self.attempt = 0
+        else:
+            self.attempt += 1
+        self.asked = {}
+
+    def wanted(self, seen: "Seen") -> dict[str, str]:
+        """Jobs to land now, by state."""
+        found = {job: status for job, status in seen.open_jobs.items() if self.landed.get(job) != status}
+        if seen.complete:
+            gone = [job for job in self.landed if job not in seen.open_jobs]
+            found |= {job: ENDED for job in gone if self.landed[job] != ENDED}
+            self.landed = {job: state for job, state in self.landed.items() if job in seen.open_jobs or state != ENDED}
+        return found
+
+    def ask(self, jobs: dict[str, str]) -> str:
+        """Note what is asked for; returns the run's key, the same for the same jobs in the same states until a run of it failed."""
+        said = json.dumps([sorted(jobs.items()), self.attempt])
+        self.asked, self.run_key = jobs, f"export jobs {hashlib.sha256(said.encode()).hexdigest()[:16]}"
+        return self.run_key
+
+
+def export_job(name: str, assets: Sequence[dg.AssetsDefinition], catalogue: Catalogue = CATALOGUE) -> Any:
+    """The job that lands export jobs and their items, or None where these are not among the assets (its type has no public name)."""
+    streams = {stream.name for stream in catalogue if stream.mode is SyncMode.OPEN_JOBS}
+    keys = [spec.key for one in assets for spec in one.specs if spec.metadata.get("pleo/stream") in streams]
+    if not keys:
+        return None
+    return dg.define_asset_job(
+        f"{name}_export_items",
+        selection=dg.AssetSelection.assets(*keys),
+        description="Land export jobs and their items, which Pleo serves only while a job is open.",
+    )
+
+
+def export_sensor(name: str, job: Any) -> dg.SensorDefinition:
+    """Looks for open export jobs and starts `job`; stopped until somebody starts it."""
+
+    @dg.sensor(
+        name=f"{name}_export_jobs",
+        job_name=job.name,
+        minimum_interval_seconds=EVERY,
+        required_resource_keys={pleo_key(name)},
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description="Lands export items while their job is open: afterwards Pleo no longer serves them. Stopped until you start it.",
+    )
+    def open_jobs(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        return evaluate(context, getattr(context.resources, pleo_key(name)), job.name)
+
+    return open_jobs
+
+
+def evaluate(context: dg.SensorEvaluationContext, pleo: Any, job_name: str, *, seconds: float = SECONDS) -> dg.SensorResult | dg.SkipReason:
+    """One evaluation: skip while a run is under way, else look, and ask for what is not landed."""
+    if (busy := run_under_way(context.instance, job_name)) is not None:
+        return dg.SkipReason(f"Run {busy} is under way.")
+    from pleo_connector.sync.watching import look
+
+    memory = Memory.read(context.cursor)
+    memory.settle(_status(context.instance, job_name, memory.run_key))
+    try:
+        seen = look(pleo.connection(), seconds=seconds, first=memory.first)
+    except PleoError as error:
+        context.log.warning("%s", error)
+        return dg.SensorResult(skip_reason=str(error), cursor=memory.write())
+    memory.first = seen.next_company
+    wanted = memory.wanted(seen)
+    if not wanted:
+        return dg.SensorResult(skip_reason=_nothing(seen), cursor=memory.write())
+    run_key = memory.ask(wanted)
+    context.log.info("Landing export jobs: %s.", ", ".join(f"{job} ({state})" for job, state in sorted(wanted.items())))
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=run_key)], cursor=memory.write())
+
+
+def _nothing(seen: "Seen") -> str:
+    part = "" if seen.complete else f" (looked at {len(seen.looked_at)} of {len(seen.companies)} companies in time; the next look goes on)"
+    if not seen.open_jobs:
+        return f"No export job is open{part}."
+    return f"Open export jobs: {len(seen.open_jobs)}, all landed{part}."
+
+
+def _status(instance: dg.DagsterInstance, job_name: str, run_key: str) -> dg.DagsterRunStatus | None:
+    """How the newest run with this key ended, or None without one."""
+    if not run_key:
+        return None
+    runs = instance.get_runs(dg.RunsFilter(job_name=job_name, tags={"dagster/run_key": run_key}), limit=1)
+    return runs[0].status if runs else None

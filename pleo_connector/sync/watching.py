@@ -1,0 +1,91 @@
+"""A short look at Pleo: which companies there are, and which export jobs are open. Writes nothing, and ends in time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from pleo_connector.api import Budget, PleoClient, Traffic
+from pleo_connector.catalogue import CATALOGUE, Catalogue, CompanyIn, Stream
+from pleo_connector.errors import Forbidden
+from pleo_connector.sync.companies import discover
+from pleo_connector.sync.engine import Connection
+from pleo_connector.sync.parents import Listing
+from pleo_connector.sync.sweep import ServedPage, Sweep, walk
+
+PATIENCE = 5.0
+"""Seconds for which a failing request is tried again: the next look is near."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a look met before its time was over."""
+
+    companies: tuple[str, ...] = ()
+    open_jobs: dict[str, str] = field(default_factory=dict)
+    """Key -> status."""
+    looked_at: list[str] = field(default_factory=list)
+    """Companies whose jobs were listed to the end, or refused."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every company was looked at."""
+        return bool(self.companies) and self.next_company is None
+
+    @property
+    def next_company(self) -> str | None:
+        """The company that the next look should begin with."""
+        return next((company for company in self.companies if company not in self.looked_at), None)
+
+
+def look(connection: Connection, *, seconds: float, jobs: bool = True, first: str | None = None, catalogue: Catalogue = CATALOGUE) -> Seen:
+    """List the companies and, with `jobs`, the open export jobs of each, beginning with `first`; blocks for so many seconds at most.
+
+    PleoError as in a sync; Forbidden only where no company's jobs may be listed. The request budget is the connection's own.
+    """
+    return asyncio.run(_look(connection, seconds, first, catalogue, jobs=jobs))
+
+
+async def _look(connection: Connection, seconds: float, first: str | None, catalogue: Catalogue, *, jobs: bool) -> Seen:
+    seen, traffic = Seen(), Traffic()
+    listing = next(stream for stream in catalogue if stream.company_in is CompanyIn.NOWHERE)
+    budget = Budget(connection.requests_per_minute)
+    refused: list[Forbidden] = []
+    try:
+        async with asyncio.timeout(seconds), PleoClient(connection.api_url, connection.auth, budget, patience=PATIENCE) as client:
+            seen.companies = (await discover(listing, client, traffic)).ids
+            for company in _from(seen.companies, first) if jobs else ():
+                try:
+                    seen.open_jobs |= await _open_jobs(open_only(catalogue), company, client, traffic)
+                except Forbidden as error:
+                    refused.append(error)
+                seen.looked_at.append(company)
+    except TimeoutError:
+        return seen  # the next look begins where this one stopped
+    if refused and len(refused) == len(seen.companies):
+        raise refused[0]
+    return seen
+
+
+async def _open_jobs(stream: Stream, company: str, client: PleoClient, traffic: Traffic) -> dict[str, str]:
+    listing = Listing()
+
+    async def note(page: ServedPage) -> None:
+        listing.note(page)
+
+    await walk(Sweep(stream, company), client, traffic, note)
+    return {record.id: record.status for record in listing.records.get(company, {}).values()}
+
+
+def open_only(catalogue: Catalogue = CATALOGUE) -> Stream:
+    """The stream of export jobs, asked for those alone whose items Pleo still serves."""
+    parent = next(stream.parent for stream in catalogue if stream.parent is not None and stream.parent.only_open)
+    jobs = catalogue.stream(parent.stream)
+    statuses = next(column.values for column in jobs.columns if column.source == "status")
+    return replace(jobs, query=(*jobs.query, *(("statuses", status) for status in statuses if status not in parent.final)))
+
+
+def _from(companies: Sequence[str], first: str | None) -> Sequence[str]:
+    place = companies.index(first) if first in companies else 0
+    return [*companies[place:], *companies[:place]]

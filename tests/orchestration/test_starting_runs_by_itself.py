@@ -1,0 +1,98 @@
+"""Schedules, and the sensor for companies that join the grant. All is stopped until a person starts it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from copy import deepcopy
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from pleo_connector.orchestration import build_pleo_definitions
+from pleo_connector.sandbox import RunningSandbox, SandboxConfig, running
+from tests.orchestration.place import Place, environment
+
+NEW = "0c0a7a8e-9a56-4a39-9d54-6f3bb3a6f001"
+
+
+@pytest.fixture(scope="module")
+def growing() -> Iterator[RunningSandbox]:
+    with running(SandboxConfig(port=0, requests_per_minute=0)) as ready:
+        yield ready
+
+
+@pytest.fixture
+def settings(growing: RunningSandbox, tmp_path: Path) -> Iterator[dict[str, str]]:
+    with environment(Place(tmp_path, growing.url).environment):
+        yield Place(tmp_path, growing.url).environment
+
+
+def tick(sensor: str, cursor: str | None) -> Any:
+    with dg.DagsterInstance.ephemeral() as instance:
+        repository = build_pleo_definitions().get_repository_def()
+        resources = repository.get_top_level_resources()
+        context = dg.build_sensor_context(instance=instance, cursor=cursor, repository_def=repository, resources=resources)
+        return repository.get_sensor_def(sensor).evaluate_tick(context)
+
+
+def test_a_company_that_joins_is_synced_alone_and_once(growing: RunningSandbox, settings: dict[str, str]) -> None:
+    before = len(growing.state.records("companies"))
+    first = tick("pleo_new_companies", None)
+    assert first.run_requests == [] and first.skip_message == f"{before} companies; the next look compares with them."
+    assert tick("pleo_new_companies", first.cursor).skip_message == f"{before} companies; none is new."
+    growing.state.put("companies", deepcopy(growing.state.records("companies")[0]) | {"id": NEW, "name": "Newcomer ApS"})
+    second = tick("pleo_new_companies", first.cursor)
+    (request,) = second.run_requests
+    assert request.run_key == f"company {NEW}"
+    assert request.run_config == {"ops": {"pleo_tables": {"config": {"companies": [NEW]}}}}
+    definitions = build_pleo_definitions()
+    assert dg.validate_run_config(definitions.resolve_job_def("pleo_sync"), dict(request.run_config))
+    assert tick("pleo_new_companies", second.cursor).run_requests == []
+    growing.state.start_over()
+    assert NEW in json.loads(tick("pleo_new_companies", second.cursor).cursor), "one that leaves for a while is not new again"
+
+
+def test_a_pleo_that_does_not_answer_is_told(settings: dict[str, str]) -> None:
+    with environment(settings | {"PLEO_API_KEY": ""}):
+        told = tick("pleo_new_companies", None)
+    assert told.run_requests == [] and "pleo-connector connect" in told.skip_message
+
+
+def test_every_schedule_and_sensor_is_stopped_and_described() -> None:
+    with environment({}):
+        repository = build_pleo_definitions(name="acme").get_repository_def()
+    schedules = {schedule.name: schedule for schedule in repository.schedule_defs}
+    assert {name: schedule.cron_schedule for name, schedule in schedules.items()} == {
+        "acme_hourly": "15 * * * *",
+        "acme_daily": "0 5 * * *",
+        "acme_weekly_full": "0 2 * * 0",
+        "acme_keep_alive_weekly": "0 4 * * 1",
+    }
+    sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
+    assert set(sensors) == {"acme_export_jobs", "acme_new_companies", "acme_token_age"}
+    for schedule in schedules.values():
+        assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED and "Stopped until you start it" in (schedule.description or "")
+    for sensor in sensors.values():
+        assert sensor.default_status is dg.DefaultSensorStatus.STOPPED and "Stopped until you start it" in (sensor.description or "")
+
+
+def test_the_hourly_run_waits_for_the_one_before_and_the_weekly_one_reads_all() -> None:
+    at = datetime(2026, 11, 22, 2, tzinfo=UTC)
+    with environment({}), dg.instance_for_test() as instance:
+        definitions = build_pleo_definitions()
+        repository, job = definitions.get_repository_def(), definitions.resolve_job_def("pleo_sync")
+
+        def due(name: str) -> Any:
+            context = dg.build_schedule_context(instance=instance, scheduled_execution_time=at, repository_def=repository)
+            return repository.get_schedule_def(name).evaluate_tick(context)
+
+        (weekly,) = due("pleo_weekly_full").run_requests
+        assert weekly.run_config == {"ops": {"pleo_tables": {"config": {"mode": "full"}}}}
+        assert dg.validate_run_config(job, dict(weekly.run_config))
+        assert len(due("pleo_hourly").run_requests) == 1
+        run = instance.create_run_for_job(job)
+        assert due("pleo_hourly").skip_message == f"Run {run.run_id} is under way."
