@@ -44,7 +44,7 @@ from pleo_connector.sync.raw_policy import RawPolicy
 from pleo_connector.sync.report import StreamReport, SyncReport
 from pleo_connector.sync.state import STATE_TABLES
 from pleo_connector.sync.sweep import FailedPage, ServedPage, Sweep, walk
-from pleo_connector.warehouses import Warehouse
+from pleo_connector.warehouses import Publishes, Warehouse
 
 _FATAL = (ReauthRequired, CredentialError, WarehouseError)
 """Errors after which no other stream can do better."""
@@ -124,7 +124,10 @@ def run(
     streams = [catalogue.stream(name) for name in plan.streams] or list(catalogue)
     with registered() as owner:
         work = _Run(plan, connection, warehouse, catalogue, streams, now or datetime.now(UTC), owner).go(on_load, on_finish)
-        return asyncio.run(work if cancel is None else _unless_cancelled(work, cancel))
+        report = asyncio.run(work if cancel is None else _unless_cancelled(work, cancel))
+    if isinstance(warehouse, Publishes):
+        warehouse.publish()
+    return report
 
 
 class _Run:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import sys
 import time
 from collections.abc import Callable
@@ -77,6 +78,27 @@ def analyst(path: str, seconds: str) -> None:
             sys.stdin.readline()
 
 
+def look(path: str) -> None:
+    """Open a snapshot anew again and again until told to stop; print how often, and how many versions of the bills were seen.
+
+    Every look must find all bills of one load, each with its two lines.
+    """
+    seen: set[str] = set()
+    looks = 0
+    say("looking")
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        with duckdb.connect(path, read_only=True) as shell:
+            found = shell.execute(
+                "SELECT min(_row_hash), max(_row_hash), count(*), (SELECT count(*) FROM spend.bill_lines) FROM spend.bills"
+            ).fetchall()
+        ((low, high, many, children),) = found
+        assert low == high, found
+        assert children == 2 * many, found
+        seen.add(low)
+        looks += 1
+    say(f"{looks} {len(seen)}")
+
+
 def attempt(url: str, user: str, limit: str, many: str) -> None:
     """Load some bills as another user (0: stay) and with a limit on file size in bytes (0: none); print what happened."""
     if int(limit):
@@ -93,7 +115,7 @@ def attempt(url: str, user: str, limit: str, many: str) -> None:
         say(f"{type(error).__name__}: {error}")
 
 
-VERBS: dict[str, Callable[..., None]] = {"fleet": fleet, "hang": hang, "analyst": analyst, "attempt": attempt}
+VERBS: dict[str, Callable[..., None]] = {"fleet": fleet, "hang": hang, "analyst": analyst, "look": look, "attempt": attempt}
 
 if __name__ == "__main__":
     VERBS[sys.argv[1]](*sys.argv[2:])
