@@ -99,6 +99,23 @@ def look(path: str) -> None:
     say(f"{looks} {len(seen)}")
 
 
+def peek(url: str) -> None:
+    """Like `look`, through the connector's own door, at a warehouse that is being written."""
+    warehouse = open_warehouse(url, "spend", wait=30)
+    versions: set[object] = set()
+    looks = 0
+    say("looking")
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        with warehouse.transaction() as work:
+            rows = work.read(BILLS, ["_row_hash"]).column(0).unique().to_pylist()
+            many, children = work.count(BILLS), work.count(LINES)
+        assert len(rows) == 1, rows
+        assert children == 2 * many, (many, children)
+        versions.update(rows)
+        looks += 1
+    say(f"{looks} {len(versions)}")
+
+
 def attempt(url: str, user: str, limit: str, many: str) -> None:
     """Load some bills as another user (0: stay) and with a limit on file size in bytes (0: none); print what happened."""
     if int(limit):
@@ -115,7 +132,7 @@ def attempt(url: str, user: str, limit: str, many: str) -> None:
         say(f"{type(error).__name__}: {error}")
 
 
-VERBS: dict[str, Callable[..., None]] = {"fleet": fleet, "hang": hang, "analyst": analyst, "look": look, "attempt": attempt}
+VERBS: dict[str, Callable[..., None]] = {"fleet": fleet, "hang": hang, "analyst": analyst, "look": look, "peek": peek, "attempt": attempt}
 
 if __name__ == "__main__":
     VERBS[sys.argv[1]](*sys.argv[2:])
