@@ -50,12 +50,16 @@ class TLSProxy:
             threading.Thread(target=self._relay, args=(client,), daemon=True).start()
 
     def _relay(self, client: socket.socket) -> None:
-        with suppress(OSError), client, self._context.wrap_socket(client, server_side=True) as private:
-            with socket.create_connection(("127.0.0.1", self.behind)) as server:
-                back = threading.Thread(target=pour, args=(server, private), daemon=True)
-                back.start()
-                pour(private, server)
-                back.join(5)
+        with (
+            suppress(OSError),
+            client,
+            self._context.wrap_socket(client, server_side=True) as private,
+            socket.create_connection(("127.0.0.1", self.behind)) as server,
+        ):
+            back = threading.Thread(target=pour, args=(server, private), daemon=True)
+            back.start()
+            pour(private, server)
+            back.join(5)
 
 
 def _self_signed() -> bytes:
