@@ -119,10 +119,11 @@ def test_kills_in_the_window_that_no_client_can_close(stored: Pleo) -> None:
 
 
 def test_signals_during_a_slow_post_lose_nothing(stored: Pleo) -> None:
+    found = replace(stored, environ=stored.environ | {"REFRESHER_DEADLINE": "20"})
     numbers = [signal.SIGINT, signal.SIGTERM] * scaled(25)
     for done, number in enumerate(numbers):
         stored.sandbox.state.set_faults(Fault("delay_after", path="/oauth/token$", times=1, seconds=3.0 * min(1.0, SCALE * 2)))
-        process = start(stored, "verb")
+        process = start(found, "verb")
         wait_for(lambda done=done: stored.counted("refreshes") == done + 1, 30)
         process.send_signal(number)
         _, err = process.communicate(timeout=30)
