@@ -8,6 +8,7 @@ Credentials are asked for only when they are needed: see `Settings.require_crede
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -122,6 +123,34 @@ def _label(value: str) -> str:
     return value
 
 
+_SHORTEST_PORTAL_SECRET, _SHORTEST_PORTAL_PASSWORD = 32, 16
+
+
+def _portal_url(value: str) -> str:
+    url = _origin(value)
+    if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", urlsplit(url).path):
+        raise ValueError("must have a plain path, such as https://connect.example.com/pleo")
+    return url
+
+
+def _at_least(shortest: int) -> AfterValidator:
+    def check(value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and len(value.get_secret_value()) < shortest:
+            raise ValueError(f"must have at least {shortest} characters, chosen at random")
+        return value
+
+    return AfterValidator(check)
+
+
+def _networks(value: str) -> str:
+    for part in re.split(r"[\s,]+", value):
+        try:
+            ipaddress.ip_network(part)
+        except ValueError:
+            raise ValueError("must be addresses or networks separated by spaces, such as 127.0.0.1 10.0.0.0/8") from None
+    return " ".join(re.split(r"[\s,]+", value))
+
+
 def _raw(value: str) -> str:
     if value in ("off", "warehouse") or re.search(r"[/\\]|^[.~]", value):
         return value
@@ -159,6 +188,15 @@ class Settings(BaseModel):
     warehouse: Annotated[str, AfterValidator(_warehouse)] = Field(default="duckdb:///spend.duckdb", repr=False)
     """A URL, which may hold a password, so it stays out of the repr."""
     schema_name: Annotated[str, AfterValidator(_schema)] = "pleo"
+    portal_url: Annotated[str, AfterValidator(_portal_url)] = ""
+    """The portal's address as browsers see it, with its path prefix; Pleo sends them back to `<portal_url>/callback`."""
+    portal_secret: Annotated[SecretStr, _at_least(_SHORTEST_PORTAL_SECRET)] = SecretStr("")
+    portal_password: Annotated[SecretStr, _at_least(_SHORTEST_PORTAL_PASSWORD)] = SecretStr("")
+    portal_name: str = ""
+    portal_proxies: Annotated[str, AfterValidator(_networks)] = ""
+    """Proxies whose `X-Forwarded-For` is believed."""
+    snapshot: str = "off"
+    """Whether a DuckDB file is copied for its readers at the end of each run: off, on (beside it), or where to."""
     raw: Annotated[str, AfterValidator(_raw)] = "warehouse"
     """Where pages are kept as they were served: `warehouse`, `off`, or a folder."""
     raw_days: int = Field(default=365, ge=0, le=36_500)
@@ -190,6 +228,13 @@ class Settings(BaseModel):
         if self.uses_api_key and self.environment is not Environment.SANDBOX and self.client_id:
             raise ValueError("PLEO_API_KEY and PLEO_CLIENT_ID are both set: an API key needs no client; unset one of them")
         return self
+
+    def labelled(self, label: str) -> Settings:
+        """The same settings for another connection; ConfigurationError when the label is none."""
+        try:
+            return self.model_copy(update={"connection_label": _label(label)})
+        except ValueError as error:
+            raise ConfigurationError(f"The connection label {error}.") from None
 
     def require_credentials(self) -> None:
         """Raise ConfigurationError when there is nothing to prove ourselves to Pleo with."""

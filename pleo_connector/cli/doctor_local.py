@@ -70,7 +70,7 @@ def check_versions() -> Finding:
 def check_warehouse(settings: Settings) -> Iterator[Finding]:
     """Whether the warehouse opens and may be written; a missing file is not created."""
     try:
-        warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=5.0)
+        warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=5.0, snapshot=settings.snapshot)
     except PleoError as error:
         yield wrong("warehouse", str(error))
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,7 +66,7 @@ def sync(
     from pleo_connector.sync import Mode, RawPolicy, SyncPlan, reach, run  # noqa: PLC0415
     from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
 
-    warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait)
+    warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait, snapshot=settings.snapshot)
     raw = RawPolicy(settings.raw, settings.raw_days)
     plan = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), allow_mass_delete, options_of(settings.config), raw)
     reached = reach(settings, patience=patience)
@@ -109,6 +109,12 @@ def show(report: SyncReport, output: Output, location: str) -> None:
             output.warn(f"{each.stream}: {warning}")
         for remark in drifted(report, each.stream):
             output.warn(remark)
+
+
+def _times(finding: Mapping[str, object]) -> str:
+    examples = finding["examples"]
+    told = f", such as in {examples[0]}" if isinstance(examples, list) and examples else ""
+    return plural(int(str(finding["count"])), "time") + told
 
 
 def _late(report: StreamReport) -> str:
@@ -164,7 +170,7 @@ def drifted(report: SyncReport, stream: str) -> list[str]:
     each = report.streams[stream]
     remarks = []
     for kind, findings in each.drift.as_json().items():
-        paths = ", ".join(f"{path} ({plural(int(str(finding['count'])), 'time')})" for path, finding in findings.items())
+        paths = ", ".join(f"{path} ({_times(finding)})" for path, finding in findings.items())
         remarks.append(f"{stream}: {_KINDS.get(kind, kind.replace('_', ' '))}: {paths}.")
     if each.quarantined:
         remarks.append(

@@ -11,10 +11,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.warehouses.duckdb import DuckDBWarehouse
-from pleo_connector.warehouses.protocol import SEEN_KEYS, MergeCounts, Scope, Transaction, Warehouse
+from pleo_connector.warehouses.protocol import SEEN_KEYS, MergeCounts, Publishes, Scope, Transaction, Warehouse
+from pleo_connector.warehouses.snapshot import snapshot_path
 
 GROUP = "pleo_connector.warehouses"
 """Entry point group of warehouses from other packages."""
@@ -24,17 +26,21 @@ FORMS = (
     "postgresql://user@host/database for PostgreSQL, iceberg:///lake for Iceberg tables in a folder"
 )
 
-__all__ = ["GROUP", "SEEN_KEYS", "MergeCounts", "Scope", "Transaction", "Warehouse", "open_warehouse"]
+__all__ = ["GROUP", "SEEN_KEYS", "MergeCounts", "Publishes", "Scope", "Transaction", "Warehouse", "open_warehouse"]
 
 
-def open_warehouse(url: str, schema: str, *, wait: float = 60.0) -> Warehouse:
+def open_warehouse(url: str, schema: str, *, wait: float = 60.0, snapshot: str = "") -> Warehouse:
     """The warehouse of a URL; nothing is opened or created yet. ConfigurationError says what is wrong with the URL.
 
-    `wait` is how many seconds a transaction waits for its turn.
+    `wait` is how many seconds a transaction waits for its turn; `snapshot` what PLEO_SNAPSHOT says.
     """
     if not schema or "\0" in schema:
         raise ConfigurationError("PLEO_SCHEMA must name a schema: it is empty or holds a NUL character.")
     scheme, colon, _ = url.strip().partition(":")
+    if colon and scheme == "duckdb":
+        return _duckdb(url.strip(), schema, wait=wait, snapshot=snapshot)
+    if snapshot_path(snapshot, Path("any")) is not None:
+        raise ConfigurationError("PLEO_SNAPSHOT is for a DuckDB file alone: readers of other warehouses need none; unset it.")
     builders: dict[str, Callable[..., Warehouse]] = {
         "duckdb": _duckdb,
         "md": _motherduck,
@@ -57,7 +63,7 @@ def open_warehouse(url: str, schema: str, *, wait: float = 60.0) -> Warehouse:
     raise _unknown(url.strip(), scheme if colon else "", [*builders, *(plugin.name for plugin in entry_points(group=GROUP))])
 
 
-def _duckdb(url: str, schema: str, *, wait: float) -> Warehouse:
+def _duckdb(url: str, schema: str, *, wait: float, snapshot: str = "") -> Warehouse:
     path = url.removeprefix("duckdb:///")
     if path == url:
         raise ConfigurationError(
@@ -69,7 +75,10 @@ def _duckdb(url: str, schema: str, *, wait: float) -> Warehouse:
         raise ConfigurationError(f"PLEO_WAREHOUSE cannot be a database in memory, since it is opened anew for each load; write {FORMS}.")
     if "?" in path:
         raise ConfigurationError(f"PLEO_WAREHOUSE takes no options after '?'; write {FORMS}.")
-    return DuckDBWarehouse(path, schema, wait=wait)
+    place = snapshot_path(snapshot, Path(path).expanduser().absolute())
+    if place is not None and (place.is_dir() or place == Path(path).expanduser().absolute()):
+        raise ConfigurationError(f"PLEO_SNAPSHOT must name a file other than the warehouse's own, and {place} is not one; or write on.")
+    return DuckDBWarehouse(path, schema, wait=wait, snapshot=place)
 
 
 def _motherduck(url: str, schema: str, *, wait: float) -> Warehouse:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from pleo_connector.catalogue import Table, View
 
@@ -115,6 +115,14 @@ class Warehouse(Protocol):
 
     def relation(self, table: Table | View) -> str:
         """The full name of a table or view, as an analyst writes it."""
+
+
+@runtime_checkable
+class Publishes(Protocol):
+    """A warehouse whose readers look at a copy of it."""
+
+    def publish(self) -> None:
+        """Show them what is committed now; called once at the end of a run. WarehouseError when that cannot be."""
 
 
 SEEN_KEYS = "_seen_keys"

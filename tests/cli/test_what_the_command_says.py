@@ -29,6 +29,7 @@ def test_help_lists_the_verbs_and_loads_nothing_heavy(tmp_path: Path) -> None:
         "doctor",
         "streams",
         "sync",
+        "portal",
         "replay",
         "raw",
     ):
@@ -60,6 +61,7 @@ def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]) -> None:
         "doctor",
         "streams",
         "sync",
+        "portal",
         "replay",
         "raw",
     ):
