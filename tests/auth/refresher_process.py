@@ -80,6 +80,7 @@ def once() -> None:
 
 
 def as_verb() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
     with _sigterm_as_ctrl_c():
         once()
 
