@@ -13,6 +13,7 @@ from pleo_connector.cli.demo import demo
 from pleo_connector.cli.disconnect import disconnect
 from pleo_connector.cli.doctor import doctor
 from pleo_connector.cli.marts import marts
+from pleo_connector.cli.plan import plan
 from pleo_connector.cli.portal import portal
 from pleo_connector.cli.raw import raw
 from pleo_connector.cli.refresh import refresh
@@ -78,7 +79,7 @@ def about(
     """
 
 
-for verb in (demo, ui, sandbox, connect, status, refresh, rotate_key, disconnect, doctor, streams, sync, replay, raw, marts):
+for verb in (demo, ui, sandbox, connect, status, refresh, rotate_key, disconnect, doctor, streams, plan, sync, replay, raw, marts):
     app.command()(verb)
 app.add_typer(portal, name="portal")
 

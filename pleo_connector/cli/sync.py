@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -111,6 +111,12 @@ def show(report: SyncReport, output: Output, location: str) -> None:
             output.warn(remark)
 
 
+def _times(finding: Mapping[str, object]) -> str:
+    examples = finding["examples"]
+    told = f", such as in {examples[0]}" if isinstance(examples, list) and examples else ""
+    return plural(int(str(finding["count"])), "time") + told
+
+
 def _late(report: StreamReport) -> str:
     told = ", ".join(f"{plural(count, 'row')} in {tier} months" for tier, count in report.found_late.items())
     return f"{report.stream}: changes outside the months that every run reads: {told}. A larger hot_days brings such changes sooner (docs/options.md)."
@@ -164,7 +170,7 @@ def drifted(report: SyncReport, stream: str) -> list[str]:
     each = report.streams[stream]
     remarks = []
     for kind, findings in each.drift.as_json().items():
-        paths = ", ".join(f"{path} ({plural(int(str(finding['count'])), 'time')})" for path, finding in findings.items())
+        paths = ", ".join(f"{path} ({_times(finding)})" for path, finding in findings.items())
         remarks.append(f"{stream}: {_KINDS.get(kind, kind.replace('_', ' '))}: {paths}.")
     if each.quarantined:
         remarks.append(

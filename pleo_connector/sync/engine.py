@@ -145,7 +145,7 @@ class _Run:
         self._now = now
         self._owner = owner
         self._raw = RawLanding(plan.raw)
-        self._work = {stream.name: StreamWork(stream, StreamReport(stream.name)) for stream in dict.fromkeys(streams)}
+        self._work = {stream.name: StreamWork(stream, StreamReport(stream.name), may_read_again=True) for stream in dict.fromkeys(streams)}
         self._turns = asyncio.Semaphore(connection.concurrency)
         # What vanishes within the hour does not wait behind months of entries.
         self._urgent_turns = asyncio.Semaphore(URGENT)
@@ -239,6 +239,22 @@ class _Run:
             listing.done.set()
         work.report.seconds = time.monotonic() - began
         await self._loader.put(work)
+        await work.judged.wait()
+        if work.again:
+            await self._read_again(work)
+            work.report.seconds = time.monotonic() - began
+            await self._loader.put(work)
+
+    async def _read_again(self, work: StreamWork) -> None:
+        """Walk the sweeps once more that met another number of records than Pleo reported."""
+        fresh = [sweep.anew() for sweep in work.again]
+        for sweep in work.again:
+            _abandon(work, sweep)
+        work.sweeps += fresh
+        work.again, work.may_read_again = [], False
+        async with asyncio.TaskGroup() as walks:
+            for sweep in fresh:
+                walks.create_task(self._walk(work, sweep))
 
     async def _hand_over_companies(self, work: StreamWork, companies: Companies) -> None:
         work.sweeps = [companies.sweep]
@@ -249,6 +265,8 @@ class _Run:
 
     async def _sweeps(self, work: StreamWork, ids: Sequence[str]) -> list[Sweep]:
         parent = work.stream.parent
+        if parent is None and work.stream.of_company:
+            return [sweep for company_id in ids for sweep in await self._sweeps_of(work, company_id)]
         if parent is None:
             return await self._due.sweeps(work, ids, self._earliest)
         listing = self._listings[parent.stream]
@@ -256,6 +274,16 @@ class _Run:
         for error in listing.failed.values():
             _note(work, error)
         return self._due.sweeps_of_parents(work, parent, listing, ids)
+
+    async def _sweeps_of(self, work: StreamWork, company_id: str) -> list[Sweep]:
+        """The walks of one company; none where Pleo refuses to say when its records begin, which stops no other company."""
+        try:
+            return await self._due.sweeps(work, (company_id,), self._earliest)
+        except _FATAL:
+            raise
+        except PleoError as error:
+            _note(work, error)
+            return []
 
     async def _list_only(self, stream: Stream, ids: Sequence[str]) -> None:
         """List the records that other walks are for, when their own stream is not part of the run."""

@@ -67,7 +67,9 @@ class Loader:
                 for stream in dict.fromkeys(page.sweep.stream.name for page in pages):
                     self._on_load(self._work[stream].report)
                 for work in ended:
-                    self._on_finish(work.report)
+                    if not work.again:
+                        self._on_finish(work.report)
+                    work.judged.set()
 
     async def _next_batch(self) -> tuple[list[ServedPage], list[StreamWork], bool]:
         pages: list[ServedPage] = []

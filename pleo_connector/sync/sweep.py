@@ -48,6 +48,8 @@ class Sweep:
     rows_served: int = 0
     rows_quarantined: int = 0
     rows_reported: int | None = None
+    rows_met: int | None = None
+    """Different records met, known at the end where Pleo reports a total."""
     rows_changed: int | None = None
     proves_absence: bool = True
     """False when a row may live that this sweep cannot see: a quarantined record hid its key, or one company was read of many."""

@@ -5,6 +5,7 @@ A sync and a replay write through here, so that both make the same rows of the s
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +14,7 @@ from pleo_connector.catalogue import Stream, SyncMode
 from pleo_connector.errors import DriftError
 from pleo_connector.frames import Batch, Served, normalise
 from pleo_connector.stream_options import DEFAULT, StreamOptions
-from pleo_connector.sync import ledger
+from pleo_connector.sync import counting, ledger
 from pleo_connector.sync.finish import Finished, finish
 from pleo_connector.sync.raw import RawLanding
 from pleo_connector.sync.raw_packing import KeptPage
@@ -35,6 +36,11 @@ class StreamWork:
     """Companies whose parents are all known, of a stream that is read for each record of another."""
     quarantined: set[str] = field(default_factory=set)
     """Keys of records that earlier runs set aside."""
+    again: list[Sweep] = field(default_factory=list)
+    """Sweeps that met another number of records than Pleo reported: they are read once more before the stream ends."""
+    may_read_again: bool = False
+    judged: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the stream's end was loaded, or put off until `again` is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,11 @@ class Writer:
         for name, batch in load.batches.items():
             load.counts[name] = self._write(transaction, batch, load.pages[name], load.at, run.owner)
         for work in ended:
+            wrong = counting.to_read_again(transaction, work.stream, work.sweeps)
+            work.again = wrong if work.may_read_again and work.report.error is None else []
+            if work.again:
+                load.finished.append(Finished())
+                continue
             ledger.write_sweeps(transaction, work.abandoned, "abandoned", at=load.at)
             ledger.forget(transaction, work.abandoned)
             load.finished.append(
@@ -96,7 +107,7 @@ class Writer:
                     history=self._of(work.stream).history,
                 )
             )
-        by_name = {work.stream.name: work for work in ended}
+        by_name = {work.stream.name: work for work in ended if not work.again}
         self._raw.land(transaction, load.raw, load.kept, by_name, run=run.owner, at=load.at, allow_mass_delete=run.allow_mass_delete)
 
     def count(self, load: Load, ended: Sequence[StreamWork]) -> None:
@@ -125,6 +136,7 @@ class Writer:
 
     def _write(self, transaction: Transaction, batch: Batch, pages: Sequence[ServedPage], now: datetime, owner: str) -> MergeCounts:
         counts = transaction.merge(batch.stream.tables(), batch.frames, history=self._of(batch.stream).history)
+        counting.check_balance(batch, pages, counts)
         _advance(batch, pages, owner)
         ledger.write_pages(transaction, pages)
         ledger.write_sweeps(transaction, {page.sweep.sweep_id: page.sweep for page in pages}.values(), "open", at=now)
