@@ -7,8 +7,9 @@ from typing import Any
 
 from pleo_connector.catalogue.registry import CATALOGUE, Catalogue
 from pleo_connector.catalogue.stream import Child, Column, LogicalType, Stream
+from pleo_connector.column_rules import ColumnRule
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.stream_options import DEFAULT_FILE, ColumnRule, StreamOptions, near_miss, parsed_options, read_options
+from pleo_connector.stream_options import DEFAULT_FILE, StreamOptions, near_miss, parsed_options, read_options
 
 HASHABLE = frozenset(
     {

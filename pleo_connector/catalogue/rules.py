@@ -10,8 +10,9 @@ from pleo_connector.catalogue.options import check_options
 from pleo_connector.catalogue.registry import Catalogue
 from pleo_connector.catalogue.stream import Child, Column, Stream
 from pleo_connector.catalogue.types import LogicalType
+from pleo_connector.column_rules import ColumnRule
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.stream_options import ColumnRule, StreamOptions
+from pleo_connector.stream_options import StreamOptions
 
 Rules = Mapping[str, ColumnRule]
 

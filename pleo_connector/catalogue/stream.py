@@ -14,7 +14,7 @@ from enum import StrEnum
 from pleo_connector.catalogue.hash_key import HashKey
 from pleo_connector.catalogue.table import COMPANY_FIELD, SYSTEM_FIELDS, Table
 from pleo_connector.catalogue.types import Field, LogicalType, Storage, fields_of, snake_case
-from pleo_connector.stream_options import ColumnRule
+from pleo_connector.column_rules import ColumnRule
 
 
 class CompanyIn(StrEnum):

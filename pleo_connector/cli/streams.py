@@ -10,7 +10,8 @@ from pleo_connector.catalogue import CATALOGUE, Stream
 from pleo_connector.catalogue.options import named_columns, options_of
 from pleo_connector.cli.inputs import output_of, settings_in_use
 from pleo_connector.cli.output import Output, add_rows, table
-from pleo_connector.stream_options import DEFAULT, ColumnRule
+from pleo_connector.column_rules import ColumnRule
+from pleo_connector.stream_options import DEFAULT
 
 
 def streams(

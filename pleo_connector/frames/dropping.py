@@ -15,9 +15,9 @@ import msgspec
 
 from pleo_connector.catalogue import Child, Column, Paging, Stream
 from pleo_connector.catalogue.hash_key import HashKey
+from pleo_connector.column_rules import ColumnRule
 from pleo_connector.frames.envelope import Page, RawRecord
 from pleo_connector.frames.plan import compile_plan
-from pleo_connector.stream_options import ColumnRule
 
 
 def cuts(stream: Stream) -> bool:

@@ -16,9 +16,10 @@ from pydantic import SecretStr
 from pleo_connector.catalogue import CATALOGUE, Stream
 from pleo_connector.catalogue.options import named_columns
 from pleo_connector.catalogue.rules import under_rules
+from pleo_connector.column_rules import ColumnRule
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.sandbox import SandboxConfig, running
-from pleo_connector.stream_options import ColumnRule, StreamOptions
+from pleo_connector.stream_options import StreamOptions
 from pleo_connector.sync import RawPolicy
 from pleo_connector.sync.raw_packing import unpacked
 from pleo_connector.sync.replay import replay
