@@ -106,7 +106,7 @@ def _scopes(value: str) -> str:
 
 
 def _warehouse(value: str) -> str:
-    if not re.match(r"[a-z][a-z0-9+.-]*://", value):
+    if not re.match(r"[a-z][a-z0-9+.-]*:", value):  # what follows is for the warehouse to judge: it knows what was meant
         raise ValueError("must be a URL such as duckdb:///spend.duckdb")
     return value
 

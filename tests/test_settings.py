@@ -45,6 +45,7 @@ def test_with_nothing_set_the_sandbox_is_meant() -> None:
     assert settings.api_key.get_secret_value() == settings.token_keys.get_secret_value() == ""
     assert settings.token_store.endswith("tokens.sqlite")
     assert settings.warehouse == "duckdb:///spend.duckdb"
+    assert from_environment(PLEO_WAREHOUSE="md:spend").warehouse == "md:spend"
     assert settings.schema_name == "pleo"
     assert settings.requests_per_minute == 500
     assert settings.concurrency == 8

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import dagster as dg
 
 from pleo_connector.catalogue import Catalogue, Table
-from pleo_connector.errors import PleoError
+from pleo_connector.errors import Forbidden, PleoError
 from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.check_run import CheckRun
 from pleo_connector.orchestration.checks import Check, Checks
@@ -61,6 +61,7 @@ class Step:
         connection = pleo.connection()
         progress = _Progress(context.log.info)
         failed: dict[str, PleoError] = {}
+        refused: dict[str, PleoError] = {}
         events = listen(
             lambda on_load, on_finish, cancel: run(
                 plan, connection, warehouse, catalogue=self.catalogue, on_load=on_load, on_finish=on_finish, cancel=cancel
@@ -72,6 +73,10 @@ class Step:
                     progress.loaded(event.report)
                 elif isinstance(event, Quiet):
                     progress.quiet()
+                elif isinstance(event.report.error, Forbidden):
+                    refused[event.report.stream] = event.report.error
+                    context.log.warning("%s is left out: %s", event.report.stream, event.report.error)
+                    yield from checks.loaded(event.report)
                 elif event.report.error is not None:
                     failed[event.report.stream] = event.report.error
                     context.log.error("%s failed: %s", event.report.stream, event.report.error)
@@ -86,7 +91,8 @@ class Step:
             raise
         finally:
             events.close()
-        if failed:
+        if failed or len(refused) == len(selection.streams):
+            failed |= refused
             raise failures.some_streams(failed, others=len(failed) < len(selection.streams)) from None
 
     def _results(

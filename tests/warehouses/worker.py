@@ -102,6 +102,23 @@ def look(path: str) -> None:
     say(f"{looks} {len(seen)}")
 
 
+def peek(url: str) -> None:
+    """Like `look`, through the connector's own door, at a warehouse that is being written."""
+    warehouse = open_warehouse(url, "spend", wait=30)
+    versions: set[object] = set()
+    looks = 0
+    say("looking")
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        with warehouse.transaction() as work:
+            rows = work.read(BILLS, ["_row_hash"]).column(0).unique().to_pylist()
+            many, children = work.count(BILLS), work.count(LINES)
+        assert len(rows) == 1, rows
+        assert children == 2 * many, (many, children)
+        versions.update(rows)
+        looks += 1
+    say(f"{looks} {len(versions)}")
+
+
 def attempt(url: str, user: str, limit: str, many: str) -> None:
     """Load some bills as another user (0: stay) and with a limit on file size in bytes (0: none); print what happened."""
     if int(limit):
@@ -137,7 +154,15 @@ def cut(url: str, moved: str) -> None:
     say("not killed")
 
 
-VERBS: dict[str, Callable[..., None]] = {"fleet": fleet, "hang": hang, "analyst": analyst, "look": look, "attempt": attempt, "cut": cut}
+VERBS: dict[str, Callable[..., None]] = {
+    "fleet": fleet,
+    "hang": hang,
+    "analyst": analyst,
+    "look": look,
+    "peek": peek,
+    "attempt": attempt,
+    "cut": cut,
+}
 
 if __name__ == "__main__":
     VERBS[sys.argv[1]](*sys.argv[2:])
