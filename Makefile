@@ -2,6 +2,7 @@
 # make ui      the Dagster UI on the demo's data
 # make test    the tests
 # make check   linters, types, import floors and all tests, the slow ones too
+# make soak    an hour of faults and kills on one grant, judged by the sandbox's counters
 # make clean   removes everything that these commands made
 #
 # Each does its own set-up, in .venv, from requirements.lock; PYTHON=... picks the interpreter.
@@ -12,7 +13,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-.PHONY: help demo ui test check clean
+.PHONY: help demo ui test check soak clean
 .DELETE_ON_ERROR:
 
 help:
@@ -33,6 +34,9 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(PYTEST) -m "slow or not slow" --timeout 900
+
+soak: $(READY)
+	PLEO_SOAK_SECONDS=3600 $(BIN)/python -m pytest -n 0 -m slow --timeout 8000 tests/auth/test_storms.py::test_soak
 
 # A venv is made anew rather than mended: what is in it is what the lock says.
 $(READY): requirements.lock pyproject.toml

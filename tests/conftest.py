@@ -6,7 +6,11 @@ import os
 
 from hypothesis import settings
 
-for name in [name for name in os.environ if name.startswith(("PLEO_", "DAGSTER_")) and not name.startswith("PLEO_TEST_")]:
+for name in [
+    name
+    for name in os.environ
+    if name.startswith(("PLEO_", "DAGSTER_")) and not name.startswith(("PLEO_TEST_", "PLEO_PROOF_", "PLEO_SOAK_"))
+]:
     del os.environ[name]
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from pleo_connector.auth.connection import LOCK_TIMEOUT, Injectables, binding_of, credentials_of, keys_of
-from pleo_connector.auth.endpoint import PrivateClient, TokenEndpoint
+from pleo_connector.auth.endpoint import AccessProbe, PrivateClient, TokenEndpoint
 from pleo_connector.auth.login_result import subject_of
 from pleo_connector.auth.reauth import how_to_connect, missing_key, utc
 from pleo_connector.auth.spill import Spill
@@ -33,7 +33,7 @@ class ConnectionStatus:
     store_place: str | None = None
     store_permissions: str | None = None
     online_active: bool | None = None
-    """What Pleo's introspection said of the access token; None when not asked or not told."""
+    """What Pleo said of the access token; None when not asked or not told."""
     subject: str | None = None
     lock_holder: str | None = None
     """Who holds the refresh lock at this moment, as far as can be told."""
@@ -46,7 +46,7 @@ class ConnectionStatus:
 
 
 def status(settings: Settings, *, online: bool = False, opened: OpenedStore | None = None, **injectables: Any) -> ConnectionStatus:
-    """What is stored, told without refreshing; `online` adds one introspection. WrongKey and the like are raised."""
+    """What is stored, told without refreshing; `online` asks Pleo once. WrongKey and the like are raised."""
     if settings.uses_api_key:
         return ConnectionStatus(
             connection=str(settings.environment), state="api key", reason="requests carry PLEO_API_KEY; no tokens are stored"
@@ -79,10 +79,12 @@ def status(settings: Settings, *, online: bool = False, opened: OpenedStore | No
     if keys is None:
         raise missing_key(binding.connection)
     tokens = keys.open(record.blob, binding)
-    told = None
+    told, active = None, None
     if online:
         client = PrivateClient(given.transport, deadline=given.deadline, user_agent=given.user_agent)
         told = TokenEndpoint(settings.auth_url, credentials_of(settings), client).introspect(tokens.access, "access_token")
+        # Where the authorisation server does not tell, one cheap read does.
+        active = AccessProbe(settings.api_url, client).works(tokens.access) if told is None else bool(told["active"])
     reason = record.reason
     if record.intent is not None:
         intent = record.intent
@@ -97,7 +99,7 @@ def status(settings: Settings, *, online: bool = False, opened: OpenedStore | No
         generation=record.generation,
         last_refresh=refreshed,
         key_id=keys.key_id,
-        online_active=None if told is None else bool(told["active"]),
+        online_active=active,
         subject=subject_of(told),
         **place,
     )

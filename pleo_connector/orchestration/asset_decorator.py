@@ -91,7 +91,7 @@ def pleo_assets(
 
             step = Step(catalogue, keys, checks, chosen)
             pleo, target = (getattr(context.resources, key) for key in (pleo_key(name), warehouse_key(name)))
-            asked = within_partitions(context, config)
+            asked = within_partitions(context, config, needed=partitions_def is not None)
             yield from body(context, PleoSync(context, asked, pleo, target, lambda config: step.execute(context, config, pleo, target)))
 
         return pleo_tables

@@ -7,7 +7,8 @@ from typing import Any
 import dagster as dg
 
 from pleo_connector.catalogue import CATALOGUE, Catalogue
-from pleo_connector.catalogue.options import check_options, options_of
+from pleo_connector.catalogue.options import options_of
+from pleo_connector.catalogue.rules import under_rules
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration.assets import pleo_key, table_specs, warehouse_key
 from pleo_connector.orchestration.automation import daily_schedule, hourly_schedule, sync_job, weekly_full_schedule
@@ -15,6 +16,7 @@ from pleo_connector.orchestration.company_sensor import company_sensor
 from pleo_connector.orchestration.export_sensor import export_job, export_sensor
 from pleo_connector.orchestration.keep_alive import keep_alive_job, token_age_sensor, weekly_schedule
 from pleo_connector.orchestration.marts import build_pleo_marts
+from pleo_connector.orchestration.partitions import months_job, months_schedule
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.steps import build_pleo_assets
 from pleo_connector.orchestration.translator import PleoTranslator
@@ -53,7 +55,7 @@ def build_pleo_definitions(
     """
     target = warehouse or WarehouseResource.from_settings(settings or load())
     chosen = options if options is not None else options_of((settings or load()).config, catalogue)
-    check_options(chosen, catalogue)
+    catalogue = under_rules(catalogue, chosen)
     opened, translator = target.open(), translator or PleoTranslator()
     tables = build_pleo_assets(
         name=_checked(name),
@@ -72,16 +74,25 @@ def build_pleo_definitions(
     if not streams and opened.has_views and (marts if marts is not None else (settings or load()).marts):
         keys = {table: spec.key for table, spec in table_specs(name, opened, translator, catalogue).items()}
         assets.append(build_pleo_marts(name=name, warehouse=opened, translator=translator, tables=keys, catalogue=catalogue))
-    job, alive = sync_job(name, assets), keep_alive_job(name)
+    # Dagster runs tables with partitions only with one: they have a job of their own.
+    by_month = [one for one in tables if one.partitions_def is not None]
+    tables = [one for one in tables if one.partitions_def is None]
+    if not tables:
+        raise ConfigurationError(
+            "partitioned=True leaves the sync nothing: name a stream that is not read by month too, such as companies."
+        )
+    job, alive = sync_job(name, [one for one in assets if one not in by_month]), keep_alive_job(name)
+    months = months_job(name, by_month) if by_month else None
     exports, ops = export_job(name, tables, catalogue), [one.op.name for one in tables]
     return dg.Definitions(
         assets=assets,
-        jobs=[job, alive, *([exports] if exports else [])],
+        jobs=[job, alive, *([exports] if exports else []), *([months] if months else [])],
         schedules=[
             hourly_schedule(name, job),
             daily_schedule(name, job),
             weekly_full_schedule(name, job, ops),
             weekly_schedule(name, alive),
+            *([months_schedule(name, months)] if months else []),
         ],
         sensors=[*([export_sensor(name, exports)] if exports else []), company_sensor(name, job, ops), token_age_sensor(name, alive)],
         resources={pleo_key(name): pleo or PleoResource.from_settings(settings or load()), warehouse_key(name): target},

@@ -1,6 +1,8 @@
 """Months as partitions, for streams that are read by month: a backfill of a range is one run that reads this range."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 
@@ -11,16 +13,24 @@ from pleo_connector.orchestration.launchpad import PleoSyncConfig
 FIRST = "2015-01-01"
 """Pleo was founded in 2015: nothing is older."""
 
+RECENT = 3
+"""Months that the daily schedule reads."""
+
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+"""Dagster's own tags on a run of a range of partitions."""
+
 MONTHS = dg.MonthlyPartitionsDefinition(FIRST, end_offset=1)
 """Calendar months in UTC, the current one included."""
 
 
-def within_partitions(context: dg.AssetExecutionContext, config: PleoSyncConfig) -> PleoSyncConfig:
-    """The config limited to the months of the run's partitions; as it is where the run has none.
+def within_partitions(context: dg.AssetExecutionContext, config: PleoSyncConfig, *, needed: bool) -> PleoSyncConfig:
+    """The config limited to the months of the run's partitions; as it is where the run has none and none is `needed`.
 
     The current month has no end: what is dated ahead belongs to it until its own month begins.
     """
     if not (context.has_partition_key or context.has_partition_key_range):
+        if needed:
+            raise failures.whole_run(ConfigurationError("These tables are read by month: choose the months (partitions) of this run."))
         return config
     if config.start or config.end:
         raise failures.whole_run(
@@ -29,3 +39,30 @@ def within_partitions(context: dg.AssetExecutionContext, config: PleoSyncConfig)
     window = context.partition_time_window
     open_ended = window.end > datetime.now(UTC)
     return config.model_copy(update={"start": window.start.isoformat(), "end": "" if open_ended else window.end.isoformat()})
+
+
+def months_job(name: str, assets: Sequence[dg.AssetsDefinition]) -> Any:
+    """The job of the tables with months; a run has one month or a range of them (its type has no public name)."""
+    return dg.define_asset_job(
+        f"{name}_months",
+        selection=dg.AssetSelection.assets(*assets),
+        description="Read whole months of the tables that have them.",
+    )
+
+
+def months_schedule(name: str, job: Any) -> dg.ScheduleDefinition:
+    """The last months once a day, as one run; stopped until somebody starts it."""
+
+    @dg.schedule(
+        name=f"{name}_recent_months",
+        job_name=job.name,
+        cron_schedule="0 5 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description=f"Every day at 05:00 UTC: the current month and the {RECENT - 1} before it. Stopped until you start it.",
+    )
+    def recent(_context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        recent = MONTHS.get_partition_keys()[-RECENT:]
+        return dg.RunRequest(tags={RANGE_START: recent[0], RANGE_END: recent[-1]})
+
+    return recent

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import dagster as dg
 
 from pleo_connector.catalogue import Catalogue, Table
-from pleo_connector.errors import PleoError
+from pleo_connector.errors import Forbidden, PleoError
 from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.check_run import CheckRun
 from pleo_connector.orchestration.checks import Check, Checks
@@ -44,7 +44,12 @@ class Step:
             checks = CheckRun(self.checks, selection.checks(self.checks), self.keys, warehouse, selection.streams)
             yield from checks.without_sync(lambda key: _last(context, key))
             if selection.streams:
-                plan = replace(config.plan(selection.streams), options=self.options, raw=warehouse_resource.raw_policy())
+                plan = replace(
+                    config.plan(selection.streams),
+                    options=self.options,
+                    raw=warehouse_resource.raw_policy(),
+                    hash_key=pleo.settings().hash_key,
+                )
                 yield from self._sync(context, plan, pleo, warehouse, selection, checks)
         except PleoError as error:
             raise failures.whole_run(error) from None
@@ -61,6 +66,7 @@ class Step:
         connection = pleo.connection()
         progress = _Progress(context.log.info)
         failed: dict[str, PleoError] = {}
+        refused: dict[str, PleoError] = {}
         events = listen(
             lambda on_load, on_finish, cancel: run(
                 plan, connection, warehouse, catalogue=self.catalogue, on_load=on_load, on_finish=on_finish, cancel=cancel
@@ -72,6 +78,10 @@ class Step:
                     progress.loaded(event.report)
                 elif isinstance(event, Quiet):
                     progress.quiet()
+                elif isinstance(event.report.error, Forbidden):
+                    refused[event.report.stream] = event.report.error
+                    context.log.warning("%s is left out: %s", event.report.stream, event.report.error)
+                    yield from checks.loaded(event.report)
                 elif event.report.error is not None:
                     failed[event.report.stream] = event.report.error
                     context.log.error("%s failed: %s", event.report.stream, event.report.error)
@@ -86,7 +96,8 @@ class Step:
             raise
         finally:
             events.close()
-        if failed:
+        if failed or len(refused) == len(selection.streams):
+            failed |= refused
             raise failures.some_streams(failed, others=len(failed) < len(selection.streams)) from None
 
     def _results(

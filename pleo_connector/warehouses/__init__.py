@@ -26,6 +26,9 @@ FORMS = (
     "postgresql://user@host/database for PostgreSQL, iceberg:///lake for Iceberg tables in a folder"
 )
 
+_FILES = ("sqlite", "sqlite3", "file")
+"""Schemes of other databases that are one file, as DuckDB's are."""
+
 __all__ = ["GROUP", "SEEN_KEYS", "MergeCounts", "Publishes", "Scope", "Transaction", "Warehouse", "open_warehouse"]
 
 
@@ -138,7 +141,7 @@ def _unknown(url: str, scheme: str, known: list[str]) -> ConfigurationError:
     if not scheme or (len(scheme) == 1 and scheme.isalpha()):  # a bare path, or a Windows drive
         return ConfigurationError(f"PLEO_WAREHOUSE must be a URL: did you mean {_guess(url) if not scheme else 'duckdb:///' + url}?")
     near = difflib.get_close_matches(scheme.lower(), known, n=1)
-    if near == ["duckdb"] and "@" not in url:
+    if (near == ["duckdb"] or scheme.lower() in _FILES) and "@" not in url:
         return ConfigurationError(f"PLEO_WAREHOUSE starts with {scheme}:, which is no warehouse; did you mean {_guess(url)}?")
     return ConfigurationError(
         f"PLEO_WAREHOUSE starts with {scheme}:, which is no warehouse known here ({', '.join(known)}); write {FORMS}, or install the package that brings {scheme}:."

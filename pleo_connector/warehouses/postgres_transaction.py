@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -32,6 +33,8 @@ _log = logging.getLogger(__name__)
 _SCHEMA_COMMENT = "Pleo's data, loaded by pleo-connector; each table and column says what it holds."
 
 _SCHEMA = "SELECT pg_has_role(nspowner, 'USAGE'), obj_description(oid, 'pg_namespace') = $2 FROM pg_namespace WHERE nspname = $1"
+
+_JOINS = "SELECT set_config('enable_hashjoin', $1, true), set_config('enable_mergejoin', $2, true)"
 
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$""", re.DOTALL)
 """Text, quoted names and comments, in which any character may stand."""
@@ -102,7 +105,8 @@ class PostgresTransaction:
         if not served.num_rows:
             return MergeCounts()
         self._stage(parent, served, (*parent.key, *DECISIVE), extra=f"{POSTGRES.quote(ROW)} BIGINT")
-        found = self._arrow(self._plan.classify(parent))
+        with self._by_index():
+            found = self._arrow(self._plan.classify(parent))
         self.run(self._plan.drop_temporary(STAGED))
         new = pc.sum(found["is_new"]).as_py() or 0
         if new < found.num_rows:
@@ -222,9 +226,17 @@ class PostgresTransaction:
         """Delete parents that changed, and their children."""
         parent = tables[0]
         self._stage_written(parent, stored, "is_changed BOOLEAN NOT NULL DEFAULT true")
-        for table in tables:
-            self.run(self._plan.delete_changed(table, parent))
+        with self._by_index():
+            for table in tables:
+                self.run(self._plan.delete_changed(table, parent))
         self.run(self._plan.drop_temporary(SERVED))
+
+    @contextmanager
+    def _by_index(self) -> Iterator[None]:
+        """Find rows one by one by their key: a load is a small part of its table, and PostgreSQL would else read all of that."""
+        self.run(_JOINS, ["off", "off"])
+        yield
+        self.run(_JOINS, ["on", "on"])
 
     def _stage_written(self, parent: Table, rows: pa.Table, flags: str) -> None:
         """Fill SERVED with the keys of these parents."""

@@ -1,12 +1,22 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.auth.harness import Pleo, pleo
+from tests.auth.harness import SEEN, Pleo, pleo, saw_by
+from tests.auth.storms import SCALE
+
+
+@pytest.fixture(autouse=True)
+def _counted(record_property: Callable[[str, object], None]) -> Iterator[None]:
+    SEEN.clear()
+    yield
+    record_property("seen", json.dumps(SEEN))
+    record_property("scale", SCALE)
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +29,7 @@ def one_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pleo]:
 def unconnected(one_sandbox: Pleo, tmp_path: Path) -> Iterator[Pleo]:
     """A sandbox whose tokens live 900 s, and a store of its own that nothing is in yet."""
     yield replace(one_sandbox, environ={**one_sandbox.environ, "PLEO_TOKEN_STORE": str(tmp_path / "state" / "tokens.sqlite")})
+    saw_by(one_sandbox.sandbox)
     one_sandbox.sandbox.state.set_faults()
     one_sandbox.sandbox.state.revoke_grants()
 

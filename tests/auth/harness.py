@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,21 @@ from pleo_connector import auth
 from pleo_connector.auth.stores import Record, open_store
 from pleo_connector.sandbox import RunningSandbox, SandboxConfig, consent, running
 from pleo_connector.settings import Settings, load
+
+SEEN: Counter[str] = Counter()
+"""What was counted during the present test, for the table in docs/credentials-proof.md."""
+
+
+def saw(**counts: int) -> None:
+    """Count something that happened in the present test."""
+    SEEN.update(counts)
+
+
+def saw_by(sandbox: RunningSandbox) -> None:
+    """Count what the sandbox counted; it forgets that here."""
+    counters = sandbox.counters()
+    saw(**{name: counters[name] for name in ("refreshes", "reuse", "logins")})
+    sandbox.state.reset_counters()
 
 
 def free_port() -> int:
@@ -75,6 +91,7 @@ def pleo(tmp_path: Path, environ: Mapping[str, str] | None = None, **config: Any
             "PLEO_TOKEN_STORE": str(tmp_path / "state" / "tokens.sqlite"),
         }
         yield Pleo(sandbox, {**found, **(environ or {})})
+        saw_by(sandbox)
 
 
 def visit(authorize_url: str) -> None:

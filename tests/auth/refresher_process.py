@@ -4,6 +4,7 @@ Settings come from the environment. Verbs:
   call THREADS SECONDS   threads that keep calling the API; prints {"calls", "failed", "errors"}
   fork                   for each line on stdin, forks a child that refreshes back to back, and prints its pid
   once                   one refresh; prints "done"
+  verb                   the same as the command line does it: SIGTERM ends it like Ctrl-C
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 import httpx
 
 from pleo_connector.auth import build_auth, build_manager
+from pleo_connector.cli.ending import _sigterm_as_ctrl_c
 from pleo_connector.settings import load
 
 DEADLINE = float(os.environ.get("REFRESHER_DEADLINE", "20"))
@@ -77,11 +79,19 @@ def once() -> None:
     tell("done")
 
 
+def as_verb() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
+    with _sigterm_as_ctrl_c():
+        once()
+
+
 if __name__ == "__main__":
     verb, *rest = sys.argv[1:]
     if verb == "call":
         call(int(rest[0]), float(rest[1]))
     elif verb == "fork":
         fork()
+    elif verb == "verb":
+        as_verb()
     else:
         once()

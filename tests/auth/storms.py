@@ -18,9 +18,17 @@ from typing import Any
 from pleo_connector.auth.connection import binding_of, keys_of
 from pleo_connector.auth.stores import State, open_store
 from pleo_connector.errors import ReauthRequired
-from tests.auth.harness import Pleo, pleo
+from tests.auth.harness import Pleo, pleo, saw
 
 ROOT = Path(__file__).parents[2]
+
+SCALE = float(os.environ.get("PLEO_PROOF_SCALE", "0.1"))
+"""What part of the full counts the slow tests run: CI a tenth, the published table all."""
+
+
+def scaled(full: int, least: int = 1) -> int:
+    """So many of the full count."""
+    return max(least, round(full * SCALE))
 
 
 def start(found: Pleo, *arguments: str) -> subprocess.Popen[str]:
@@ -85,11 +93,14 @@ def verdict(found: Pleo, **injectables: Any) -> str:
         reason = str(error)
     else:
         reason = ""
+    saw(kills=1)
     if reason:
         assert "rotation uncertain" in reason
+        saw(reported=1, lost=not stored_token_lives(found), false_alarms=stored_token_lives(found))
         assert not stored_token_lives(found), f"a false alarm: {reason}"
         found.connect()
         return "reported"
+    saw(lost=not stored_token_lives(found))
     assert stored_token_lives(found)
     return "recovered" if was_open else "idle"
 

@@ -11,12 +11,16 @@ import pytest
 from cryptography.fernet import Fernet
 
 from pleo_connector import auth
+from pleo_connector.auth.answers import Refused
+from pleo_connector.auth.connection import binding_of, keys_of
+from pleo_connector.auth.manager import LOOK_EVERY
 from pleo_connector.auth.stores import OpenedStore, State, open_store
 from pleo_connector.auth.token import DEFAULT_LIFETIME, TokenSet, lifetime_from
 from pleo_connector.errors import (
     ClientRejected,
     ConfigurationError,
     CredentialError,
+    PleoError,
     ReauthRequired,
     RefreshUnavailable,
     TokenStoreCorrupt,
@@ -25,6 +29,7 @@ from pleo_connector.errors import (
 )
 from pleo_connector.sandbox import Fault
 from tests.auth.harness import Pleo, pleo
+from tests.auth.test_asking_the_token_endpoint import JUNK
 
 NO_INTROSPECTION = Fault("status", path="/oauth/token/introspect", status=404)
 
@@ -218,8 +223,19 @@ def test_backoff_honours_retry_after_and_ends(connected: Pleo) -> None:
 
 # --- lost answers ----------------------------------------------------------------------------
 
-UNPROCESSED = [("reset", {}), ("status", {"status": 503}), ("status", {"status": 500}), ("status", {"status": 429}), ("html", {})]
-ROTATED = [("reset", {"after_effect": True}), ("truncated", {}), ("cut", {}), ("status", {"status": 502, "after_effect": True})]
+UNPROCESSED: list[tuple[str, dict[str, object]]] = [
+    ("reset", {}),
+    ("status", {"status": 503}),
+    ("status", {"status": 500}),
+    ("status", {"status": 429}),
+    ("html", {}),
+]
+ROTATED: list[tuple[str, dict[str, object]]] = [
+    ("reset", {"after_effect": True}),
+    ("truncated", {}),
+    ("cut", {}),
+    ("status", {"status": 502, "after_effect": True}),
+]
 
 
 def prepared(tmp_path_pleo: Pleo, oracle: str) -> tuple[Fault, ...]:
@@ -279,6 +295,50 @@ def test_when_the_oracle_is_unreachable_too_nothing_is_given_up(connected: Pleo)
     connected.manager().refresh()
     assert connected.record().state is State.ACTIVE
     assert connected.counted("refreshes") == 1 and connected.counted("reuse") == 0
+
+
+def test_a_loser_that_is_refused_uses_the_winners_tokens(connected: Pleo) -> None:
+    """Between its POST and the answer somebody else's tokens were stored: invalid_grant is then no news."""
+    opened = open_store(connected.environ["PLEO_TOKEN_STORE"])
+    keys, binding = keys_of(connected.settings, opened), binding_of(connected.settings)
+    assert keys is not None
+    winner = TokenSet(auth.Secret("winners-access"), auth.Secret("winners-refresh"), issued_at=time.time(), lifetime=900)
+    posts: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        posts.append(request.url.path)
+        record = opened.store.read(binding.connection)
+        assert record is not None and record.intent is not None
+        assert opened.store.commit(binding.connection, record.generation, record.intent.id, keys.seal(winner, binding))
+        return httpx.Response(400, json={"error": "invalid_grant"})
+
+    tokens = connected.manager(transport=httpx.MockTransport(answer)).refresh()
+    assert (tokens.access, tokens.refresh) == (winner.access, winner.refresh) and posts == ["/oauth/token"]
+    assert connected.record().state is State.ACTIVE and connected.record().generation == 2
+
+
+@pytest.mark.parametrize(("response", "kind"), JUNK)
+def test_junk_never_reaches_the_store(connected: Pleo, response: httpx.Response, kind: type) -> None:
+    before = connected.record().blob
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        junk = httpx.Response(response.status_code, headers=response.headers, content=b"" if kind is Refused else b"<junk>")
+        return junk if request.url.path == "/oauth/token" else httpx.Response(404)
+
+    with pytest.raises(PleoError):
+        connected.manager(transport=httpx.MockTransport(answer), sleep=lambda _: None).refresh()
+    assert connected.record().blob == before and connected.record().generation == 1
+
+
+@pytest.mark.parametrize("off", [300.0, -300.0])
+def test_clocks_that_are_five_minutes_off_fail_no_call(connected: Pleo, off: float) -> None:
+    wrong, right = connected.client(clock=lambda: time.time() + off), connected.client()
+    with wrong, right:
+        for client in (wrong, right) * 3:
+            connected.sandbox.state.expire_access_tokens()
+            assert client.get("/v1/introspect").status_code == 200
+            time.sleep(LOOK_EVERY + 0.01)  # a look into the store counts for so long
+    assert 6 <= connected.counted("refreshes") <= 12 and connected.counted("reuse") == 0
 
 
 # --- logins and refreshes at once ------------------------------------------------------------

@@ -62,3 +62,14 @@ def test_it_is_plain_json_without_secrets(connected: Pleo) -> None:
 def test_importing_the_package_imports_nothing_heavy() -> None:
     code = "import sys, pleo_connector.auth; print([m for m in ('httpx', 'authlib', 'cryptography', 'sqlite3') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_where_introspection_does_not_tell_a_cheap_read_does(connected: Pleo) -> None:
+    connected.sandbox.state.set_faults(Fault("status", path="/oauth/token/introspect", status=404))
+    assert auth.status(connected.settings, online=True).online_active is True
+    connected.sandbox.state.revoke_grants()
+    assert auth.status(connected.settings, online=True).online_active is False
+    connected.sandbox.state.set_faults(
+        Fault("status", path="/oauth/token/introspect", status=404), Fault("status", path="/v1/introspect", status=503)
+    )
+    assert auth.status(connected.settings, online=True).online_active is None

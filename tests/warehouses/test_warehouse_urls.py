@@ -36,6 +36,8 @@ def test_a_url_names_a_place(url: str, location: str) -> None:
         ("duckdb:/var/data/pleo.duckdb", "did you mean duckdb:////var/data/pleo.duckdb?"),
         ("duck:///pleo.duckdb", "did you mean duckdb:///pleo.duckdb?"),
         ("duck:////var/pleo.duckdb", "did you mean duckdb:////var/pleo.duckdb?"),
+        ("sqlite:///pleo.db", "starts with sqlite:, which is no warehouse; did you mean duckdb:///pleo.db?"),
+        ("file:/var/pleo.duckdb", "did you mean duckdb:////var/pleo.duckdb?"),
         ("DuckDB:///pleo.duckdb", "did you mean duckdb:///pleo.duckdb?"),
         ("pleo.duckdb", "must be a URL: did you mean duckdb:///pleo.duckdb?"),
         ("/var/pleo.duckdb", "must be a URL: did you mean duckdb:////var/pleo.duckdb?"),

@@ -91,6 +91,8 @@ class Server:
         try:
             db.execute("select set_config(name, '0', false) from pg_settings where name in ('idle_session_timeout', 'transaction_timeout')")
             db.execute("select set_config('statement_timeout', '10s', false), set_config('lock_timeout', '5s', false)")
+            # What returns is durable, whatever the server's default: an intent that a crash forgets would be sent twice.
+            db.execute("select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'")
         except self._psycopg.Error as error:
             close(db)
             raise self.unavailable(error) from None

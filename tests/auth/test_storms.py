@@ -1,0 +1,340 @@
+"""The long tests of the credentials layer, at the full counts with PLEO_PROOF_SCALE=1; the sandbox's counters judge.
+
+`python -m benchmarks.credentials` makes the table of docs/credentials-proof.md of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography.fernet import Fernet
+
+from pleo_connector import auth
+from pleo_connector.auth.connection import binding_of, keys_of
+from pleo_connector.auth.stores import State, open_store
+from pleo_connector.errors import PleoError
+from pleo_connector.sandbox import Fault
+from tests.auth import test_refreshing_a_token as refreshing
+from tests.auth.harness import Pleo, pleo, saw
+from tests.auth.postgres_server import fresh_database
+from tests.auth.storms import ROOT, SCALE, child_of, forker, scaled, start, stored_token_lives, verdict, wait_for
+from tests.postgres_server import server
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(4000)]
+
+QUICK = 0.8
+
+
+def in_store(kind: str) -> dict[str, str]:
+    if kind == "sqlite":
+        return {}
+    return {"PLEO_TOKEN_STORE": fresh_database(), "PLEO_TOKEN_KEYS": Fernet.generate_key().decode()}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pleo]:
+    """A connection of its own in each store."""
+    with pleo(tmp_path, in_store(request.param) | {"REFRESHER_DEADLINE": str(QUICK)}, requests_per_minute=0) as found:
+        found.connect()
+        found.sandbox.state.reset_counters()
+        yield found
+
+
+def calling(found: Pleo, processes: int, threads: int, seconds: float) -> list[subprocess.Popen[str]]:
+    return [start(found, "call", str(threads), str(seconds)) for _ in range(processes)]
+
+
+def told_by(processes: list[subprocess.Popen[str]], seconds: float) -> list[dict[str, object]]:
+    results = [process.communicate(timeout=seconds) for process in processes]
+    assert [err for _, err in results] == [""] * len(processes)
+    told = [json.loads(out) for out, _ in results]
+    saw(calls=sum(one["calls"] for one in told), failed=sum(one["failed"] for one in told))
+    return told
+
+
+def wait_for_calls(found: Pleo, processes: int) -> None:
+    wait_for(lambda: found.counted("requests") >= 20 * processes, 60)
+
+
+# --- 2: coroutines -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lifetime", [900.0, 20.0])
+def test_64_coroutines_in_one_loop_and_in_four(tmp_path: Path, lifetime: float) -> None:
+    expiries = scaled(20)
+    with pleo(tmp_path, access_token_lifetime=lifetime, requests_per_minute=0) as found:
+        found.connect()
+        auth_ = auth.build_auth(found.settings)
+        answers: list[int] = []
+
+        async def many(count: int) -> None:
+            async with httpx.AsyncClient(base_url=found.url, auth=auth_, trust_env=False) as client:
+                answers.extend(answer.status_code for answer in await asyncio.gather(*(client.get("/v1/introspect") for _ in range(count))))
+
+        for _ in range(expiries):
+            for loops in (1, 4):
+                found.sandbox.state.reset_counters()
+                found.sandbox.state.expire_access_tokens()
+                threads = [threading.Thread(target=lambda loops=loops: asyncio.run(many(64 // loops))) for _ in range(loops)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+                assert found.counted("refreshes") == 1 and found.counted("reuse") == 0
+                saw(refreshes=1)
+        assert answers == [200] * 128 * expiries
+        saw(calls=len(answers))
+
+
+# --- 4: kills in the window --------------------------------------------------------------------
+
+
+def test_kills_in_the_window_that_no_client_can_close(stored: Pleo) -> None:
+    with forker(stored) as process:
+        for _ in range(scaled(50)):
+            before = stored.counted("refreshes")
+            stored.sandbox.state.set_faults(Fault("delay_after", path="/oauth/token$", times=1, seconds=0.3))
+            pid = child_of(process)
+            wait_for(lambda before=before: stored.counted("refreshes") > before)
+            os.kill(pid, signal.SIGKILL)
+            stored.sandbox.state.set_faults()
+            assert verdict(stored, deadline=QUICK) == "reported"
+    assert stored.counted("reuse") == 0
+
+
+# --- 5: signals during the POST ----------------------------------------------------------------
+
+
+def test_signals_during_a_slow_post_lose_nothing(stored: Pleo) -> None:
+    found = replace(stored, environ=stored.environ | {"REFRESHER_DEADLINE": "20"})
+    numbers = [signal.SIGINT, signal.SIGTERM] * scaled(25)
+    for done, number in enumerate(numbers):
+        stored.sandbox.state.set_faults(Fault("delay_after", path="/oauth/token$", times=1, seconds=3.0 * min(1.0, SCALE * 2)))
+        process = start(found, "verb")
+        wait_for(lambda done=done: stored.counted("refreshes") == done + 1, 30)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+        assert "KeyboardInterrupt" in err
+        assert stored.record().generation == done + 2 and stored.record().state is State.ACTIVE
+        saw(signals=1, lost=not stored_token_lives(stored))
+    assert stored.counted("reuse") == 0
+
+
+# --- 6: lost answers ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("oracle", ["introspection", "probe", "none"])
+def test_every_fault_again_and_again(connected: Pleo, oracle: str) -> None:
+    for _ in range(scaled(20)):
+        for kind, more in refreshing.UNPROCESSED:
+            refreshing.test_a_refresh_that_was_not_processed_is_done_again(connected, oracle, kind, more)
+            saw(faults=1, refreshes=connected.counted("refreshes"))
+        for kind, more in refreshing.ROTATED:
+            refreshing.test_a_rotation_whose_answer_was_lost_is_reported(connected, oracle, kind, more)
+            saw(faults=1, refreshes=connected.counted("refreshes"), reuse=connected.counted("reuse"), reported=1)
+            saw(lost=not stored_token_lives(connected), false_alarms=stored_token_lives(connected))
+        connected.connect()
+        connected.sandbox.state.reset_counters()
+
+
+# --- 8: revoked elsewhere ----------------------------------------------------------------------
+
+
+def test_a_grant_revoked_elsewhere_is_asked_about_once(stored: Pleo) -> None:
+    seconds = scaled(30, 8)
+    running = calling(stored, 8, 2, seconds)
+    wait_for_calls(stored, 8)
+    stored.sandbox.state.reset_counters()
+    stored.sandbox.state.revoke_grants()
+    told = told_by(running, seconds + 60)
+    errors = {str(error) for one in told for error in one["errors"]}  # type: ignore[attr-defined]
+    assert errors and all(error.startswith("ReauthRequired") and "pleo-connector connect" in error for error in errors), errors
+    told_by(calling(stored, 2, 2, 1), 60)
+    assert stored.counted("token_requests") == 1, "after a restart too nobody asks again"
+    saw(token_requests=1)
+
+
+# --- 13: tokens that die between pages ---------------------------------------------------------
+
+
+def test_a_token_that_dies_costs_one_refresh_for_eight_processes(stored: Pleo) -> None:
+    kills = scaled(50)
+    seconds = 10 + 0.5 * kills
+    running = calling(stored, 8, 2, seconds)
+    wait_for_calls(stored, 8)
+    for number in range(1, kills + 1):
+        stored.sandbox.state.expire_access_tokens()
+        wait_for(lambda number=number: stored.counted("refreshes") >= number, 30)
+        time.sleep(0.3)
+    told_by(running, seconds + 60)
+    assert stored.counted("refreshes") == stored.counted("token_requests") == kills
+    saw(tokens_killed=kills)
+
+
+def refreshing_into(found: Pleo, tokens: list[object]) -> None:
+    tokens.append(found.manager().refresh())
+
+
+# --- 14, 11: the server of the store -----------------------------------------------------------
+
+
+def test_the_stores_server_is_restarted_while_tokens_are_under_way(tmp_path: Path) -> None:
+    with server() as postgres:
+        environ = {"PLEO_TOKEN_STORE": postgres.url(), "PLEO_TOKEN_KEYS": Fernet.generate_key().decode()}
+        with pleo(tmp_path, environ, requests_per_minute=0) as found:
+            found.connect()
+            found.sandbox.state.reset_counters()
+            for number in range(1, scaled(5, 2) + 1):
+                found.sandbox.state.set_faults(Fault("delay_after", path="/oauth/token$", times=1, seconds=0.5))
+                tokens: list[object] = []
+                owner = threading.Thread(target=refreshing_into, args=(found, tokens))
+                owner.start()
+                wait_for(lambda number=number: found.counted("refreshes") == number)
+                postgres.stop()
+                time.sleep(30 * SCALE)
+                postgres.start()
+                owner.join(60)
+                assert tokens == [found.manager().tokens()] and found.record().generation == number + 1
+                saw(restarts=1, lost=not stored_token_lives(found))
+            assert found.counted("reuse") == 0
+
+
+def test_an_owner_that_is_stopped_and_goes_on_loses_nothing_unseen(stored: Pleo) -> None:
+    """One that wakes up after its deadline may have given the answer up: then it says so."""
+    found = replace(stored, environ=stored.environ | {"REFRESHER_DEADLINE": "20"})
+    found.sandbox.state.set_faults(Fault("delay_after", path="/oauth/token$", times=1, seconds=0.3))
+    owner = start(found, "once")
+    wait_for(lambda: found.counted("refreshes") == 1, 30)
+    owner.send_signal(signal.SIGSTOP)
+    time.sleep(60 * SCALE)
+    owner.send_signal(signal.SIGCONT)
+    owner.communicate(timeout=60)
+    kept = found.record().generation == 2 and stored_token_lives(found)
+    saw(stops=1, lost=not kept, reported=not kept)
+    assert kept or (found.record().state is State.REAUTH_REQUIRED and "rotation uncertain" in found.record().reason)
+    assert found.counted("token_requests") == 1 and found.counted("reuse") == 0
+
+
+# --- 15: an operator meanwhile -----------------------------------------------------------------
+
+
+def test_logins_and_disconnects_during_a_refresh(connected: Pleo) -> None:
+    for _ in range(scaled(25)):
+        connected.sandbox.state.reset_counters()
+        refreshing.test_a_login_during_a_refresh_wins(connected)
+        saw(operator=1, refreshes=1, reuse=connected.counted("reuse"))
+        connected.sandbox.state.reset_counters()
+        refreshing.test_disconnect_waits_for_a_refresh_and_is_final(connected)
+        saw(operator=1, refreshes=1, reuse=connected.counted("reuse"))
+        connected.connect()
+
+
+# --- 17: waiting for a slow refresh ------------------------------------------------------------
+
+
+def test_200_waiters_wait_for_one_slow_post(stored: Pleo) -> None:
+    delay = scaled(15, 2)
+    running = calling(stored, 8, 25, delay + 12)
+    wait_for_calls(stored, 8)
+    stored.sandbox.state.set_faults(Fault("delay_before", path="/oauth/token$", times=1, seconds=delay))
+    stored.sandbox.state.expire_access_tokens()
+    told = told_by(running, delay + 90)
+    assert sum(one["failed"] for one in told) == 0, told  # type: ignore[misc]
+    assert stored.counted("token_requests") == stored.counted("refreshes") == 1
+
+
+# --- 28: httpx2 beside httpx -------------------------------------------------------------------
+
+
+def test_with_httpx2_installed_beside_httpx_nothing_changes(tmp_path: Path) -> None:
+    """A second copy of httpx under the name that Authlib's own integration would rather import."""
+    source = Path(httpx.__file__).parent
+    copy = tmp_path / "httpx2"
+    copy.mkdir()
+    for file in source.rglob("*.py"):
+        there = copy / file.relative_to(source)
+        there.parent.mkdir(exist_ok=True)
+        there.write_text(file.read_text().replace("from httpx", "from httpx2").replace("import httpx", "import httpx2"))
+    environ = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    seen = subprocess.run(
+        [sys.executable, "-c", "import httpx, httpx2; assert httpx.ConnectError is not httpx2.ConnectError"], env=environ, check=False
+    )
+    assert seen.returncode == 0
+    tests = [f"tests/auth/test_{name}.py" for name in ("asking_the_token_endpoint", "refreshing_a_token", "logging_in", "many_refreshers")]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+    saw(tests=int(done.stdout.split(" passed")[0].split()[-1]))
+
+
+# --- 29: the soak ------------------------------------------------------------------------------
+
+SOAK = float(os.environ.get("PLEO_SOAK_SECONDS", "600"))
+
+
+@pytest.mark.timeout(8000)
+def test_soak(tmp_path: Path) -> None:
+    """Four processes, tokens of five seconds, faults in two of a hundred requests, and a kill every ten seconds."""
+    dice = random.Random(3)
+    lost_answers = [Fault("truncated", probability=0.005), Fault("reset", probability=0.01), Fault("status", status=503, probability=0.005)]
+    faults = [
+        Fault(one.kind, path=path, status=one.status, probability=one.probability) for one in lost_answers for path in ("/oauth", "/v1")
+    ]
+    with pleo(tmp_path, access_token_lifetime=5.0, requests_per_minute=0) as found:
+        found.connect()
+        found.sandbox.state.set_faults(*faults)
+        running = calling(found, 4, 2, SOAK + 60)
+        end = time.monotonic() + SOAK
+        next_kill = time.monotonic() + 10
+        while time.monotonic() < end:
+            time.sleep(0.25)
+            if time.monotonic() >= next_kill:
+                next_kill += 10
+                place = dice.randrange(len(running))
+                running[place].kill()
+                running[place].communicate()
+                running[place] = start(found, "call", "2", str(max(5.0, end - time.monotonic() + 60)))
+                saw(kills=1)
+            if found.record().state is State.REAUTH_REQUIRED:
+                saw(reported=1, **_judged(found))
+                found.sandbox.state.set_faults()
+                found.connect()
+                found.sandbox.state.set_faults(*faults)
+        for process in running:
+            process.kill()
+            process.communicate()
+        found.sandbox.state.set_faults()
+        try:
+            found.manager().refresh()
+        except PleoError:
+            saw(reported=1, **_judged(found))
+        else:
+            assert stored_token_lives(found)
+        assert found.counted("reuse") == 0 and found.counted("revoked_grants") == 0
+        assert found.counted("refreshes") >= SOAK / 5 * 0.5
+
+
+def _judged(found: Pleo) -> dict[str, int]:
+    """What the sandbox knows of a grant that was given up: rotated, and the new tokens are not in the store."""
+    opened = open_store(found.environ["PLEO_TOKEN_STORE"])
+    keys = keys_of(found.settings, opened)
+    assert keys is not None
+    tokens = keys.open(found.record().blob or b"", binding_of(found.settings))
+    with found.sandbox.state.lock:
+        grant = found.sandbox.state.oauth._issued[tokens.refresh.reveal()]
+        rotated = not grant.revoked and grant.refresh_token != tokens.refresh.reveal()
+    assert rotated, "a false alarm"
+    return {"lost": int(rotated), "false_alarms": int(not rotated)}
