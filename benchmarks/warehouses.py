@@ -29,6 +29,7 @@ import pandas as pd
 import psutil
 import pyarrow as pa
 from adbc_driver_postgresql import dbapi
+from pyiceberg.catalog.sql import SqlCatalog
 
 from benchmarks.section import write
 from pleo_connector.catalogue import CATALOGUE, Storage, Table
@@ -41,6 +42,7 @@ from tests.postgres_server import Server, server
 BATCH = 100_000
 TABLES = CATALOGUE.stream("accounting_entries").tables()[:2]
 SCHEMA = "pleo"
+COMPANIES = [str(uuid.UUID(int=number)) for number in range(1, 4)]
 Frames = list[dict[str, pd.DataFrame]]
 
 
@@ -75,6 +77,8 @@ def _frame(chance: np.random.Generator, table: Table, rows: int, given: dict[str
 def _pool(chance: np.random.Generator, name: str, storage: Storage) -> list[Any]:
     if name in ("_deleted_at", "_deleted_source", "_extra"):
         return [None]
+    if name in ("company_id", "_company_id"):
+        return COMPANIES
     numbers = [int(number) for number in chance.integers(0, 10**7, 1000)]
     match storage:
         case Storage.UUID:
@@ -175,6 +179,17 @@ def bare_adbc(url: str, frames: Frames) -> None:
             connection.commit()
 
 
+def bare_iceberg(folder: Path, frames: Frames) -> None:
+    """PyIceberg's append to tables without partitions, a snapshot for each batch."""
+    folder.mkdir()
+    with SqlCatalog("bare", uri=f"sqlite:///{folder}/catalog.db", warehouse=folder.as_uri()) as catalog:
+        catalog.create_namespace(SCHEMA)
+        for batch in frames:
+            for table in TABLES:
+                rows = staged(table, batch[table.name], "_row").drop_columns(["_row"])
+                catalog.create_table_if_not_exists((SCHEMA, table.name), rows.schema).append(rows)
+
+
 @contextmanager
 def databases(running: Server) -> Iterator[tuple[Path, Callable[[], str]]]:
     """A folder for files, and a maker of empty PostgreSQL databases."""
@@ -206,6 +221,7 @@ def measured(rows: int, rounds: int) -> Clock:
             for name, bare, url in (
                 ("DuckDB", partial(bare_duckdb, folder / f"bare-{turn}.duckdb"), f"duckdb:///{folder}/{turn}.duckdb"),
                 ("PostgreSQL", partial(bare_adbc, fresh()), fresh()),
+                ("Iceberg", partial(bare_iceberg, folder / f"bare-{turn}"), f"iceberg:///{folder}/lake-{turn}"),
             ):
                 clock.measure(f"bare {name}", "load", partial(bare, frames))
                 clock.measure(name, "load", partial(load, url, frames, (rows, 0)))
@@ -229,9 +245,11 @@ def table(clock: Clock, rows: int, rounds: int) -> str:
     for (contender, step), walls in clock.wall.items():
         wall, cpu = median(walls), median(clock.cpu[contender, step])
         bare = median(clock.cpu[f"bare {contender.removeprefix('bare ')}", "load"])
-        told = {"bare DuckDB": "DuckDB: bare `INSERT ... SELECT`", "bare PostgreSQL": "PostgreSQL: bare `adbc_ingest`"}.get(
-            contender, f"{contender}: {step}"
-        )
+        told = {
+            "bare DuckDB": "DuckDB: bare `INSERT ... SELECT`",
+            "bare PostgreSQL": "PostgreSQL: bare `adbc_ingest`",
+            "bare Iceberg": "Iceberg: bare `append`, no partitions",
+        }.get(contender, f"{contender}: {step}")
         lines.append(f"| {told} | {both / wall:,.0f} | {wall:.2f} | {cpu:.2f} | {cpu / bare:.2f} |")
     return "\n".join(lines)
 

@@ -188,6 +188,8 @@ class Settings(BaseModel):
     warehouse: Annotated[str, AfterValidator(_warehouse)] = Field(default="duckdb:///spend.duckdb", repr=False)
     """A URL, which may hold a password, so it stays out of the repr."""
     schema_name: Annotated[str, AfterValidator(_schema)] = "pleo"
+    hash_key: SecretStr = SecretStr("")
+    """The key of columns that are hashed; asked for only when there are some."""
     portal_url: Annotated[str, AfterValidator(_portal_url)] = ""
     """The portal's address as browsers see it, with its path prefix; Pleo sends them back to `<portal_url>/callback`."""
     portal_secret: Annotated[SecretStr, _at_least(_SHORTEST_PORTAL_SECRET)] = SecretStr("")

@@ -24,6 +24,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from pleo_connector.column_rules import ColumnRule
 from pleo_connector.errors import ConfigurationError
 
 DEFAULT_FILE = "pleo.toml"
@@ -45,14 +46,6 @@ class DriftPolicy(StrEnum):
     """Unknown fields, changed or impossible types stop the stream before anything is written."""
     QUARANTINE = "quarantine"
     """Like evolve, and a changed type quarantines its record too."""
-
-
-class ColumnRule(StrEnum):
-    """What becomes of a column's values before anything is kept of them."""
-
-    KEEP = "keep"
-    HASH = "hash"
-    DROP = "drop"
 
 
 @dataclass(frozen=True, slots=True)

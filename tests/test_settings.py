@@ -93,6 +93,7 @@ def test_every_variable_is_read() -> None:
         "PLEO_CONCURRENCY": "4",
         "PLEO_RAW": "./raw",
         "PLEO_RAW_DAYS": "30",
+        "PLEO_HASH_KEY": "h" * 32,
         "PLEO_MARTS": "off",
     }
     settings = from_environment(**given)
@@ -112,6 +113,7 @@ def test_every_variable_is_read() -> None:
     assert not settings.shares_budget
     assert settings.concurrency == 4
     assert (settings.raw, settings.raw_days) == ("./raw", 30)
+    assert settings.hash_key.get_secret_value() == "h" * 32
     assert not settings.marts
     assert settings.key_provider == "keyring"
     assert settings.config == "conf/pleo.toml"

@@ -9,8 +9,9 @@ import pytest
 
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.catalogue.options import check_options, options_of
+from pleo_connector.column_rules import ColumnRule
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.stream_options import ColumnRule, DriftPolicy, StreamOptions, SweepPolicy
+from pleo_connector.stream_options import DriftPolicy, StreamOptions, SweepPolicy
 
 EXAMPLE = Path(__file__).parents[1] / "docs" / "options.md"
 

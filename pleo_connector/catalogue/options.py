@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pleo_connector.catalogue.registry import CATALOGUE, Catalogue
-from pleo_connector.catalogue.stream import Stream
+from pleo_connector.catalogue.stream import Child, Column, LogicalType, Stream
+from pleo_connector.column_rules import ColumnRule
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.stream_options import DEFAULT_FILE, ColumnRule, StreamOptions, near_miss, parsed_options, read_options
+from pleo_connector.stream_options import DEFAULT_FILE, StreamOptions, near_miss, parsed_options, read_options
+
+HASHABLE = frozenset(
+    {
+        LogicalType.TEXT,
+        LogicalType.UUID,
+        LogicalType.COUNTRY,
+        LogicalType.CURRENCY,
+        LogicalType.DATE,
+        LogicalType.TIMESTAMP,
+        LogicalType.JSON,
+    }
+)
+"""Types of which a hash means something: two values are the same, or not."""
 
 
 def options_of(path: str, catalogue: Catalogue = CATALOGUE) -> dict[str, StreamOptions]:
@@ -33,22 +47,40 @@ def check_options(options: Mapping[str, StreamOptions], catalogue: Catalogue, so
         for column, rule in chosen.columns.items():
             if column not in known:
                 raise ConfigurationError(f"{source}: [streams.{name}.columns] there is no column {column!r}; {near_miss(column, known)}")
+            # A column that is hashed already is text by now: under_rules may be applied twice.
+            if rule is ColumnRule.HASH and (kind := _column(stream, column).type) not in HASHABLE:
+                raise ConfigurationError(
+                    f"{source}: [streams.{name}.columns] {column} is of type {kind.value} and cannot be hashed; keep or drop it."
+                )
             if rule is not ColumnRule.KEEP and column in _needed(stream):
                 raise ConfigurationError(f"{source}: [streams.{name}.columns] {column} must be kept: the sync itself goes by it.")
 
 
 def columns_of(stream: Stream) -> tuple[str, ...]:
     """The columns that rules may name: those of the stream's table, and `table.column` of the tables below it."""
-    names = [column.name for column in stream.columns]
-    below = list(stream.children)
-    while below:
-        child = below.pop(0)
-        names += [f"{child.name}.{column.name}" for column in child.columns]
-        below += child.children
-    return tuple(names)
+    return tuple(name for name, _ in named_columns(stream))
+
+
+def named_columns(stream: Stream) -> Iterator[tuple[str, Column]]:
+    """The columns by the names that rules know them by."""
+    yield from ((column.name, column) for column in stream.columns)
+    for child in _below(stream.children):
+        yield from ((f"{child.name}.{column.name}", column) for column in child.columns)
+
+
+def _column(stream: Stream, name: str) -> Column:
+    return dict(named_columns(stream))[name]
+
+
+def _below(children: Iterable[Child]) -> Iterator[Child]:
+    for child in children:
+        yield child
+        yield from _below(child.children)
 
 
 def _needed(stream: Stream) -> set[str]:
     parent = stream.parent.column if stream.parent is not None else None
-    needed = {stream.key, "company_id", stream.newest, stream.deleted_flag, parent, *stream.windowed_by}
+    within = next((one.name for one in stream.columns if stream.parent is not None and one.source == stream.parent.within), None)
+    identities = {f"{child.name}.{child.identity}" for child in _below(stream.children) if child.identity is not None}
+    needed = {stream.key, "company_id", stream.newest, stream.deleted_flag, parent, within, *stream.windowed_by, *identities}
     return {name for name in needed if name is not None}

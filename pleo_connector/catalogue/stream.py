@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pleo_connector.catalogue.hash_key import HashKey
 from pleo_connector.catalogue.table import COMPANY_FIELD, SYSTEM_FIELDS, Table
 from pleo_connector.catalogue.types import Field, LogicalType, Storage, fields_of, snake_case
+from pleo_connector.column_rules import ColumnRule
 
 
 class CompanyIn(StrEnum):
@@ -62,6 +64,8 @@ class Column:
     """Says something about a person."""
     values: tuple[str, ...] = ()
     """Known values of an open set: an unseen one loads, and is reported."""
+    rule: ColumnRule = ColumnRule.KEEP
+    """What becomes of its values before anything is kept of them; set by `rules.under_rules`."""
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -165,6 +169,8 @@ class Stream:
     parent: Parent | None = None
     ignored: tuple[tuple[str, str], ...] = ()
     """Contract fields dropped on purpose, with all below them, before anything is kept: (dotted path, reason)."""
+    hash_key: HashKey | None = None
+    """The key of its hashed columns; set by `rules.under_rules`."""
     keeps_unknown: bool = True
     """False where a field that nobody declared might be a secret: then it is reported by name and its value dropped."""
 

@@ -12,6 +12,7 @@ from pleo_connector.cli.connect import connect
 from pleo_connector.cli.demo import demo
 from pleo_connector.cli.disconnect import disconnect
 from pleo_connector.cli.doctor import doctor
+from pleo_connector.cli.maintain import maintain
 from pleo_connector.cli.marts import marts
 from pleo_connector.cli.plan import plan
 from pleo_connector.cli.portal import portal
@@ -79,7 +80,24 @@ def about(
     """
 
 
-for verb in (demo, ui, sandbox, connect, status, refresh, rotate_key, disconnect, doctor, streams, plan, sync, replay, raw, marts):
+for verb in (
+    demo,
+    ui,
+    sandbox,
+    connect,
+    status,
+    refresh,
+    rotate_key,
+    disconnect,
+    doctor,
+    streams,
+    plan,
+    sync,
+    replay,
+    raw,
+    marts,
+    maintain,
+):
     app.command()(verb)
 app.add_typer(portal, name="portal")
 

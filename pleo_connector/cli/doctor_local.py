@@ -79,7 +79,7 @@ def check_warehouse(settings: Settings) -> Iterator[Finding]:
     if warehouse.kind == "postgres":
         yield from _check_postgres(warehouse)
         return
-    file = Path(warehouse.location)
+    file = Path(warehouse.location) / ("catalog.db" if warehouse.kind == "iceberg" else "")
     if warehouse.location.startswith("md:"):
         yield worth_a_look("warehouse", f"{warehouse.location} is a service and was not opened")
         return
@@ -92,7 +92,11 @@ def check_warehouse(settings: Settings) -> Iterator[Finding]:
         except PleoError as error:
             yield wrong("warehouse", str(error))
             return
-        yield fine("warehouse", f"{warehouse.kind} {engine}, {file}, {file.stat().st_size / 1e6:,.1f} MB, opens for writing")
+        if warehouse.kind == "iceberg":
+            engine = f"(PyIceberg {version('pyiceberg')})"
+            file = file.parent
+        size = sum(one.stat().st_size for one in ([file] if file.is_file() else file.rglob("*")) if one.is_file())
+        yield fine("warehouse", f"{warehouse.kind} {engine}, {file}, {size / 1e6:,.1f} MB, opens for writing")
     folder = next((parent for parent in file.parents if parent.is_dir()), None)
     if folder is not None:
         free = shutil.disk_usage(folder).free

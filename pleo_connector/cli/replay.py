@@ -40,7 +40,15 @@ def replay(
     source = open_warehouse(settings.warehouse, settings.schema_name, wait=wait)
     target = open_warehouse(into, settings.schema_name, wait=wait) if into is not None else None
     policy = RawPolicy(settings.raw, settings.raw_days)
-    report = again(source, target, wanted, raw=policy, options=options_of(settings.config), partial=partial)
+    report = again(
+        source,
+        target,
+        wanted,
+        raw=policy,
+        options=options_of(settings.config),
+        hash_key=settings.hash_key.get_secret_value(),
+        partial=partial,
+    )
     location = (target or source).location
     output.answer(report.as_dict() | {"warehouse": location})
     if output.json:

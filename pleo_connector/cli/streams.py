@@ -7,18 +7,28 @@ from typing import Annotated, Any
 import typer
 
 from pleo_connector.catalogue import CATALOGUE, Stream
-from pleo_connector.cli.inputs import output_of
-from pleo_connector.cli.output import add_rows, table
+from pleo_connector.catalogue.options import named_columns, options_of
+from pleo_connector.cli.inputs import output_of, settings_in_use
+from pleo_connector.cli.output import Output, add_rows, table
+from pleo_connector.column_rules import ColumnRule
+from pleo_connector.stream_options import DEFAULT
 
 
 def streams(
-    ctx: typer.Context, json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, with every column.")] = False
+    ctx: typer.Context,
+    personal: Annotated[
+        bool, typer.Option("--personal", help="List the columns that say something about a person, and their rules.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, with every column.")] = False,
 ) -> None:
     """List what can be read.
 
     Tables, how they are read, the scope they need, columns; needs no credentials.
     """
     output = output_of(ctx, json)
+    if personal:
+        _personal(output)
+        return
     output.answer({"streams": [_described(stream) for stream in CATALOGUE]})
     if output.json:
         return
@@ -34,6 +44,29 @@ def streams(
         "open_jobs: while an export job runs. `--json` lists every column.",
         style="dim",
     )
+
+
+def _personal(output: Output) -> None:
+    options = options_of(settings_in_use(output).config)
+    found = [
+        {
+            "stream": stream.name,
+            "column": name,
+            "rule": options.get(stream.name, DEFAULT).columns.get(name, ColumnRule.KEEP).value,
+            "personal": column.personal,
+            "description": column.description,
+        }
+        for stream in CATALOGUE
+        for name, column in named_columns(stream)
+        if column.personal or options.get(stream.name, DEFAULT).columns.get(name, ColumnRule.KEEP) is not ColumnRule.KEEP
+    ]
+    output.answer({"columns": found})
+    if output.json:
+        return
+    listing = table("stream", "column", "rule", "description")
+    output.print(add_rows(listing, [(one["stream"], one["column"], one["rule"], one["description"]) for one in found]))
+    output.print("")
+    output.print("Rules are set in the options file (PLEO_CONFIG): keep, hash or drop, under [streams.<stream>.columns].", style="dim")
 
 
 def _described(stream: Stream) -> dict[str, Any]:

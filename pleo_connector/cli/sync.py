@@ -68,7 +68,8 @@ def sync(
 
     warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait, snapshot=settings.snapshot)
     raw = RawPolicy(settings.raw, settings.raw_days)
-    plan = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), allow_mass_delete, options_of(settings.config), raw)
+    options = options_of(settings.config)
+    plan = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), allow_mass_delete, options, raw, settings.hash_key)
     reached = reach(settings, patience=patience)
     with showing(output) as progress:
         report = run(plan, reached, warehouse, on_load=progress.loaded, on_finish=progress.finished)

@@ -7,7 +7,8 @@ from typing import Any
 import dagster as dg
 
 from pleo_connector.catalogue import CATALOGUE, Catalogue
-from pleo_connector.catalogue.options import check_options, options_of
+from pleo_connector.catalogue.options import options_of
+from pleo_connector.catalogue.rules import under_rules
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration.assets import pleo_key, table_specs, warehouse_key
 from pleo_connector.orchestration.automation import daily_schedule, hourly_schedule, sync_job, weekly_full_schedule
@@ -54,7 +55,7 @@ def build_pleo_definitions(
     """
     target = warehouse or WarehouseResource.from_settings(settings or load())
     chosen = options if options is not None else options_of((settings or load()).config, catalogue)
-    check_options(chosen, catalogue)
+    catalogue = under_rules(catalogue, chosen)
     opened, translator = target.open(), translator or PleoTranslator()
     tables = build_pleo_assets(
         name=_checked(name),

@@ -98,6 +98,7 @@ class PleoResource(_PleoSettings):
     token_store: str | None = _field("Where the tokens are kept.")
     token_keys: str | None = _field("Keys that seal the tokens, as an environment variable.", secret=True)
     key_provider: str | None = _field("What keeps the keys that seal the tokens, such as keyring.")
+    hash_key: str | None = _field("The key of columns that are hashed, as an environment variable.", secret=True)
     connection_label: str | None = _field("Tells several connections of one client apart.")
     requests_per_minute: int | None = _field("Requests in any 60 seconds; Pleo asks for 500 at most.")
     budget_scope: str | None = _field("Who keeps to that together: shared (all processes that share the token store) or process.")

@@ -44,7 +44,12 @@ class Step:
             checks = CheckRun(self.checks, selection.checks(self.checks), self.keys, warehouse, selection.streams)
             yield from checks.without_sync(lambda key: _last(context, key))
             if selection.streams:
-                plan = replace(config.plan(selection.streams), options=self.options, raw=warehouse_resource.raw_policy())
+                plan = replace(
+                    config.plan(selection.streams),
+                    options=self.options,
+                    raw=warehouse_resource.raw_policy(),
+                    hash_key=pleo.settings().hash_key,
+                )
                 yield from self._sync(context, plan, pleo, warehouse, selection, checks)
         except PleoError as error:
             raise failures.whole_run(error) from None

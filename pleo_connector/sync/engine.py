@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 import httpx
+from pydantic import SecretStr
 
 from pleo_connector.api import Budget, PleoClient, RequestBudget, Traffic, page_request
 from pleo_connector.api.patience import OUTAGE
 from pleo_connector.catalogue import CATALOGUE, Catalogue, CompanyIn, Stream
-from pleo_connector.catalogue.options import check_options
+from pleo_connector.catalogue.rules import under_rules
 from pleo_connector.errors import (
     CredentialError,
     CursorRefused,
@@ -77,6 +78,8 @@ class SyncPlan:
     """By stream; one that is not named has the defaults."""
     raw: RawPolicy = field(default_factory=RawPolicy)
     """Where and for how long pages are kept as they were served."""
+    hash_key: SecretStr = field(default_factory=lambda: SecretStr(""))
+    """The key of hashed columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +120,8 @@ def run(
     are called in this thread. Once another thread sets `cancel`, the run stops within a moment:
     SyncCancelled, with what was committed kept for the next run to go on from.
     """
+    catalogue = under_rules(catalogue, plan.options, plan.hash_key.get_secret_value())
     streams = [catalogue.stream(name) for name in plan.streams] or list(catalogue)
-    check_options(plan.options, catalogue)
     with registered() as owner:
         work = _Run(plan, connection, warehouse, catalogue, streams, now or datetime.now(UTC), owner).go(on_load, on_finish)
         report = asyncio.run(work if cancel is None else _unless_cancelled(work, cancel))

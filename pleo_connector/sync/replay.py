@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pleo_connector.catalogue import CATALOGUE, Catalogue, Stream
-from pleo_connector.catalogue.options import check_options
+from pleo_connector.catalogue.rules import under_rules
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.stream_options import DEFAULT, StreamOptions
 from pleo_connector.sync import ledger
@@ -59,6 +59,7 @@ def replay(
     *,
     raw: RawPolicy,
     options: Mapping[str, StreamOptions] | None = None,
+    hash_key: str = "",
     catalogue: Catalogue = CATALOGUE,
     partial: bool = False,
 ) -> ReplayReport:
@@ -69,7 +70,7 @@ def replay(
     place while a sync is running.
     """
     options = options or {}
-    check_options(options, catalogue)
+    catalogue = under_rules(catalogue, options, hash_key)
     chosen = [catalogue.stream(name) for name in streams] or list(catalogue)
     began = time.monotonic()
     in_place = target is None or _same(source, target, chosen)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import duckdb
 
@@ -30,42 +31,45 @@ class IcebergWarehouse:
     has_views = False
 
     def __init__(self, folder: str, schema: str, *, wait: float = 60.0) -> None:
-        self._folder = Path(folder).expanduser().absolute()
-        self._schema = schema
+        self.folder = Path(folder).expanduser().absolute()
+        self.schema = schema
         self._wait = wait
-        self.location = str(self._folder)
+        self.location = str(self.folder)
 
     def __repr__(self) -> str:
-        return f"IcebergWarehouse({self.location!r}, {self._schema!r})"
+        return f"IcebergWarehouse({self.location!r}, {self.schema!r})"
 
     def relation(self, table: Table | View) -> str:
         """`namespace.table`."""
-        return f"{DUCKDB.shown(self._schema)}.{DUCKDB.shown(table.name)}"
+        return f"{DUCKDB.shown(self.schema)}.{DUCKDB.shown(table.name)}"
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Take the turn; at the end write, and let all tables be seen at once. On any error nothing is seen."""
+        with self.writing() as catalog, duckdb.connect() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            work = IcebergTransaction(connection, catalog, self.schema, self.location, f"file://{self.folder}")
+            yield work
+            work.commit()
+
+    @contextmanager
+    def writing(self) -> Iterator[TogetherCatalog]:
+        """The folder's catalogue, while it is this process's turn to write."""
         self._make_folder()
-        with turn(self._folder / CATALOGUE_FILE, self._wait):
+        place = self.folder / CATALOGUE_FILE
+        with turn(place, self._wait):
             with refusing(self.location):
-                catalog = self.catalog()
+                catalog = TogetherCatalog(
+                    CATALOGUE_NAME, uri=f"sqlite:///{quote(str(place))}", warehouse=f"file://{self.folder}"
+                )  # not as_uri(): PyIceberg decodes no %20
             try:
-                with duckdb.connect() as connection:
-                    connection.execute("SET TimeZone = 'UTC'")
-                    work = IcebergTransaction(connection, catalog, self._schema, self.location, self._folder.as_uri())
-                    yield work
-                    work.commit()
+                yield catalog
             finally:
                 catalog.close()
 
-    def catalog(self) -> TogetherCatalog:
-        """The folder's catalogue, opened; the caller closes it."""
-        place = self._folder / CATALOGUE_FILE
-        return TogetherCatalog(CATALOGUE_NAME, uri=f"sqlite:///{place}", warehouse=self._folder.as_uri())
-
     def _make_folder(self) -> None:
         try:
-            if not self._folder.is_dir():
-                self._folder.mkdir(exist_ok=True)
+            if not self.folder.is_dir():
+                self.folder.mkdir(exist_ok=True)
         except OSError as error:
             raise refusal(self.location, error) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from pleo_connector.catalogue import Storage, Table
 from pleo_connector.warehouses.iceberg_rows import PART, POSITION
@@ -39,18 +40,15 @@ class PlacesPlan(Plan):
         where, _ = self._equals(table, equals)
         return f"SELECT {_PLACE} FROM {self.relation(table)} AS t{where}", values
 
-    def plain(self, table: Table, staged: str) -> tuple[list[str], str] | None:
-        """The staged columns that have one right spelling, and the query for it; DuckDB's refusal says what has none."""
-        spelled = {Storage.UUID: "CAST(CAST(s.{} AS UUID) AS VARCHAR)", Storage.JSON: "CAST(CAST(s.{} AS JSON) AS VARCHAR)"}
-        columns = [
-            (field.name, spelled[field.storage].format(self.dialect.quote(field.name)))
+    def plain(self, table: Table, columns: AbstractSet[str], staged: str) -> str | None:
+        """Those of the columns that have one right spelling, in it; None without any. DuckDB's refusal says what has none."""
+        spelled = {Storage.UUID: "CAST(CAST(s.{0} AS UUID) AS VARCHAR) AS {0}", Storage.JSON: "CAST(CAST(s.{0} AS JSON) AS VARCHAR) AS {0}"}
+        casts = [
+            spelled[field.storage].format(self.dialect.quote(field.name))
             for field in table.fields
-            if field.storage in spelled
+            if field.storage in spelled and field.name in columns
         ]
-        if not columns:
-            return None
-        casts = ", ".join(f"{cast} AS {self.dialect.quote(name)}" for name, cast in columns)
-        return [name for name, _ in columns], f"SELECT {casts} FROM {staged} AS s"
+        return f"SELECT {', '.join(casts)} FROM {staged} AS s" if casts else None
 
     def view(self, table: str, columns: Sequence[str], rows: str) -> str:
         """Let the table's name stand for these rows."""

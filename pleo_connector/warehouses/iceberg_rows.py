@@ -131,28 +131,33 @@ class IcebergRows:
         if not touched and not rows.num_rows:
             return False
         groups = list(by_partition(rows, self.metadata))
-        gathered = self._gathered({key for key, _ in groups})
-        if gathered:
+        if gathered := self._small(FEW, {key for key, _ in groups}):
             touched += gathered
             rows = pa.concat_tables([rows, *(part.read(names) for part in gathered)])
             groups = list(by_partition(rows, self.metadata))
         snapshot(self.work, [part.file for part in touched if part.file is not None], self._files(groups), properties)
         return True
 
-    def _gathered(self, keys: set[tuple[object, ...]]) -> list[Part]:
-        """Small untouched files of the partitions that are written to, where they have become many."""
+    def gather(self, properties: dict[str, str]) -> int:
+        """Write the small files of each partition as one, the rows as they are; returns how many files that were."""
+        small = self._small(2)
+        if small:
+            rows = pa.concat_tables([part.read(self.names) for part in small])
+            files = self._files(by_partition(rows, self.metadata))
+            snapshot(self.work, [part.file for part in small if part.file is not None], files, properties)
+        return len(small)
+
+    def _small(self, many: int, partitions: set[tuple[object, ...]] | None = None) -> list[Part]:
+        """Small untouched files of these partitions, or of all, where a partition has many."""
         found: dict[tuple[object, ...], list[Part]] = {}
         for part in self._parts:
-            if (
-                part.file is not None
-                and part.gone is None
-                and part.rows < SMALL_ROWS
-                and part.file.spec_id == self.metadata.default_spec_id
-            ):
-                key = tuple(part.file.partition[place] for place in range(len(part.file.partition)))
-                if key in keys:
-                    found.setdefault(key, []).append(part)
-        return [part for parts in found.values() if len(parts) >= FEW for part in parts]
+            file = part.file
+            if file is None or part.gone is not None or part.rows >= SMALL_ROWS or file.spec_id != self.metadata.default_spec_id:
+                continue
+            key = tuple(file.partition[place] for place in range(len(file.partition)))
+            if partitions is None or key in partitions:
+                found.setdefault(key, []).append(part)
+        return [part for parts in found.values() if len(parts) >= many for part in parts]
 
     def _files(self, groups: Iterable[tuple[tuple[object, ...], pa.Table]]) -> Iterator[DataFile]:
         metadata = self.metadata

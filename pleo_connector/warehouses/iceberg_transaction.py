@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime
 
@@ -144,7 +145,7 @@ class IcebergTransaction(DuckDBTransaction):
         self._rows(table.name).remove(self._arrow(self._plan.staged_places(table, name)))
 
     def _insert(self, table: Table, name: str) -> None:
-        self._rows(table.name).add(self._stages[name])
+        self._rows(table.name).add(self._spelled(table, self._stages[name], set(table.column_names) - {*table.key, *table.parent_key}))
 
     def _tombstone(self, table: Table, at: datetime) -> None:
         self._show(table.name, [*(table.parent_key or table.key), "_deleted_at"])
@@ -160,14 +161,16 @@ class IcebergTransaction(DuckDBTransaction):
         rows.add(marked)
 
     def _stage(self, table: Table, frame: pd.DataFrame) -> pa.Table:
-        rows = staged(table, frame, ROW)
-        name = "_pleo_unspelled"
-        if (plain := self._plan.plain(table, name)) is None:
+        return self._spelled(table, staged(table, frame, ROW), {*table.key, *table.parent_key})
+
+    def _spelled(self, table: Table, rows: pa.Table, columns: AbstractSet[str]) -> pa.Table:
+        """The rows, with one spelling for what has several: keys before they are compared, the rest only where it is written."""
+        if (plain := self._plan.plain(table, columns, "_pleo_unspelled")) is None:
             return rows
-        self._connection.register(name, rows)
-        spelled = self._arrow(plain[1])
-        self._connection.unregister(name)
-        for column in plain[0]:
+        self._connection.register("_pleo_unspelled", rows)
+        spelled = self._arrow(plain)
+        self._connection.unregister("_pleo_unspelled")
+        for column in spelled.column_names:
             rows = rows.set_column(rows.schema.get_field_index(column), column, spelled[column].cast(pa.string()))
         return rows
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from binascii import unhexlify
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,11 +22,8 @@ from pleo_connector.errors import WarehouseError
 UUID = pa.binary(16)
 
 _HYPHENS = [8, 13, 18, 23]
-_DIGITS = [place for place in range(36) if place not in _HYPHENS]
+_GROUPS = [(0, 8), (9, 13), (14, 18), (19, 23), (24, 36)]
 _LENGTH = 36
-_NO_DIGIT = 255
-_NIBBLE = np.full(256, _NO_DIGIT, np.uint8)
-_NIBBLE[[ord(digit) for digit in "0123456789abcdefABCDEF"]] = [*range(16), *range(10, 16)]
 
 _ESCAPE = re.compile(r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u([0-9a-fA-F]{4})|.)", re.DOTALL)
 _UNSTORABLE = r"\\u(0000|[dD][89a-fA-F])"
@@ -60,8 +58,16 @@ def _column(table: Table, name: str, storage: Storage | None, values: Any) -> tu
 
 
 def _texts(values: Any) -> tuple[Any, int]:
+    if not any(map(_holds_nul, values.chunks if isinstance(values, pa.ChunkedArray) else [values])):
+        return values, 0
     count = pc.sum(pc.match_substring(values, "\0")).as_py() or 0
     return (pc.replace_substring(values, "\0", "\N{REPLACEMENT CHARACTER}") if count else values), count
+
+
+def _holds_nul(texts: Any) -> bool:
+    """Whether NUL may be in one of them: one look through their bytes, a tenth of the time of a kernel that looks at each text."""
+    data = texts.buffers()[2]
+    return data is not None and b"\0" in data.to_pybytes()
 
 
 def _documents(values: Any) -> tuple[Any, int]:
@@ -88,24 +94,29 @@ def _uuids(table: Table, name: str, values: Any) -> Any:
     texts = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type)
     if texts.null_count == len(texts):
         return pa.nulls(len(texts), UUID)
-    missing = np.asarray(pc.is_null(texts))
-    texts = pc.fill_null(texts.cast(pa.string()), str(uuid.UUID(int=0)))
-    lengths = np.asarray(pc.binary_length(texts))
-    nibbles = _nibbles(texts) if (lengths == _LENGTH).all() else None
-    if nibbles is None:
-        nibbles = _nibbles(pa.array([_canonical(table, name, text) for text in texts.to_pylist()], pa.string()))
-    packed = (nibbles[:, 0::2] << 4) | nibbles[:, 1::2]
-    valid = pa.array(~missing).buffers()[1]
-    return pa.FixedSizeBinaryArray.from_buffers(UUID, len(texts), [valid, pa.py_buffer(np.ascontiguousarray(packed))])
+    known = texts.drop_null().cast(pa.string())
+    try:
+        packed = _packed(known)
+    except ValueError:
+        packed = _packed(pa.array([_canonical(table, name, text) for text in known.to_pylist()], pa.string()))
+    if not texts.null_count:
+        return pa.FixedSizeBinaryArray.from_buffers(UUID, len(texts), [None, pa.py_buffer(packed)])
+    is_known = np.asarray(pc.is_valid(texts))
+    spread = np.zeros((len(texts), 16), np.uint8)
+    spread[is_known] = np.frombuffer(packed, np.uint8).reshape(-1, 16)
+    return pa.FixedSizeBinaryArray.from_buffers(UUID, len(texts), [pa.array(is_known).buffers()[1], pa.py_buffer(spread)])
 
 
-def _nibbles(texts: Any) -> Any:
-    """(rows, 32) digits of texts of 36 characters each; None when one of them is written differently."""
+def _packed(texts: Any) -> bytes:
+    """16 bytes for each text of 36 characters; ValueError when one of them is written differently."""
     _, offsets, data = texts.buffers()
     start = int(np.frombuffer(offsets, np.int32, 1, texts.offset * 4)[0])
+    if (np.asarray(pc.binary_length(texts)) != _LENGTH).any():
+        raise ValueError("not 36 characters")
     characters = np.frombuffer(data, np.uint8, len(texts) * _LENGTH, start).reshape(-1, _LENGTH)
-    nibbles = _NIBBLE[characters[:, _DIGITS]]
-    return None if (characters[:, _HYPHENS] != ord("-")).any() or (nibbles == _NO_DIGIT).any() else nibbles
+    if (characters[:, _HYPHENS] != ord("-")).any():
+        raise ValueError("hyphens elsewhere")
+    return unhexlify(np.concatenate([characters[:, begin:end] for begin, end in _GROUPS], axis=1).tobytes())
 
 
 def _canonical(table: Table, name: str, text: str) -> str:

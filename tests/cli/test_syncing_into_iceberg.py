@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,11 +27,46 @@ def pleo(tmp_path: Path, lake: Path, capsys: pytest.CaptureFixture[str]) -> Iter
         yield made
 
 
+def warehouse_of(pleo: Local, code: int, **environ: str) -> dict[str, str]:
+    ended = pleo.run("doctor", "--json", **environ)
+    assert ended.code == code, ended.out
+    found: dict[str, str] = {check["check"]: check["found"] for check in json.loads(ended.out)["checks"]}
+    return found
+
+
+def test_the_doctor_looks_at_the_folder_and_its_disk(pleo: Local, lake: Path, tmp_path: Path) -> None:
+    assert "does not exist yet; the first sync makes it" in warehouse_of(pleo, 0)["warehouse"]
+    assert pleo.run("sync", "companies").code == 0
+    found = warehouse_of(pleo, 0)
+    assert found["warehouse"].startswith("iceberg (PyIceberg ")
+    assert f"{lake}, " in found["warehouse"]
+    assert found["warehouse"].endswith("opens for writing")
+    assert "GB free" in found["disk space"]
+    (tmp_path / "file").write_text("x")
+    assert "is not a folder" in warehouse_of(pleo, 1, PLEO_WAREHOUSE=f"iceberg:///{tmp_path}/file")["warehouse"]
+
+
+def test_maintain_says_what_became_of_the_folder(pleo: Local, lake: Path) -> None:
+    for _ in range(2):
+        assert pleo.run("sync", "companies", "vendors").code == 0
+    before = contents_of(lake, "vendors")
+    told = json.loads(pleo.run("maintain", "--days", "0", "--json").out)
+    assert told["done"]
+    assert told["snapshots_forgotten"] > 0
+    assert told["bytes_after"] < told["bytes_before"]
+    assert contents_of(lake, "vendors") == before
+    assert "snapshots older than 0 days forgotten" in pleo.run("maintain", "--days", "0").out
+    assert "looks after itself: nothing was done" in pleo.run("maintain", PLEO_WAREHOUSE="duckdb:///spend.duckdb").out
+
+
+def contents_of(lake: Path, table: str) -> list[str]:
+    with SqlCatalog("pleo", uri=f"sqlite:///{lake}/catalog.db") as catalogue:
+        return sorted(map(str, catalogue.load_table(("pleo", table)).scan().to_arrow().to_pylist()))
+
+
 def contents(lake: Path) -> dict[str, list[str]]:
     """Every row of every table of the catalogue, as PyIceberg reads it."""
-    with SqlCatalog("pleo", uri=f"sqlite:///{lake}/catalog.db") as catalogue:
-        tables = {table.name: catalogue.load_table(("pleo", table.name)).scan().to_arrow() for table in CATALOGUE.tables()}
-    return {name: sorted(map(str, rows.to_pylist())) for name, rows in tables.items()}
+    return {table.name: contents_of(lake, table.name) for table in CATALOGUE.tables()}
 
 
 def test_all_streams_then_nothing_then_an_edit_and_a_deletion(pleo: Local, lake: Path) -> None:

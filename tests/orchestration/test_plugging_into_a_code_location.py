@@ -12,6 +12,8 @@ import pytest
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration import PleoResource, PleoSync, WarehouseResource, get_asset_key_for_table, pleo_assets
 from pleo_connector.orchestration.translator import PleoTableData, PleoTranslator
+from pleo_connector.sandbox import API_KEY
+from pleo_connector.warehouses import open_warehouse
 from tests.orchestration.place import Place, checks, environment, materialized
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -102,3 +104,20 @@ def test_the_key_of_a_table_follows_name_and_translator() -> None:
     assert get_asset_key_for_table("tags", translator=Shouting()) == dg.AssetKey("TAGS")
     with pytest.raises(ConfigurationError, match="There is no table 'acounts'; did you mean 'accounts'"):
         get_asset_key_for_table("acounts")
+
+
+def test_two_customers_live_side_by_side_and_one_that_fails_does_not_touch_the_other(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place.folder)
+    monkeypatch.setenv("ACME_PLEO_KEY", API_KEY)
+    monkeypatch.setenv("GLOBEX_PLEO_KEY", "a-key-that-pleo-does-not-know")
+    with environment({name: value for name, value in place.environment.items() if name.endswith("URL")}):
+        built = example("two_customers").defs
+        globex = run(built, job="globex_sync", asset_selection=[dg.AssetKey(["globex", "vendors"])])
+        acme = run(built, job="acme_sync", asset_selection=[dg.AssetKey(["acme", "vendors"])])
+        budgets = [built.resources[name].settings().requests_per_minute for name in ("acme", "globex")]
+    assert acme.success and not globex.success
+    assert budgets == [400, 100]
+    file = place.folder / "warehouses" / "acme.duckdb"
+    with open_warehouse(f"duckdb:///{file}", "acme").transaction() as transaction:
+        assert transaction.scalar("SELECT count(*) FROM {schema}.vendors") == materialized(acme)["vendors"]["dagster/row_count"] > 0
+    assert {key.path[0] for key in built.resolve_asset_graph().get_all_asset_keys()} == {"acme", "globex"}

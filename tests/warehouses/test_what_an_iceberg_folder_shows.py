@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import quote
 
 import duckdb
 import pytest
@@ -19,6 +21,8 @@ from pleo_connector.catalogue import CATALOGUE, Field, Storage
 from pleo_connector.catalogue import Table as Declared
 from pleo_connector.errors import WarehouseError, WarehouseUnwritable
 from pleo_connector.warehouses import MergeCounts, Warehouse, open_warehouse
+from pleo_connector.warehouses.iceberg import IcebergWarehouse
+from pleo_connector.warehouses.iceberg_upkeep import keep_up
 from tests.warehouses.conftest import Start
 from tests.warehouses.rows import (
     BILLS,
@@ -42,7 +46,7 @@ from tests.warehouses.rows import (
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return tmp_path / "lake"
+    return tmp_path / "my lake æ%20"
 
 
 @pytest.fixture
@@ -56,7 +60,7 @@ def warehouse(folder: Path) -> Warehouse:
 @pytest.fixture
 def catalogue(folder: Path, warehouse: Warehouse) -> Iterator[Catalog]:
     """The folder's catalogue as any PyIceberg opens it."""
-    with SqlCatalog("pleo", uri=f"sqlite:///{folder}/catalog.db", warehouse=folder.as_uri()) as opened:
+    with SqlCatalog("pleo", uri=f"sqlite:///{quote(str(folder))}/catalog.db") as opened:
         yield opened
 
 
@@ -214,10 +218,34 @@ def test_the_connectors_own_tables_keep_few_files(warehouse: Warehouse, folder: 
     assert len(stored(warehouse, SEEN)) == 5
 
 
+def test_keeping_up_forgets_gathers_and_deletes_and_keeps_every_row(warehouse: Warehouse, catalogue: Catalog, folder: Path) -> None:
+    for number in range(6):
+        load(warehouse, *(bill(n, _row_hash=str(number) if n == number else "x") for n in range(number + 1)), children=lines((number, 2)))
+    orphan = folder / "pleo" / "bills" / "data" / "left-by-a-killed-writer.parquet"
+    young = orphan.with_name("being-written.parquet")
+    for file in (orphan, young):
+        file.write_bytes(b"x")
+    os.utime(orphan, (0, 0))
+    before = stored(warehouse), stored(warehouse, LINES)
+    snapshots = len(catalogue.load_table("pleo.bills").metadata.snapshots)
+    assert isinstance(warehouse, IcebergWarehouse)
+    kept = keep_up(warehouse, days=7)
+    assert (kept.snapshots, orphan.exists(), young.exists()) == (0, False, True)
+    done = keep_up(warehouse, days=0)
+    assert done.snapshots > snapshots
+    assert done.bytes_after < done.bytes_before
+    assert (stored(warehouse), stored(warehouse, LINES)) == before
+    table = catalogue.load_table("pleo.bills")
+    assert (len(table.metadata.snapshots), len(files(table))) == (1, 1)
+    assert load(warehouse, bill(1, _row_hash="new")) == MergeCounts(updated=1)
+    again = keep_up(open_warehouse(f"iceberg:///{folder}", "nothing here"), days=0)  # type: ignore[arg-type]
+    assert (again.snapshots, again.gathered, again.deleted) == (0, 0, 0)
+
+
 def test_the_whole_catalogue_is_partitioned_as_declared(folder: Path) -> None:
     with open_warehouse(f"iceberg:///{folder}", "all").transaction() as work:
         work.ensure(CATALOGUE.tables())
-    with SqlCatalog("pleo", uri=f"sqlite:///{folder}/catalog.db", warehouse=folder.as_uri()) as opened:
+    with SqlCatalog("pleo", uri=f"sqlite:///{quote(str(folder))}/catalog.db") as opened:
         entries = opened.load_table("all.accounting_entries").spec()
         assert [field.name for field in entries.fields] == ["company_id", "performed_at_month"]
         assert [field.name for field in opened.load_table("all.accounting_entry_splits").spec().fields] == ["_company_id"]

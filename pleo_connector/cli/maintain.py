@@ -1,0 +1,51 @@
+"""`pleo-connector maintain`: keep the warehouse small."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pleo_connector.cli.inputs import output_of, settings_in_use
+
+
+def maintain(
+    ctx: typer.Context,
+    days: Annotated[int, typer.Option(min=0, help="Days for which old snapshots stay readable.")] = 7,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Forget old snapshots of Iceberg tables, gather their small files, and delete what nobody needs.
+
+    DuckDB and PostgreSQL look after themselves: nothing is done there.
+    """
+    output = output_of(ctx, json)
+    settings = settings_in_use(output)
+    from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415 - pandas and duckdb load here, not for --help
+
+    warehouse = open_warehouse(settings.warehouse, settings.schema_name)
+    if warehouse.kind != "iceberg":
+        output.answer({"warehouse": warehouse.location, "done": False})
+        if not output.json:
+            output.print(f"{warehouse.location} ({warehouse.kind}) looks after itself: nothing was done.")
+        return
+    from pleo_connector.warehouses.iceberg import IcebergWarehouse  # noqa: PLC0415 - its library comes with an extra
+    from pleo_connector.warehouses.iceberg_upkeep import keep_up  # noqa: PLC0415
+
+    assert isinstance(warehouse, IcebergWarehouse)  # noqa: S101 - for the type checker: the kind says so
+    done = keep_up(warehouse, days)
+    output.answer(
+        {
+            "warehouse": warehouse.location,
+            "done": True,
+            "bytes_before": done.bytes_before,
+            "bytes_after": done.bytes_after,
+            "snapshots_forgotten": done.snapshots,
+            "files_gathered": done.gathered,
+            "files_deleted": done.deleted,
+        }
+    )
+    if not output.json:
+        output.print(
+            f"{done.snapshots:,} snapshots older than {days} days forgotten, {done.gathered:,} small files gathered, {done.deleted:,} files "
+            f"deleted: {done.bytes_before / 1e6:,.1f} MB are {done.bytes_after / 1e6:,.1f} MB now."
+        )
