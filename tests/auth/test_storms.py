@@ -124,7 +124,7 @@ def test_signals_during_a_slow_post_lose_nothing(stored: Pleo) -> None:
     for done, number in enumerate(numbers):
         stored.sandbox.state.set_faults(Fault("delay_after", path="/oauth/token$", times=1, seconds=3.0 * min(1.0, SCALE * 2)))
         process = start(found, "verb")
-        wait_for(lambda done=done: stored.counted("refreshes") == done + 1, 30)
+        wait_for(lambda done=done: stored.counted("refreshes") == done + 1, 90)
         process.send_signal(number)
         _, err = process.communicate(timeout=30)
         assert "KeyboardInterrupt" in err
