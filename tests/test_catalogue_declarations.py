@@ -77,7 +77,7 @@ def test_declarations_cannot_be_changed() -> None:
 
 @pytest.mark.parametrize(
     ("key", "parent_key", "message"),
-    [((), (), "needs a key"), (("x",), (), "key columns \\['x'\\]"), (("id",), ("x",), "key columns \\['x'\\]")],
+    [((), (), "needs a key"), (("x",), (), "\\['x'\\] are not columns"), (("id",), ("x",), "\\['x'\\] are not columns")],
 )
 def test_a_table_needs_a_key_made_of_its_columns(key: tuple[str, ...], parent_key: tuple[str, ...], message: str) -> None:
     with pytest.raises(ValueError, match=f"table t: .*{message}|table t: {message}"):
