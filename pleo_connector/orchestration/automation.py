@@ -6,6 +6,9 @@ from typing import Any
 
 import dagster as dg
 
+ALL_OR_FAIL = "pleo/all-or-fail"
+"""Tag of runs that fail when Pleo refuses one of their streams, where other runs leave it out with a warning."""
+
 DAILY = "0 5 * * *"
 """Five in the morning, UTC: before people in Europe look at yesterday."""
 

@@ -16,7 +16,7 @@ import dagster as dg
 from pleo_connector.catalogue import CATALOGUE, Catalogue, SyncMode
 from pleo_connector.errors import PleoError
 from pleo_connector.orchestration.assets import pleo_key
-from pleo_connector.orchestration.automation import run_under_way
+from pleo_connector.orchestration.automation import ALL_OR_FAIL, run_under_way
 
 if TYPE_CHECKING:
     from pleo_connector.sync.watching import Seen
@@ -90,6 +90,8 @@ def export_job(name: str, assets: Sequence[dg.AssetsDefinition], catalogue: Cata
         f"{name}_export_items",
         selection=dg.AssetSelection.assets(*keys),
         description="Land export jobs and their items, which Pleo serves only while a job is open.",
+        # What this run leaves out is gone within the hour: the sensor must see that it is not landed.
+        tags={ALL_OR_FAIL: "yes"},
     )
 
 

@@ -9,6 +9,7 @@ import dagster as dg
 from pleo_connector.catalogue import Catalogue, Table
 from pleo_connector.errors import Forbidden, PleoError
 from pleo_connector.orchestration import failures
+from pleo_connector.orchestration.automation import ALL_OR_FAIL
 from pleo_connector.orchestration.check_run import CheckRun
 from pleo_connector.orchestration.checks import Check, Checks
 from pleo_connector.orchestration.launchpad import PleoSyncConfig
@@ -96,7 +97,7 @@ class Step:
             raise
         finally:
             events.close()
-        if failed or len(refused) == len(selection.streams):
+        if failed or len(refused) == len(selection.streams) or (refused and ALL_OR_FAIL in context.run.tags):
             failed |= refused
             raise failures.some_streams(failed, others=len(failed) < len(selection.streams)) from None
 
