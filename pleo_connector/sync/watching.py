@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from pleo_connector.api import Budget, PleoClient, Traffic
+from pleo_connector.api import PleoClient, Traffic
 from pleo_connector.catalogue import CATALOGUE, Catalogue, CompanyIn, Stream
 from pleo_connector.errors import Forbidden
 from pleo_connector.sync.companies import discover
@@ -42,7 +42,7 @@ class Seen:
 def look(connection: Connection, *, seconds: float, jobs: bool = True, first: str | None = None, catalogue: Catalogue = CATALOGUE) -> Seen:
     """List the companies and, with `jobs`, the open export jobs of each, beginning with `first`; blocks for so many seconds at most.
 
-    PleoError as in a sync; Forbidden only where no company's jobs may be listed. The request budget is the connection's own.
+    PleoError as in a sync; Forbidden only where no company's jobs may be listed. It spends from the connection's request budget, as every run does.
     """
     return asyncio.run(_look(connection, seconds, first, catalogue, jobs=jobs))
 
@@ -50,7 +50,7 @@ def look(connection: Connection, *, seconds: float, jobs: bool = True, first: st
 async def _look(connection: Connection, seconds: float, first: str | None, catalogue: Catalogue, *, jobs: bool) -> Seen:
     seen, traffic = Seen(), Traffic()
     listing = next(stream for stream in catalogue if stream.company_in is CompanyIn.NOWHERE)
-    budget = Budget(connection.requests_per_minute)
+    budget = connection.budget(connection.requests_per_minute)
     refused: list[Forbidden] = []
     try:
         async with asyncio.timeout(seconds), PleoClient(connection.api_url, connection.auth, budget, patience=PATIENCE) as client:
@@ -63,6 +63,8 @@ async def _look(connection: Connection, seconds: float, first: str | None, catal
                 seen.looked_at.append(company)
     except TimeoutError:
         return seen  # the next look begins where this one stopped
+    finally:
+        await budget.close()
     if refused and len(refused) == len(seen.companies):
         raise refused[0]
     return seen
