@@ -14,6 +14,7 @@ from pleo_connector.orchestration.automation import daily_schedule, hourly_sched
 from pleo_connector.orchestration.company_sensor import company_sensor
 from pleo_connector.orchestration.export_sensor import export_job, export_sensor
 from pleo_connector.orchestration.keep_alive import keep_alive_job, token_age_sensor, weekly_schedule
+from pleo_connector.orchestration.lineage import raw_specs
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.steps import build_pleo_assets
 from pleo_connector.orchestration.translator import PleoTranslator
@@ -67,7 +68,7 @@ def build_pleo_definitions(
     job, alive = sync_job(name, assets), keep_alive_job(name)
     exports, ops = export_job(name, assets, catalogue), [one.op.name for one in assets]
     return dg.Definitions(
-        assets=assets,
+        assets=[*assets, *raw_specs(name, catalogue, streams)],
         jobs=[job, alive, *([exports] if exports else [])],
         schedules=[
             hourly_schedule(name, job),
