@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # the same names as in _HOME, for type checkers and editors
     from pleo_connector.orchestration import get_asset_key_for_table as get_asset_key_for_table
     from pleo_connector.orchestration import load_pleo_asset_specs as load_pleo_asset_specs
     from pleo_connector.orchestration import pleo_assets as pleo_assets
+    from pleo_connector.orchestration.component import PleoComponent as PleoComponent
     from pleo_connector.settings import Settings as Settings
     from pleo_connector.stream_options import StreamOptions as StreamOptions
     from pleo_connector.stream_options import SweepPolicy as SweepPolicy
@@ -32,6 +33,7 @@ if TYPE_CHECKING:  # the same names as in _HOME, for type checkers and editors
 
 _HOME = {
     "CATALOGUE": "pleo_connector.catalogue",
+    "PleoComponent": "pleo_connector.orchestration.component",
     "PleoError": "pleo_connector.errors",
     "PleoResource": "pleo_connector.orchestration",
     "PleoSync": "pleo_connector.orchestration",

@@ -10,6 +10,7 @@
     │   ├── WrongKey               the sealing key does not open the stored tokens
     │   ├── ClientRejected         Pleo refused client id or secret; tokens are kept
     │   ├── LoginFailed            the consent in the browser was not completed
+    │   │   └── ConsentRefused     the person said no
     │   └── RefreshUnavailable     the refresh could not be done now; try again later
     ├── ApiError                   Pleo answered, and not with what was asked
     │   ├── Forbidden              403: scope missing, or company outside the grant
@@ -86,6 +87,10 @@ class LoginFailed(CredentialError):
     """The consent was refused, timed out, or answered with something else; nothing was stored."""
 
 
+class ConsentRefused(LoginFailed):
+    """The person at Pleo's consent page said no."""
+
+
 class RefreshUnavailable(CredentialError):
     """A refresh could not be done now (network, 429, 5xx, lock); the tokens are kept."""
 
@@ -111,7 +116,9 @@ class PleoUnavailable(ApiError):
 
 
 class BadAnswer(ApiError):
-    """The body is not the JSON that Pleo's contract promises."""
+    """The body is not the JSON that Pleo's contract promises; `body` has it where somebody may want to look at it."""
+
+    body: bytes | None = None
 
 
 class WalkStalled(ApiError):

@@ -8,6 +8,7 @@ Credentials are asked for only when they are needed: see `Settings.require_crede
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -45,6 +46,14 @@ class ClientAuth(StrEnum):
     POST = "post"
     NONE = "none"
     """A public client: PKCE alone."""
+
+
+class BudgetScope(StrEnum):
+    """Who keeps to `requests_per_minute` together."""
+
+    SHARED = "shared"
+    """All processes that share a token store."""
+    PROCESS = "process"
 
 
 _PRESETS = {
@@ -97,7 +106,7 @@ def _scopes(value: str) -> str:
 
 
 def _warehouse(value: str) -> str:
-    if not re.match(r"[a-z][a-z0-9+.-]*://", value):
+    if not re.match(r"[a-z][a-z0-9+.-]*:", value):  # what follows is for the warehouse to judge: it knows what was meant
         raise ValueError("must be a URL such as duckdb:///spend.duckdb")
     return value
 
@@ -112,6 +121,34 @@ def _label(value: str) -> str:
     if value and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", value):
         raise ValueError("must be at most 40 small letters, digits, - and _, such as acme")
     return value
+
+
+_SHORTEST_PORTAL_SECRET, _SHORTEST_PORTAL_PASSWORD = 32, 16
+
+
+def _portal_url(value: str) -> str:
+    url = _origin(value)
+    if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", urlsplit(url).path):
+        raise ValueError("must have a plain path, such as https://connect.example.com/pleo")
+    return url
+
+
+def _at_least(shortest: int) -> AfterValidator:
+    def check(value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and len(value.get_secret_value()) < shortest:
+            raise ValueError(f"must have at least {shortest} characters, chosen at random")
+        return value
+
+    return AfterValidator(check)
+
+
+def _networks(value: str) -> str:
+    for part in re.split(r"[\s,]+", value):
+        try:
+            ipaddress.ip_network(part)
+        except ValueError:
+            raise ValueError("must be addresses or networks separated by spaces, such as 127.0.0.1 10.0.0.0/8") from None
+    return " ".join(re.split(r"[\s,]+", value))
 
 
 def _raw(value: str) -> str:
@@ -151,12 +188,23 @@ class Settings(BaseModel):
     warehouse: Annotated[str, AfterValidator(_warehouse)] = Field(default="duckdb:///spend.duckdb", repr=False)
     """A URL, which may hold a password, so it stays out of the repr."""
     schema_name: Annotated[str, AfterValidator(_schema)] = "pleo"
+    portal_url: Annotated[str, AfterValidator(_portal_url)] = ""
+    """The portal's address as browsers see it, with its path prefix; Pleo sends them back to `<portal_url>/callback`."""
+    portal_secret: Annotated[SecretStr, _at_least(_SHORTEST_PORTAL_SECRET)] = SecretStr("")
+    portal_password: Annotated[SecretStr, _at_least(_SHORTEST_PORTAL_PASSWORD)] = SecretStr("")
+    portal_name: str = ""
+    portal_proxies: Annotated[str, AfterValidator(_networks)] = ""
+    """Proxies whose `X-Forwarded-For` is believed."""
+    snapshot: str = "off"
+    """Whether a DuckDB file is copied for its readers at the end of each run: off, on (beside it), or where to."""
     raw: Annotated[str, AfterValidator(_raw)] = "warehouse"
     """Where pages are kept as they were served: `warehouse`, `off`, or a folder."""
     raw_days: int = Field(default=365, ge=0, le=36_500)
     """Days for which they are kept; 0 is for ever."""
     marts: bool = True
     requests_per_minute: int = Field(default=500, ge=1, le=1_000_000)
+    budget_scope: BudgetScope | None = None
+    """None: shared with OAuth, which has a token store anyway, and of one process with an API key."""
     concurrency: int = Field(default=8, ge=1, le=64)
     config: str = ""
     """The TOML file with options for streams; empty means `pleo.toml` in the working folder, where there is one."""
@@ -181,6 +229,13 @@ class Settings(BaseModel):
             raise ValueError("PLEO_API_KEY and PLEO_CLIENT_ID are both set: an API key needs no client; unset one of them")
         return self
 
+    def labelled(self, label: str) -> Settings:
+        """The same settings for another connection; ConfigurationError when the label is none."""
+        try:
+            return self.model_copy(update={"connection_label": _label(label)})
+        except ValueError as error:
+            raise ConfigurationError(f"The connection label {error}.") from None
+
     def require_credentials(self) -> None:
         """Raise ConfigurationError when there is nothing to prove ourselves to Pleo with."""
         if self.uses_api_key:
@@ -199,6 +254,20 @@ class Settings(BaseModel):
     def uses_api_key(self) -> bool:
         """True when requests carry an API key, and OAuth is not used at all."""
         return bool(self.api_key.get_secret_value())
+
+    @property
+    def shares_budget(self) -> bool:
+        """True when the request budget is kept beside the token store, for all processes together."""
+        return not self.uses_api_key if self.budget_scope is None else self.budget_scope is BudgetScope.SHARED
+
+    @property
+    def credential(self) -> str:
+        """The name that requests are counted under: the connection's, or one for API keys, by environment and label."""
+        return (
+            f"{self.environment}/api-key{f'/{self.connection_label}' if self.connection_label else ''}"
+            if self.uses_api_key
+            else self.connection
+        )
 
     @property
     def connection(self) -> str:

@@ -129,6 +129,11 @@ def read_options(path: str, known: Mapping[str, Iterable[str]]) -> dict[str, Str
     return _Document(str(file), known).options(document)
 
 
+def parsed_options(document: dict[str, Any], source: str, known: Mapping[str, Iterable[str]]) -> dict[str, StreamOptions]:
+    """The options of a document with the tables of such a file; `source` is named in errors."""
+    return _Document(source, known).options(document)
+
+
 class _Document:
     """A parsed file on its way to options; every fault it meets names the file, the table and the key."""
 

@@ -45,6 +45,7 @@ def test_with_nothing_set_the_sandbox_is_meant() -> None:
     assert settings.api_key.get_secret_value() == settings.token_keys.get_secret_value() == ""
     assert settings.token_store.endswith("tokens.sqlite")
     assert settings.warehouse == "duckdb:///spend.duckdb"
+    assert from_environment(PLEO_WAREHOUSE="md:spend").warehouse == "md:spend"
     assert settings.schema_name == "pleo"
     assert settings.requests_per_minute == 500
     assert settings.concurrency == 8
@@ -81,7 +82,14 @@ def test_every_variable_is_read() -> None:
         "PLEO_CONFIG": "conf/pleo.toml",
         "PLEO_WAREHOUSE": "duckdb:////data/spend.duckdb",
         "PLEO_SCHEMA": "spend",
+        "PLEO_PORTAL_URL": "https://connect.example.com/pleo/",
+        "PLEO_PORTAL_SECRET": "s" * 32,
+        "PLEO_PORTAL_PASSWORD": "p" * 16,
+        "PLEO_PORTAL_NAME": "Northwind Data",
+        "PLEO_PORTAL_PROXIES": "127.0.0.1,  10.0.0.0/8",
+        "PLEO_SNAPSHOT": "on",
         "PLEO_REQUESTS_PER_MINUTE": "120",
+        "PLEO_BUDGET_SCOPE": "process",
         "PLEO_CONCURRENCY": "4",
         "PLEO_RAW": "./raw",
         "PLEO_RAW_DAYS": "30",
@@ -99,14 +107,20 @@ def test_every_variable_is_read() -> None:
     assert settings.token_store == str(Path.home() / "tokens.sqlite")
     assert settings.token_keys.get_secret_value() == "k1,k2"
     assert settings.warehouse == "duckdb:////data/spend.duckdb"
-    assert settings.schema_name == "spend"
+    assert (settings.schema_name, settings.snapshot) == ("spend", "on")
     assert settings.requests_per_minute == 120
+    assert not settings.shares_budget
     assert settings.concurrency == 4
     assert (settings.raw, settings.raw_days) == ("./raw", 30)
     assert not settings.marts
     assert settings.key_provider == "keyring"
     assert settings.config == "conf/pleo.toml"
     assert settings.connection == "staging/client-1/acme"
+    assert settings.portal_url == "https://connect.example.com/pleo"
+    assert settings.portal_secret.get_secret_value() == "s" * 32
+    assert settings.portal_password.get_secret_value() == "p" * 16
+    assert settings.portal_name == "Northwind Data"
+    assert settings.portal_proxies == "127.0.0.1 10.0.0.0/8"
     assert from_environment(PLEO_API_KEY="key").uses_api_key
     assert set(given) | {"PLEO_API_KEY"} == set(VARIABLES), "a new variable needs its line here"
 
@@ -145,6 +159,12 @@ def test_an_empty_variable_is_unset(variable: str) -> None:
         ("PLEO_WAREHOUSE", "spend.duckdb", "must be a URL such as duckdb:///spend.duckdb"),
         ("PLEO_SCHEMA", 'pleo"; DROP SCHEMA', "must be a plain name"),
         ("PLEO_SCHEMA", "p" * 64, "at most 63"),
+        ("PLEO_PORTAL_URL", "http://connect.example.com", "must use https"),
+        ("PLEO_PORTAL_URL", "https://connect.example.com/a/../b", "must have a plain path"),
+        ("PLEO_PORTAL_URL", "https://connect.example.com/a?x=1", "must not contain a query"),
+        ("PLEO_PORTAL_SECRET", "hush-secret", "at least 32 characters"),
+        ("PLEO_PORTAL_PASSWORD", "hush-secret", "at least 16 characters"),
+        ("PLEO_PORTAL_PROXIES", "proxy.internal", "must be addresses or networks"),
         ("PLEO_REQUESTS_PER_MINUTE", "many", "valid integer"),
         ("PLEO_REQUESTS_PER_MINUTE", "0", "greater than or equal to 1"),
         ("PLEO_CONCURRENCY", "65", "less than or equal to 64"),
@@ -221,6 +241,8 @@ def test_no_secret_in_any_repr() -> None:
     settings = from_environment(
         **LIVE,
         PLEO_TOKEN_KEYS="hush-keys",
+        PLEO_PORTAL_SECRET="hush" * 8,
+        PLEO_PORTAL_PASSWORD="hush" * 4,
         PLEO_WAREHOUSE="postgresql://me:hush-password@db/pleo",
         PLEO_TOKEN_STORE="postgresql://me:hush-2@db",
     )

@@ -65,13 +65,14 @@ class TLSDoor:
     def _relay(self, client: socket.socket, first: bytes) -> None:
         with socket.create_connection(("127.0.0.1", self._behind)) as server:
             server.sendall(first)
-            back = threading.Thread(target=_pour, args=(server, client), daemon=True)
+            back = threading.Thread(target=pour, args=(server, client), daemon=True)
             back.start()
-            _pour(client, server)
+            pour(client, server)
             back.join(5)
 
 
-def _pour(source: socket.socket, into: socket.socket) -> None:
+def pour(source: socket.socket, into: socket.socket) -> None:
+    """Pass on what comes until there is no more."""
     with suppress(OSError):
         while data := source.recv(65536):
             into.sendall(data)

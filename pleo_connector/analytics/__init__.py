@@ -2,6 +2,7 @@
 
 from pleo_connector.analytics.live import live_views
 from pleo_connector.analytics.marts import marts
+from pleo_connector.analytics.personal import personal_columns
 from pleo_connector.analytics.refresh import refresh, views
 
-__all__ = ["live_views", "marts", "refresh", "views"]
+__all__ = ["live_views", "marts", "personal_columns", "refresh", "views"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pleo_connector.analytics.live import live_views
 from pleo_connector.analytics.marts import marts
 from pleo_connector.catalogue import CATALOGUE, Catalogue, View
-from pleo_connector.warehouses import Warehouse
+from pleo_connector.warehouses import Publishes, Warehouse
 
 
 def views(catalogue: Catalogue = CATALOGUE) -> tuple[View, ...]:
@@ -27,4 +27,7 @@ def refresh(warehouse: Warehouse, catalogue: Catalogue = CATALOGUE) -> tuple[str
     """
     with warehouse.transaction() as transaction:
         transaction.ensure(catalogue.tables())
-        return transaction.define(views(catalogue))
+        made = transaction.define(views(catalogue))
+    if made and isinstance(warehouse, Publishes):
+        warehouse.publish()
+    return made

@@ -1,7 +1,8 @@
 """Floor 2: requests to Pleo: one client, one budget, and the pages a stream is read by."""
 
-from pleo_connector.api.budget import Budget
+from pleo_connector.api.budget import Budget, RequestBudget
 from pleo_connector.api.client import PleoClient, Traffic
 from pleo_connector.api.pages import Interval, PageRequest, page_request
+from pleo_connector.api.shared_budget import Notes, SharedBudget
 
-__all__ = ["Budget", "Interval", "PageRequest", "PleoClient", "Traffic", "page_request"]
+__all__ = ["Budget", "Interval", "Notes", "PageRequest", "PleoClient", "RequestBudget", "SharedBudget", "Traffic", "page_request"]

@@ -1,4 +1,4 @@
-"""The request budget: never more than N requests in any 60 seconds, for all callers together.
+"""The request budget of one process: never more than N requests in any 60 seconds, for all callers together.
 
 Pleo asks integrations to stay at or under 500 requests a minute. The window slides: a fresh
 budget may be spent at once, and then refills as its requests grow a minute old.
@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from pleo_connector.api.patience import LONGEST_PAUSE
 from pleo_connector.errors import RateLimited
@@ -17,8 +18,28 @@ from pleo_connector.errors import RateLimited
 WINDOW = 60.0
 
 
+class RequestBudget(Protocol):
+    """What a client asks before it sends. Belongs to one event loop."""
+
+    async def take(self) -> float:
+        """Wait for permission to send one request; returns the seconds waited. RateLimited when a pause is too long to wait for."""
+        ...
+
+    def answered(self) -> None:
+        """A request that had permission was answered, or failed."""
+        ...
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody send for this long: Pleo said `Retry-After`."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what is left; the last call."""
+        ...
+
+
 class Budget:
-    """Hands out permission to send, in the order asked. Belongs to one event loop."""
+    """Hands out permission to send, in the order asked, to one process. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -44,11 +65,7 @@ class Budget:
         async with self._turn:
             while (wait := self._wait_needed()) > 0:
                 if (pause := self._paused_until - self._clock()) > LONGEST_PAUSE:
-                    raise RateLimited(
-                        f"Pleo limits the rate of requests (429) and asked for a pause of {pause:.0f} s more; "
-                        "lower PLEO_REQUESTS_PER_MINUTE or run again after it: it goes on where it stopped.",
-                        pause,
-                    )
+                    raise long_pause(pause)
                 await self._sleep(wait)
             now = self._clock()
             self._free_at.append(now + WINDOW)
@@ -58,9 +75,24 @@ class Budget:
         """Let nobody send for this long: Pleo said `Retry-After`."""
         self._paused_until = max(self._paused_until, self._clock() + seconds)
 
+    def answered(self) -> None:
+        """Nothing to do: requests count from when they had permission."""
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
     def _wait_needed(self) -> float:
         now = self._clock()
         while self._free_at and self._free_at[0] <= now:
             self._free_at.popleft()
         full = self._free_at[0] - now if len(self._free_at) >= self._per_minute else 0.0
         return max(full, self._paused_until - now)
+
+
+def long_pause(seconds: float) -> RateLimited:
+    """The error of a pause that is too long to wait for."""
+    return RateLimited(
+        f"Pleo limits the rate of requests (429) and asked for a pause of {seconds:.0f} s more; "
+        "lower PLEO_REQUESTS_PER_MINUTE or run again after it: it goes on where it stopped.",
+        seconds,
+    )

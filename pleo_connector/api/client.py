@@ -20,7 +20,7 @@ import httpx
 import msgspec
 from tenacity import AsyncRetrying, retry_if_exception_type
 
-from pleo_connector.api.budget import Budget
+from pleo_connector.api.budget import RequestBudget
 from pleo_connector.api.pages import PageRequest
 from pleo_connector.api.patience import OUTAGE, UNREACHABLE, Patience, TransientError
 from pleo_connector.errors import (
@@ -56,7 +56,7 @@ class PleoClient:
         self,
         api_url: str,
         auth: httpx.Auth,
-        budget: Budget,
+        budget: RequestBudget,
         *,
         connections: int = 8,
         patience: float = OUTAGE,
@@ -101,7 +101,7 @@ class PleoClient:
         traffic.waited_for_budget += await self._budget.take()
         traffic.requests += 1
         try:
-            response = await self._http.request(request.method, request.path, params=list(request.params), json=request.body)
+            response = await self._send(request)
         except httpx.ConnectError as error:
             unreachable = PleoUnavailable(
                 f"Pleo could not be reached at {self._api_url} for {request.what} ({_reason(error)}); "
@@ -120,6 +120,16 @@ class PleoClient:
             return parse(response.content)
         except BadAnswer as error:
             raise TransientError(error) from None
+
+    async def _send(self, request: PageRequest) -> httpx.Response:
+        try:
+            response = await self._http.request(request.method, request.path, params=list(request.params), json=request.body)
+        finally:
+            self._budget.answered()
+        for _ in response.history:  # sent twice: the token had been refreshed elsewhere
+            await self._budget.take()
+            self._budget.answered()
+        return response
 
     def _refuse(self, request: PageRequest, response: httpx.Response, traffic: Traffic) -> None:
         """Raise what this answer means; never returns for an answer that is not 200."""

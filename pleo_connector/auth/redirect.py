@@ -12,7 +12,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from pleo_connector.auth.redaction import REDACTOR
 from pleo_connector.auth.secret import Secret
-from pleo_connector.errors import LoginFailed
+from pleo_connector.errors import ConsentRefused, LoginFailed
 
 _VERIFIER_LENGTH = 64
 
@@ -42,21 +42,21 @@ class AuthorizationRequest:
 
     def has_state_of(self, query: str) -> bool:
         """True when a redirect's query answers this very request."""
-        return hmac.compare_digest(_single(query, "state").encode(), self.state.reveal().encode())
+        return hmac.compare_digest(single(query, "state").encode(), self.state.reveal().encode())
 
     def code_from(self, query: str) -> Secret:
         """The code of a redirect's query; LoginFailed on a wrong state or issuer, an error, or no code."""
         if not self.has_state_of(query):
             raise LoginFailed("The answer does not belong to this login (wrong state); start again with `pleo-connector connect`.")
-        issuer = _single(query, "iss")
+        issuer = single(query, "iss")
         if issuer and issuer != self.issuer:
             raise LoginFailed(
                 "The answer came from another authorisation server than PLEO_AUTH_URL; nothing was stored. Check PLEO_AUTH_URL."
             )
-        error = _single(query, "error")
+        error = single(query, "error")
         if error:
             if error == "access_denied":
-                raise LoginFailed(
+                raise ConsentRefused(
                     "Consent was refused in Pleo (access_denied); nothing was stored. Run `pleo-connector connect` to ask again."
                 )
             known = error if error.replace("_", "").isalnum() and error.isascii() and len(error) <= 64 else "an unreadable error"  # noqa: PLR2004
@@ -64,7 +64,7 @@ class AuthorizationRequest:
                 f"Pleo refused the login ({known}); nothing was stored. "
                 "Check PLEO_CLIENT_ID, PLEO_REDIRECT_URI and PLEO_SCOPES against the client's registration at Pleo."
             )
-        code = _single(query, "code")
+        code = single(query, "code")
         if not code:
             raise LoginFailed("Pleo's answer holds no code; start again with `pleo-connector connect`.")
         return Secret(code)
@@ -82,7 +82,8 @@ def query_of_pasted(pasted: str, redirect_uri: str) -> str:
     return parts.query
 
 
-def _single(query: str, name: str) -> str:
+def single(query: str, name: str) -> str:
+    """A query's parameter; empty when it is absent or given twice."""
     # A repeated parameter is an attack or a bug (RFC 6749 section 3.1): it counts as absent.
     try:
         values = parse_qs(query, keep_blank_values=True, max_num_fields=32).get(name, [])

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from pleo_connector.catalogue.registry import CATALOGUE, Catalogue
 from pleo_connector.catalogue.stream import Stream
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.stream_options import DEFAULT_FILE, ColumnRule, StreamOptions, near_miss, read_options
+from pleo_connector.stream_options import DEFAULT_FILE, ColumnRule, StreamOptions, near_miss, parsed_options, read_options
 
 
 def options_of(path: str, catalogue: Catalogue = CATALOGUE) -> dict[str, StreamOptions]:
     """The options in the file at `path` (`PLEO_CONFIG`; empty: `pleo.toml` where there is one), checked."""
     found = read_options(path, {stream.name: columns_of(stream) for stream in catalogue})
     check_options(found, catalogue, path or DEFAULT_FILE)
+    return found
+
+
+def options_from(document: dict[str, Any], source: str, catalogue: Catalogue = CATALOGUE) -> dict[str, StreamOptions]:
+    """The options in a document with the tables of such a file (`defaults`, `streams`), checked."""
+    found = parsed_options(document, source, {stream.name: columns_of(stream) for stream in catalogue})
+    check_options(found, catalogue, source)
     return found
 
 

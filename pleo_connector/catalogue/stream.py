@@ -247,7 +247,8 @@ class Stream:
         fields = [*self._parent_fields(), *(field for column in self.columns for field in column.fields())]
         if self.of_company and "company_id" not in {field.name for field in fields}:
             fields.append(COMPANY_FIELD)
-        parent = Table(self.name, self.description, (*fields, *SYSTEM_FIELDS), (self.key,), self.name)
+        window = self.window.column if self.window is not None else None
+        parent = Table(self.name, self.description, (*fields, *SYSTEM_FIELDS), (self.key,), self.name, window_column=window)
         key = Field(f"{self.record}_{self.key}", Storage.UUID, f"The {self.record.replace('_', ' ')} this belongs to.")
         return (parent, *self._child_tables(self.children, self.name, (key,), ()))
 

@@ -35,15 +35,17 @@ class Table:
     parent: str | None = None
     parent_key: tuple[str, ...] = ()
     """Columns of a child table that hold its top parent's key, in the parent's key order."""
+    window_column: str | None = None
+    """The time column that the stream's windows act on, of a parent table that is read window by window."""
 
     def __post_init__(self) -> None:
         names = [field.name for field in self.fields]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise ValueError(f"table {self.name}: columns declared twice: {sorted(twice)}")
-        missing = (set(self.key) | set(self.parent_key)) - set(names)
+        missing = ({*self.key, *self.parent_key, self.window_column} - {None}) - set(names)
         if missing:
-            raise ValueError(f"table {self.name}: key columns {sorted(missing)} are not columns")
+            raise ValueError(f"table {self.name}: {sorted(map(str, missing))} are not columns")
         if not self.key:
             raise ValueError(f"table {self.name}: needs a key")
 

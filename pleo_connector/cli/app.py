@@ -13,7 +13,11 @@ from pleo_connector.cli.demo import demo
 from pleo_connector.cli.disconnect import disconnect
 from pleo_connector.cli.doctor import doctor
 from pleo_connector.cli.marts import marts
+from pleo_connector.cli.plan import plan
+from pleo_connector.cli.portal import portal
+from pleo_connector.cli.raw import raw
 from pleo_connector.cli.refresh import refresh
+from pleo_connector.cli.replay import replay
 from pleo_connector.cli.rotate_key import rotate_key
 from pleo_connector.cli.sandbox import sandbox
 from pleo_connector.cli.status import status
@@ -75,7 +79,8 @@ def about(
     """
 
 
-for verb in (demo, ui, sandbox, connect, status, refresh, rotate_key, disconnect, doctor, streams, sync, marts):
+for verb in (demo, ui, sandbox, connect, status, refresh, rotate_key, disconnect, doctor, streams, plan, sync, replay, raw, marts):
     app.command()(verb)
+app.add_typer(portal, name="portal")
 
 __all__ = ["Stopped", "Verbs", "app"]

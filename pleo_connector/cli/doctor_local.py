@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pleo_connector.cli.findings import Finding, fine, worth_a_look, wrong
 from pleo_connector.errors import PleoError
 from pleo_connector.settings import Environment, Settings, unknown_variables, variable_of
 from pleo_connector.warehouses import Warehouse, open_warehouse
+from pleo_connector.warehouses.duckdb import DuckDBWarehouse
 
 _LITTLE_SPACE = 1 << 30
 """Bytes of free disk below which a person should know."""
@@ -70,7 +72,7 @@ def check_versions() -> Finding:
 def check_warehouse(settings: Settings) -> Iterator[Finding]:
     """Whether the warehouse opens and may be written; a missing file is not created."""
     try:
-        warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=5.0)
+        warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=5.0, snapshot=settings.snapshot)
     except PleoError as error:
         yield wrong("warehouse", str(error))
         return
@@ -95,6 +97,8 @@ def check_warehouse(settings: Settings) -> Iterator[Finding]:
     if folder is not None:
         free = shutil.disk_usage(folder).free
         told = f"{free / 1e9:,.1f} GB free in {folder}"
+        if isinstance(warehouse, DuckDBWarehouse) and warehouse.snapshot is not None:
+            yield _snapshot(warehouse.snapshot)
         yield fine("disk space", told) if free >= _LITTLE_SPACE else worth_a_look("disk space", told, "free some space before a large sync")
 
 
@@ -114,6 +118,16 @@ def _check_postgres(warehouse: Warehouse) -> Iterator[Finding]:
         yield wrong("warehouse", f"{warehouse.location}: {found}", advice)
     if not health.faults:
         yield fine("warehouse", health.summary)
+
+
+def _snapshot(file: Path) -> Finding:
+    if not os.access(file.parent, os.W_OK):
+        advice = "make the folder, give this user write access to it, or set PLEO_SNAPSHOT to another place"
+        return wrong("snapshot", f"{file} cannot be made: {file.parent} takes no new files, or is not there", advice)
+    if not file.exists():
+        return fine("snapshot", f"{file} does not exist yet; the first sync makes it")
+    made = datetime.fromtimestamp(file.stat().st_mtime, UTC).isoformat(timespec="seconds")
+    return fine("snapshot", f"{file}, {file.stat().st_size / 1e6:,.1f} MB, published {made}")
 
 
 def _may_write(file: Path) -> Finding:

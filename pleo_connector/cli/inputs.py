@@ -46,6 +46,7 @@ def settings_in_use(output: Output, *, warn: bool = True, connection: str | None
     REDACTOR.register_basic(settings.client_id, Secret(secret))
     REDACTOR.register_basic(settings.api_key.get_secret_value(), Secret(""))
     REDACTOR.register(settings.api_key.get_secret_value(), *re.split(r"[\s,]+", settings.token_keys.get_secret_value()))
+    REDACTOR.register(settings.portal_secret.get_secret_value(), settings.portal_password.get_secret_value())
     if not logging.getLogger().handlers:
         logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="Warning: %(message)s")
     REDACTOR.install()

@@ -35,7 +35,7 @@ def marts(
     output.print(add_rows(listing, [(mart.name, len(mart.columns), mart.description) for mart in declared()]))
     made: tuple[str, ...] = ()
     if settings is not None:
-        warehouse = open_warehouse(settings.warehouse, settings.schema_name)
+        warehouse = open_warehouse(settings.warehouse, settings.schema_name, snapshot=settings.snapshot)
         made = refresh(warehouse)
         output.print("")
         output.print(

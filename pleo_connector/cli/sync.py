@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,15 +62,14 @@ def sync(
     low, high = span(start, end)
     settings = settings_in_use(output, connection=connection)
 
-    from pleo_connector.auth import build_auth  # noqa: PLC0415 - pandas, duckdb and httpx load here, not for --help
-    from pleo_connector.cli.progress import showing  # noqa: PLC0415
-    from pleo_connector.sync import Connection, Mode, RawPolicy, SyncPlan, run  # noqa: PLC0415
+    from pleo_connector.cli.progress import showing  # noqa: PLC0415 - pandas, duckdb and httpx load here, not for --help
+    from pleo_connector.sync import Mode, RawPolicy, SyncPlan, reach, run  # noqa: PLC0415
     from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
 
-    warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait)
+    warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait, snapshot=settings.snapshot)
     raw = RawPolicy(settings.raw, settings.raw_days)
     plan = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), allow_mass_delete, options_of(settings.config), raw)
-    reached = Connection(settings.api_url, build_auth(settings), settings.requests_per_minute, settings.concurrency, patience=patience)
+    reached = reach(settings, patience=patience)
     with showing(output) as progress:
         report = run(plan, reached, warehouse, on_load=progress.loaded, on_finish=progress.finished)
     if settings.marts:
@@ -110,6 +109,12 @@ def show(report: SyncReport, output: Output, location: str) -> None:
             output.warn(f"{each.stream}: {warning}")
         for remark in drifted(report, each.stream):
             output.warn(remark)
+
+
+def _times(finding: Mapping[str, object]) -> str:
+    examples = finding["examples"]
+    told = f", such as in {examples[0]}" if isinstance(examples, list) and examples else ""
+    return plural(int(str(finding["count"])), "time") + told
 
 
 def _late(report: StreamReport) -> str:
@@ -165,7 +170,7 @@ def drifted(report: SyncReport, stream: str) -> list[str]:
     each = report.streams[stream]
     remarks = []
     for kind, findings in each.drift.as_json().items():
-        paths = ", ".join(f"{path} ({plural(int(str(finding['count'])), 'time')})" for path, finding in findings.items())
+        paths = ", ".join(f"{path} ({_times(finding)})" for path, finding in findings.items())
         remarks.append(f"{stream}: {_KINDS.get(kind, kind.replace('_', ' '))}: {paths}.")
     if each.quarantined:
         remarks.append(

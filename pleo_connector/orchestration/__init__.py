@@ -6,9 +6,10 @@ from pleo_connector.orchestration.definitions import build_pleo_definitions, loa
 from pleo_connector.orchestration.launchpad import PleoSyncConfig
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.steps import build_pleo_assets
-from pleo_connector.orchestration.translator import PleoTableData, PleoTranslator
+from pleo_connector.orchestration.translator import PleoMartData, PleoTableData, PleoTranslator
 
 __all__ = [
+    "PleoMartData",
     "PleoResource",
     "PleoSync",
     "PleoSyncConfig",

@@ -1,8 +1,10 @@
 """The columns of a table as Dagster's asset page shows them."""
 
+from collections.abc import Set as AbstractSet
+
 import dagster as dg
 
-from pleo_connector.catalogue import Field, Storage, Table
+from pleo_connector.catalogue import Field, Storage, Table, View
 
 PERSONAL = "pleo/personal-data"
 """Tag on tables and columns that say something about a person."""
@@ -28,6 +30,21 @@ def column_schema(table: Table) -> dg.TableSchema:
     return dg.TableSchema(
         columns=[_column(field, table) for field in table.fields],
         constraints=dg.TableConstraints(other=together),
+    )
+
+
+def view_schema(view: View, personal: AbstractSet[str]) -> dg.TableSchema:
+    """Every column of a view."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=column.name,
+                type=_TYPES[column.storage],
+                description=column.description,
+                tags={PERSONAL: "yes"} if column.name in personal else {},
+            )
+            for column in view.columns
+        ]
     )
 
 

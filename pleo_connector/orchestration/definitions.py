@@ -15,6 +15,7 @@ from pleo_connector.orchestration.company_sensor import company_sensor
 from pleo_connector.orchestration.export_sensor import export_job, export_sensor
 from pleo_connector.orchestration.keep_alive import keep_alive_job, token_age_sensor, weekly_schedule
 from pleo_connector.orchestration.lineage import raw_specs
+from pleo_connector.orchestration.marts import build_pleo_marts
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.steps import build_pleo_assets
 from pleo_connector.orchestration.translator import PleoTranslator
@@ -36,6 +37,7 @@ def build_pleo_definitions(
     blocking_checks: bool = False,
     retry_policy: dg.RetryPolicy | None = None,
     options: Mapping[str, StreamOptions] | None = None,
+    marts: bool | None = None,
     step_per_table: bool = False,
     partitioned: bool = False,
     op_tags: Mapping[str, Any] | None = None,
@@ -45,14 +47,16 @@ def build_pleo_definitions(
 
     `settings` are the `PLEO_*` variables when left out; `pleo` and `warehouse` replace the resources made from them. For
     several connections give each its `name` (it starts keys, group, job and resource names) and its resources, and merge
-    with `dg.Definitions.merge`. `options` by stream stand in place of the file that `PLEO_CONFIG` names.
+    with `dg.Definitions.merge`. `options` by stream stand in place of the file that `PLEO_CONFIG` names, and
+    `marts` (whether the views for analysts are assets too; they need all streams) in place of `PLEO_MARTS`.
     ConfigurationError names the variable or option that is wrong.
     `step_per_table`, `partitioned`: see `steps`. `executor` None leaves the choice to the definitions that these are merged into.
     """
     target = warehouse or WarehouseResource.from_settings(settings or load())
     chosen = options if options is not None else options_of((settings or load()).config, catalogue)
     check_options(chosen, catalogue)
-    assets = build_pleo_assets(
+    opened, translator = target.open(), translator or PleoTranslator()
+    tables = build_pleo_assets(
         name=_checked(name),
         warehouse=target,
         translator=translator,
@@ -65,8 +69,12 @@ def build_pleo_definitions(
         partitioned=partitioned,
         op_tags=op_tags,
     )
+    assets = list(tables)
+    if not streams and opened.has_views and (marts if marts is not None else (settings or load()).marts):
+        keys = {table: spec.key for table, spec in table_specs(name, opened, translator, catalogue).items()}
+        assets.append(build_pleo_marts(name=name, warehouse=opened, translator=translator, tables=keys, catalogue=catalogue))
     job, alive = sync_job(name, assets), keep_alive_job(name)
-    exports, ops = export_job(name, assets, catalogue), [one.op.name for one in assets]
+    exports, ops = export_job(name, tables, catalogue), [one.op.name for one in tables]
     return dg.Definitions(
         assets=[*assets, *raw_specs(name, catalogue, streams)],
         jobs=[job, alive, *([exports] if exports else [])],

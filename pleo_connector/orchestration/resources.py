@@ -100,15 +100,14 @@ class PleoResource(_PleoSettings):
     key_provider: str | None = _field("What keeps the keys that seal the tokens, such as keyring.")
     connection_label: str | None = _field("Tells several connections of one client apart.")
     requests_per_minute: int | None = _field("Requests in any 60 seconds; Pleo asks for 500 at most.")
+    budget_scope: str | None = _field("Who keeps to that together: shared (all processes that share the token store) or process.")
     concurrency: int | None = _field("Requests under way at once.")
 
     def connection(self) -> "Connection":
         """How to reach Pleo with this credential."""
-        from pleo_connector.auth import build_auth
-        from pleo_connector.sync import Connection
+        from pleo_connector.sync import reach
 
-        settings = self.settings()
-        return Connection(settings.api_url, build_auth(settings), settings.requests_per_minute, settings.concurrency)
+        return reach(self.settings())
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -124,13 +123,14 @@ class WarehouseResource(_PleoSettings):
 
     warehouse: str | None = _field("The warehouse's URL, such as duckdb:///spend.duckdb.")
     schema_name: str | None = _field("The schema that the tables are in.")
+    snapshot: str | None = _field("Whether readers get a copy of a DuckDB file after each run: off, on, or a path for it.")
     raw: str | None = _field("Where pages are kept as they were served: warehouse, off, or a folder.")
     raw_days: int | None = _field("Days for which those pages are kept; 0 is for ever.")
 
     def open(self) -> Warehouse:
         """The warehouse; nothing is opened before its first transaction."""
         settings = self.settings()
-        return open_warehouse(settings.warehouse, settings.schema_name)
+        return open_warehouse(settings.warehouse, settings.schema_name, snapshot=settings.snapshot)
 
     def raw_policy(self) -> "RawPolicy":
         """Where and for how long pages are kept as they were served."""

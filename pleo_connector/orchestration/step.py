@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from pleo_connector.catalogue import Catalogue, Table
-from pleo_connector.errors import PleoError
+from pleo_connector.errors import Forbidden, PleoError
 from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.check_run import CheckRun
 from pleo_connector.orchestration.checks import Check, Checks
@@ -60,6 +60,7 @@ class Step:
         pace = connection.requests_per_minute
         progress = Progress(context.log.info, lambda stream, numbers: self._observe(context, stream, numbers))
         failed: dict[str, PleoError] = {}
+        refused: dict[str, PleoError] = {}
         events = listen(
             lambda on_load, on_finish, cancel: run(
                 plan, connection, warehouse, catalogue=self.catalogue, on_load=on_load, on_finish=on_finish, cancel=cancel
@@ -71,6 +72,10 @@ class Step:
                     progress.loaded(event.report)
                 elif isinstance(event, Quiet):
                     progress.quiet()
+                elif isinstance(event.report.error, Forbidden) and not event.report.pages:
+                    refused[event.report.stream] = event.report.error
+                    self._skip(context, event.report, event.report.error)
+                    yield from checks.loaded(event.report).results
                 elif event.report.error is not None:
                     failed[event.report.stream] = event.report.error
                     context.log.error("%s failed: %s", event.report.stream, event.report.error)
@@ -85,6 +90,8 @@ class Step:
             raise
         finally:
             events.close()
+        if not failed and len(refused) == len(selection.streams):
+            failed = refused
         if failed:
             raise failures.some_streams(failed, others=len(failed) < len(selection.streams)) from None
 
@@ -101,6 +108,11 @@ class Step:
             )
         given = {self.keys[table.name] for table in wanted}
         yield from (result for result in told.results if result.asset_key not in given)
+
+    def _skip(self, context: dg.AssetExecutionContext, report: StreamReport, error: Forbidden) -> None:
+        """Leave out a stream that the credential may not read: no run would change that, and the others are none the worse."""
+        context.log.warning("%s is left out: %s", report.stream, error)
+        self._observe(context, report.stream, {"left_out": str(error), "remedy": failures.kind_of(error).remedy})
 
     def _observe(self, context: dg.AssetExecutionContext, stream: str, numbers: dict[str, Any]) -> None:
         if (key := self.keys.get(stream)) in context.selected_asset_keys and key is not None:

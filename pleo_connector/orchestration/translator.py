@@ -9,9 +9,8 @@ from typing import Any
 
 import dagster as dg
 
-from pleo_connector.catalogue import Stream, Table
-from pleo_connector.orchestration.code_references import code_references
-from pleo_connector.orchestration.columns import PERSONAL, column_schema
+from pleo_connector.catalogue import Stream, Table, View
+from pleo_connector.orchestration.columns import PERSONAL, column_schema, view_schema
 from pleo_connector.orchestration.lineage import column_lineage
 
 
@@ -29,6 +28,18 @@ class PleoTableData:
     """The table's full name in the warehouse."""
     location: str = ""
     """Where the warehouse is, without secrets."""
+
+
+@dataclass(frozen=True, slots=True)
+class PleoMartData:
+    """What is known about a mart when its asset is declared."""
+
+    view: View
+    connection: str
+    warehouse_kind: str
+    relation: str
+    personal: frozenset[str]
+    """Columns that say something about a person."""
 
 
 class PleoTranslator:
@@ -69,15 +80,25 @@ class PleoTranslator:
             },
         )
 
+    def get_mart_spec(self, data: PleoMartData) -> dg.AssetSpec:
+        """The asset of one mart: key `[connection, mart]`, in a group of the marts."""
+        return dg.AssetSpec(
+            key=[data.connection, data.view.name],
+            description=data.view.description,
+            group_name=f"{data.connection}_marts",
+            kinds={data.warehouse_kind, "view"},
+            tags={PERSONAL: "yes"} if data.personal else {},
+            code_version=data.view.mark,
+            metadata={"dagster/column_schema": view_schema(data.view, data.personal), "dagster/relation_identifier": data.relation},
+        )
+
 
 def _places(data: PleoTableData) -> dict[str, Any]:
-    """Where the table is stored, and where it is declared."""
+    """Where the table is stored."""
     places: dict[str, Any] = {}
     if data.location:
         location = data.location if ":" in data.location else f"file://{data.location}"
         places["dagster/uri"] = f"{location}#{data.relation}"
-    if (references := code_references(data.stream)) is not None:
-        places["dagster/code_references"] = references
     return places
 
 

@@ -3,7 +3,8 @@
 from pleo_connector.sync.engine import Connection, Mode, SyncPlan, run
 from pleo_connector.sync.raw_policy import RawPolicy
 from pleo_connector.sync.raw_report import RawReport
+from pleo_connector.sync.reaching import reach
 from pleo_connector.sync.report import StreamReport, SyncReport
 from pleo_connector.sync.state import STATE_TABLES
 
-__all__ = ["STATE_TABLES", "Connection", "Mode", "RawPolicy", "RawReport", "StreamReport", "SyncPlan", "SyncReport", "run"]
+__all__ = ["STATE_TABLES", "Connection", "Mode", "RawPolicy", "RawReport", "StreamReport", "SyncPlan", "SyncReport", "reach", "run"]

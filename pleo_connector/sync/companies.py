@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -11,7 +11,7 @@ from pleo_connector.api import PageRequest, PleoClient, Traffic
 from pleo_connector.catalogue import Stream
 from pleo_connector.errors import BadAnswer, Forbidden, UnknownCompany
 from pleo_connector.frames import Page, split_page
-from pleo_connector.sync.sweep import ServedPage, Sweep, served_page, walk
+from pleo_connector.sync.sweep import FailedPage, ServedPage, Sweep, served_page, walk
 
 _COMPANY_URN = "urn:pleo:company:"
 
@@ -41,7 +41,9 @@ class _Introspection(msgspec.Struct):
     data: _Credential
 
 
-async def discover(stream: Stream, client: PleoClient, traffic: Traffic) -> Companies:
+async def discover(
+    stream: Stream, client: PleoClient, traffic: Traffic, keep_failed: Callable[[FailedPage], Awaitable[str]] | None = None
+) -> Companies:
     """Read the list of companies; a credential of one company may not, and names its company."""
     sweep = Sweep(stream)
     pages: list[ServedPage] = []
@@ -50,7 +52,7 @@ async def discover(stream: Stream, client: PleoClient, traffic: Traffic) -> Comp
         pages.append(page)
 
     try:
-        await walk(sweep, client, traffic, keep)
+        await walk(sweep, client, traffic, keep, keep_failed)
     except Forbidden as error:
         return await _own_company(stream, client, traffic, error)
     names: dict[str, str] = {}

@@ -125,6 +125,10 @@ class Due:
             work.whole.add(company_id)
         return found
 
+    def states_of_parents(self, stream: Stream) -> Mapping[str, str]:
+        """Parent -> its state when its records were last read to the end."""
+        return self._parents[stream.name]
+
     def _policy(self, stream: Stream) -> SweepPolicy:
         return self._options.get(stream.name, DEFAULT).sweep
 

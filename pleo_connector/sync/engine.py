@@ -15,7 +15,7 @@ from enum import StrEnum
 
 import httpx
 
-from pleo_connector.api import Budget, PleoClient, Traffic, page_request
+from pleo_connector.api import Budget, PleoClient, RequestBudget, Traffic, page_request
 from pleo_connector.api.patience import OUTAGE
 from pleo_connector.catalogue import CATALOGUE, Catalogue, CompanyIn, Stream
 from pleo_connector.catalogue.options import check_options
@@ -42,8 +42,8 @@ from pleo_connector.sync.raw import RawLanding
 from pleo_connector.sync.raw_policy import RawPolicy
 from pleo_connector.sync.report import StreamReport, SyncReport
 from pleo_connector.sync.state import STATE_TABLES
-from pleo_connector.sync.sweep import ServedPage, Sweep, walk
-from pleo_connector.warehouses import Warehouse
+from pleo_connector.sync.sweep import FailedPage, ServedPage, Sweep, walk
+from pleo_connector.warehouses import Publishes, Warehouse
 
 _FATAL = (ReauthRequired, CredentialError, WarehouseError)
 """Errors after which no other stream can do better."""
@@ -89,6 +89,8 @@ class Connection:
     concurrency: int = 8
     patience: float = OUTAGE
     """Seconds for which a failing request is tried again."""
+    budget: Callable[[int], RequestBudget] = Budget
+    """Makes the budget of one run from the requests per minute; `reach` makes one that processes share."""
 
 
 Listener = Callable[[StreamReport], None]
@@ -119,7 +121,10 @@ def run(
     check_options(plan.options, catalogue)
     with registered() as owner:
         work = _Run(plan, connection, warehouse, catalogue, streams, now or datetime.now(UTC), owner).go(on_load, on_finish)
-        return asyncio.run(work if cancel is None else _unless_cancelled(work, cancel))
+        report = asyncio.run(work if cancel is None else _unless_cancelled(work, cancel))
+    if isinstance(warehouse, Publishes):
+        warehouse.publish()
+    return report
 
 
 class _Run:
@@ -140,7 +145,7 @@ class _Run:
         self._now = now
         self._owner = owner
         self._raw = RawLanding(plan.raw)
-        self._work = {stream.name: StreamWork(stream, StreamReport(stream.name)) for stream in dict.fromkeys(streams)}
+        self._work = {stream.name: StreamWork(stream, StreamReport(stream.name), may_read_again=True) for stream in dict.fromkeys(streams)}
         self._turns = asyncio.Semaphore(connection.concurrency)
         # What vanishes within the hour does not wait behind months of entries.
         self._urgent_turns = asyncio.Semaphore(URGENT)
@@ -160,7 +165,7 @@ class _Run:
             on_finish=on_finish,
         )
         await asyncio.to_thread(self._read_state)
-        budget = Budget(self._connection.requests_per_minute)
+        budget = self._connection.budget(self._connection.requests_per_minute)
         try:
             async with PleoClient(
                 self._connection.api_url,
@@ -182,6 +187,8 @@ class _Run:
                     await self._loader.put(None)
         except* PleoError as errors:
             raise _first(errors) from None
+        finally:
+            await budget.close()
         await asyncio.to_thread(self._close_raw)
         reports = {name: work.report for name, work in self._work.items()}
         return SyncReport(reports, ids, time.monotonic() - began, self._raw.report)
@@ -189,7 +196,12 @@ class _Run:
     def _close_raw(self) -> None:
         if self._plan.raw.is_on:
             with self._warehouse.transaction() as transaction:
+                gone = self._raw.prune(transaction, self._catalogue, self._now)
                 self._raw.measure(transaction)
+            self._raw.forget(gone)
+
+    async def _keep_failed(self, page: FailedPage) -> str:
+        return await asyncio.to_thread(self._raw.keep_failed, self._warehouse, page)
 
     def _read_state(self) -> None:
         tables = [table for work in self._work.values() for table in work.stream.tables()]
@@ -206,7 +218,7 @@ class _Run:
     async def _companies(self) -> Companies:
         listing = next(stream for stream in self._catalogue if stream.company_in is CompanyIn.NOWHERE)
         work = self._work.get(listing.name)
-        return await discover(listing, self._client, work.report.traffic if work else Traffic())
+        return await discover(listing, self._client, work.report.traffic if work else Traffic(), self._keep_failed)
 
     async def _stream(self, work: StreamWork, companies: Companies, ids: Sequence[str]) -> None:
         began = time.monotonic()
@@ -227,6 +239,22 @@ class _Run:
             listing.done.set()
         work.report.seconds = time.monotonic() - began
         await self._loader.put(work)
+        await work.judged.wait()
+        if work.again:
+            await self._read_again(work)
+            work.report.seconds = time.monotonic() - began
+            await self._loader.put(work)
+
+    async def _read_again(self, work: StreamWork) -> None:
+        """Walk the sweeps once more that met another number of records than Pleo reported."""
+        fresh = [sweep.anew() for sweep in work.again]
+        for sweep in work.again:
+            _abandon(work, sweep)
+        work.sweeps += fresh
+        work.again, work.may_read_again = [], False
+        async with asyncio.TaskGroup() as walks:
+            for sweep in fresh:
+                walks.create_task(self._walk(work, sweep))
 
     async def _hand_over_companies(self, work: StreamWork, companies: Companies) -> None:
         work.sweeps = [companies.sweep]
@@ -237,6 +265,8 @@ class _Run:
 
     async def _sweeps(self, work: StreamWork, ids: Sequence[str]) -> list[Sweep]:
         parent = work.stream.parent
+        if parent is None and work.stream.of_company:
+            return [sweep for company_id in ids for sweep in await self._sweeps_of(work, company_id)]
         if parent is None:
             return await self._due.sweeps(work, ids, self._earliest)
         listing = self._listings[parent.stream]
@@ -244,6 +274,16 @@ class _Run:
         for error in listing.failed.values():
             _note(work, error)
         return self._due.sweeps_of_parents(work, parent, listing, ids)
+
+    async def _sweeps_of(self, work: StreamWork, company_id: str) -> list[Sweep]:
+        """The walks of one company; none where Pleo refuses to say when its records begin, which stops no other company."""
+        try:
+            return await self._due.sweeps(work, (company_id,), self._earliest)
+        except _FATAL:
+            raise
+        except PleoError as error:
+            _note(work, error)
+            return []
 
     async def _list_only(self, stream: Stream, ids: Sequence[str]) -> None:
         """List the records that other walks are for, when their own stream is not part of the run."""
@@ -258,7 +298,7 @@ class _Run:
         for company_id in ids:
             async with self._turns_of(stream):
                 try:
-                    await walk(Sweep(stream, company_id), self._client, traffic, note)
+                    await walk(Sweep(stream, company_id), self._client, traffic, note, self._keep_failed)
                 except _FATAL:
                     raise
                 except PleoError as error:
@@ -297,12 +337,12 @@ class _Run:
                 if sweep.exhausted:
                     return  # an earlier run loaded its last page and was stopped before closing it
                 try:
-                    await walk(sweep, self._client, work.report.traffic, hand_over)
+                    await walk(sweep, self._client, work.report.traffic, hand_over, self._keep_failed)
                 except CursorRefused:
                     _abandon(work, sweep)
                     sweep = sweep.anew()
                     work.sweeps.append(sweep)
-                    await walk(sweep, self._client, work.report.traffic, hand_over)
+                    await walk(sweep, self._client, work.report.traffic, hand_over, self._keep_failed)
             except JobFinished:
                 # The job ended since it was listed: nothing more of it will ever be served, and what was captured stays.
                 _abandon(work, sweep)

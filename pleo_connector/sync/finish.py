@@ -14,6 +14,7 @@ from itertools import pairwise
 from pleo_connector.catalogue import Stream, SyncMode
 from pleo_connector.errors import MassDeleteRefused, PleoError
 from pleo_connector.sync import ledger, tallies
+from pleo_connector.sync.counting import miscounted
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.sync.sweep import Sweep
 from pleo_connector.sync.windows import BEGINNING
@@ -85,7 +86,7 @@ def finish(
     if stream.window is not None:
         for company_id in {look.company_id for look in looks if look.settles}:
             ledger.settle(transaction, stream, company_id)
-    found.warnings += [_miscounted(sweep) for sweep in complete if sweep.rows_reported not in (None, sweep.rows_served) and not sweep.floor]
+    found.warnings += filter(None, map(miscounted, complete))
     found.changed_by_tier = _changed(transaction, stream, sweeps, deleted)
     for state in dict.fromkeys(status.values()):
         ledger.write_sweeps(transaction, [sweep for sweep in complete if status[sweep.sweep_id] == state], state, deleted, at=at)
@@ -122,10 +123,6 @@ def _verdict(look: Look, found: Finished) -> str:
         found.warnings.append(f"{look}; they may have moved to a month that was not read, so the next run reads all months.")
         return "unproven"
     return "gone"
-
-
-def _miscounted(sweep: Sweep) -> str:
-    return f"Pleo reported {sweep.rows_reported} rows for {sweep} and served {sweep.rows_served}; rows may have moved while they were read."
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,7 @@ def write_sweeps(
             "rows_served": sweep.rows_served,
             "rows_quarantined": sweep.rows_quarantined,
             "rows_reported": sweep.rows_reported,
+            "rows_met": sweep.rows_met,
             "rows_changed": sweep.rows_changed,
             "rows_deleted": (deleted or {}).get(sweep.sweep_id, 0),
         }

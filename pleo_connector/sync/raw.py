@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
 import msgspec
-import pyarrow as pa
 
 from pleo_connector.api import PageRequest
+from pleo_connector.catalogue import Catalogue
+from pleo_connector.frames import cuts
 from pleo_connector.sync.ledger import frame_of
 from pleo_connector.sync.raw_folder import RawFolder
+from pleo_connector.sync.raw_packing import KeptPage, packed
 from pleo_connector.sync.raw_policy import RawPolicy
+from pleo_connector.sync.raw_prune import prune
 from pleo_connector.sync.raw_report import RawReport
-from pleo_connector.sync.raw_tables import RAW_LOADS, RAW_PAGES, RAW_REQUESTS, RAW_TABLES
-from pleo_connector.sync.sweep import ServedPage, Sweep
-from pleo_connector.warehouses import Transaction
-
-_CODEC = pa.Codec("zstd", compression_level=3)
+from pleo_connector.sync.raw_tables import RAW_FAILED, RAW_LOADS, RAW_PAGES, RAW_REQUESTS, RAW_TABLES
+from pleo_connector.sync.sweep import FailedPage, ServedPage, Sweep
+from pleo_connector.warehouses import Transaction, Warehouse
 
 
 class Ended(Protocol):
@@ -40,26 +39,6 @@ class Ended(Protocol):
         """Companies whose parents are all known."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeptPage:
-    """A page on its way to the landing, compressed before the warehouse is held."""
-
-    content: str
-    size: int
-    packed: bytes
-
-
-def packed(body: bytes) -> KeptPage:
-    """The page by content, compressed."""
-    return KeptPage(hashlib.sha256(body).hexdigest(), len(body), _CODEC.compress(body, asbytes=True))
-
-
-def unpacked(page: bytes, size: int) -> bytes:
-    """The page as it was kept."""
-    found: bytes = _CODEC.decompress(page, decompressed_size=size, asbytes=True) if size else b""
-    return found
-
-
 class RawLanding:
     """Keeps pages as the policy says. `land` writes within the transaction that loads their rows."""
 
@@ -73,11 +52,14 @@ class RawLanding:
         if self.policy.is_on:
             transaction.ensure(RAW_TABLES)
 
-    def pack(self, pages: Iterable[ServedPage]) -> list[KeptPage]:
-        """The pages compressed, and in the folder if there is one: a page without a row does no harm there, a row without one would."""
+    def pack(self, pages: Iterable[ServedPage], known: Mapping[str, KeptPage]) -> list[KeptPage]:
+        """The pages compressed, and in the folder if there is one: a page without a row does no harm there, a row without one would.
+
+        `known` has pages that are compressed already, by fingerprint as served.
+        """
         if not self.policy.is_on:
             return []
-        found = [packed(page.body) for page in pages]
+        found = [known.get(page.sha256) or packed(page.body) for page in pages]
         if self._folder is not None:
             for one in found:
                 self._folder.keep(one.content, one.packed)
@@ -139,6 +121,46 @@ class RawLanding:
         self.report.new += len(new)
         self.report.new_bytes += sum(len(one.packed) for one in new)
 
+    def keep_failed(self, warehouse: Warehouse, failed: FailedPage) -> str:
+        """Keep an answer that could not be read, in a transaction of its own; where it is, as a sentence.
+
+        Of a stream of which something is dropped, only its fingerprint: nobody can cut out of it what must not be kept.
+        """
+        if not self.policy.is_on:
+            return ""
+        answer, sweep = packed(failed.body), failed.sweep
+        withheld = cuts(sweep.stream)
+        row = asked(failed.request) | {
+            "sweep_id": sweep.sweep_id,
+            "number": failed.number,
+            "stream": sweep.stream.name,
+            "company_id": sweep.company_id,
+            "failed_at": failed.failed_at,
+            "reason": failed.reason,
+            "content": answer.content,
+            "size": answer.size,
+            "answer": None if withheld else answer.packed,
+        }
+        with warehouse.transaction() as transaction:
+            transaction.ensure([RAW_FAILED])
+            transaction.upsert(RAW_FAILED, frame_of(RAW_FAILED, [row]))
+        kept = "Its fingerprint is" if withheld else "The answer is"
+        return f"{kept} kept in {warehouse.relation(RAW_FAILED)} (content {answer.content[:12]})."
+
+    def prune(self, transaction: Transaction, catalogue: Catalogue, now: datetime) -> list[str]:
+        """Let go of pages that are older than the retention and needed no more; `forget` them once that is committed."""
+        if not self.policy.is_on or not self.policy.days:
+            return []
+        gone = prune(transaction, catalogue, now - timedelta(days=self.policy.days))
+        self.report.pruned = len(gone)
+        return gone
+
+    def forget(self, contents: Iterable[str]) -> None:
+        """Remove pages from the folder, where they are in one."""
+        if self._folder is not None:
+            for content in contents:
+                self._folder.forget(content)
+
     def measure(self, transaction: Transaction) -> None:
         """Note what is kept in all."""
         if self.policy.is_on:
@@ -168,6 +190,7 @@ def _walked(served: ServedPage) -> dict[str, Any]:
         "parent_id": sweep.parent_id,
         "parent_state": sweep.parent_state,
         "floor_at": sweep.floor,
+        "tier": sweep.tier,
         "started_at": sweep.started_at,
         "cursor": served.cursor_in,
         "fetched_at": served.fetched_at,
@@ -184,6 +207,7 @@ def _told(sweep: Sweep) -> dict[str, Any]:
         "parent_id": sweep.parent_id,
         "parent_state": sweep.parent_state,
         "floor": sweep.floor,
+        "tier": sweep.tier,
         "started_at": sweep.started_at,
         "pages": sweep.pages,
         "proves_absence": sweep.proves_absence,

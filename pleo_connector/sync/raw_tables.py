@@ -41,6 +41,7 @@ RAW_REQUESTS = Table(
         Field("parent_id", Storage.UUID, "Record of another stream that was read for."),
         Field("parent_state", Storage.TEXT, "Status and last change of that record when the sweep began."),
         Field("floor_at", Storage.TIMESTAMP, "Creation time down to which a newest-first sweep reads."),
+        Field("tier", Storage.TEXT, "How often the sweep's window is read; NULL when the stream has no windows."),
         Field("started_at", Storage.TIMESTAMP, "When the sweep began."),
         Field("method", Storage.TEXT, "HTTP method of the request."),
         Field("path", Storage.TEXT, "Path of the request."),

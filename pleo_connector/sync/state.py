@@ -44,6 +44,7 @@ SWEEPS = Table(
         Field("rows_served", Storage.BIGINT, "Records that Pleo served."),
         Field("rows_quarantined", Storage.BIGINT, "Records set aside because they could not be typed."),
         Field("rows_reported", Storage.BIGINT, "The total that Pleo reported, where it does."),
+        Field("rows_met", Storage.BIGINT, "Different records met, where Pleo reports a total to compare it with."),
         Field("rows_changed", Storage.BIGINT, "Rows that the sweep wrote because they were new or changed, of a stream with windows."),
         Field("rows_deleted", Storage.BIGINT, "Rows found absent and marked deleted at the end of the sweep."),
     ),

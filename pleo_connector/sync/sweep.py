@@ -48,6 +48,8 @@ class Sweep:
     rows_served: int = 0
     rows_quarantined: int = 0
     rows_reported: int | None = None
+    rows_met: int | None = None
+    """Different records met, known at the end where Pleo reports a total."""
     rows_changed: int | None = None
     proves_absence: bool = True
     """False when a row may live that this sweep cannot see: a quarantined record hid its key, or one company was read of many."""
@@ -94,12 +96,31 @@ class ServedPage:
         return self.cut or not self.page.has_next
 
 
-async def walk(sweep: Sweep, client: PleoClient, traffic: Traffic, hand_over: Callable[[ServedPage], Awaitable[None]]) -> None:
+@dataclass(frozen=True, slots=True)
+class FailedPage:
+    """An answer that could not be read as a page."""
+
+    sweep: Sweep
+    number: int
+    request: PageRequest
+    body: bytes
+    reason: str
+    failed_at: datetime
+
+
+async def walk(
+    sweep: Sweep,
+    client: PleoClient,
+    traffic: Traffic,
+    hand_over: Callable[[ServedPage], Awaitable[None]],
+    keep_failed: Callable[[FailedPage], Awaitable[str]] | None = None,
+) -> None:
     """Fetch the pages that the sweep still needs, one after the other, and hand each over.
 
     Only `hasNextPage` ends a walk, or the floor of a newest-first one. A next page without a cursor, or with one that was used
     before, would go round for ever: WalkStalled. A refused cursor on a resumed sweep is
-    CursorRefused, and the caller starts the walk again.
+    CursorRefused, and the caller starts the walk again. `keep_failed` takes an answer that stayed unreadable to the last try, and
+    says where it is kept.
     """
     cursor, number = sweep.cursor, sweep.pages
     used = {cursor}
@@ -109,7 +130,11 @@ async def walk(sweep: Sweep, client: PleoClient, traffic: Traffic, hand_over: Ca
         what = f"page {number} of {request.what}"
 
         def parse(body: bytes, what: str = what) -> tuple[Page, bytes, str]:
-            page = split_page(body, sweep.stream.paging, what)
+            try:
+                page = split_page(body, sweep.stream.paging, what)
+            except BadAnswer as error:
+                error.body = body
+                raise
             return *cut_page(sweep.stream, page, body), hashlib.sha256(body).hexdigest()
 
         try:
@@ -118,6 +143,11 @@ async def walk(sweep: Sweep, client: PleoClient, traffic: Traffic, hand_over: Ca
             if number == sweep.pages + 1:
                 raise
             raise BadAnswer(f"Pleo refused the cursor that it had just given for {what}; run again to read it from the start.") from error
+        except BadAnswer as error:
+            if error.body is None or keep_failed is None:
+                raise
+            where = await keep_failed(FailedPage(sweep, number, request, error.body, str(error), datetime.now(UTC)))
+            raise BadAnswer(f"{error} {where}".rstrip()) from None
         served = served_page(sweep, number, cursor, page, body, request, sha256, datetime.now(UTC))
         await hand_over(served)
         if served.is_last:

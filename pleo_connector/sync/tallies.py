@@ -8,29 +8,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from pleo_connector.catalogue import Stream, Window
+from pleo_connector.catalogue import Stream, Table, Window
 from pleo_connector.warehouses import Transaction
 
-SERVED = "_deleted_source IS NULL OR _deleted_source <> 'sweep_absent'"
+SERVED_NOW = "(_deleted_source IS NULL OR _deleted_source <> 'sweep_absent')"
 """Rows that Pleo still serves: alive, or flagged as deleted."""
 
 ByMonth = dict[str, dict[datetime, int]]
 """Company -> first moment of a month -> rows."""
 
 
-def by_company(transaction: Transaction, stream: Stream, where: str = SERVED) -> dict[str | None, int]:
-    """Rows of the stream's table by company; under None, all of them, where they belong to none."""
+def total(transaction: Transaction, stream: Stream, where: str = SERVED_NOW) -> int:
+    """Rows of the stream's table."""
+    return int(str(transaction.scalar(f"SELECT count(*) FROM {{schema}}.{stream.tables()[0].name} WHERE {where}")))
+
+
+def by_column(transaction: Transaction, stream: Stream, column: str | None) -> dict[str | None, int]:
+    """Rows of the stream's table by the key in a column; without a column, all of them, under None."""
+    if column is None:
+        return {None: total(transaction, stream)}
     table = stream.tables()[0]
-    company = table.company_column
-    if company is None:
-        return {None: int(str(transaction.scalar(f"SELECT count(*) FROM {{schema}}.{table.name} WHERE {where}")))}
-    groups = _groups(
-        transaction, f"SELECT CAST({company} AS VARCHAR) AS who, count(*) AS n FROM {{schema}}.{table.name} WHERE {where} GROUP BY 1", "who"
-    )
-    return {who: int(n) for who, n in groups}
+    query = f"SELECT CAST({column} AS VARCHAR) AS who, count(*) AS n FROM {{schema}}.{table.name} WHERE {SERVED_NOW} GROUP BY 1"
+    return {who: int(n) for who, n in _groups(transaction, query, "who")}
 
 
-def by_month(transaction: Transaction, stream: Stream, where: str = SERVED) -> ByMonth:
+def by_month(transaction: Transaction, stream: Stream, where: str = SERVED_NOW) -> ByMonth:
     """Rows of a stream with windows."""
     if stream.window is None:
         return {}
@@ -58,15 +60,16 @@ def open_months(transaction: Transaction, stream: Stream, since: datetime) -> By
 
 def by_sweep(transaction: Transaction, stream: Stream, sweeps: Sequence[str]) -> dict[str, int]:
     """How many rows were last written by each of these sweeps."""
+    return seen_by_sweep(transaction, stream.tables()[0], sweeps, "_sweep_id")
+
+
+def seen_by_sweep(transaction: Transaction, table: Table, sweeps: Sequence[str], column: str = "sweep_id") -> dict[str, int]:
+    """How many rows of a table name each of these sweeps."""
     if not sweeps:
         return {}
     ids = ", ".join(map(text, sweeps))
-    groups = _groups(
-        transaction,
-        f"SELECT _sweep_id AS who, count(*) AS n FROM {{schema}}.{stream.tables()[0].name} WHERE _sweep_id IN ({ids}) GROUP BY 1",
-        "who",
-    )
-    return {who: int(n) for who, n in groups}
+    query = f"SELECT {column} AS who, count(*) AS n FROM {{schema}}.{table.name} WHERE {column} IN ({ids}) GROUP BY 1"
+    return {who: int(n) for who, n in _groups(transaction, query, "who")}
 
 
 def text(value: str) -> str:

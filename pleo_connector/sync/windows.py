@@ -16,7 +16,7 @@ Two edges make the cover complete: everything before the first month, and everyt
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -64,7 +64,8 @@ def month_start(moment: datetime) -> datetime:
     return datetime(moment.year, moment.month, 1, tzinfo=UTC)
 
 
-def _next_month(start: datetime) -> datetime:
+def next_month(start: datetime) -> datetime:
+    """Midnight UTC of the first of the month after one."""
     return month_start(start + timedelta(days=32))
 
 
@@ -75,8 +76,8 @@ def windows(earliest: datetime | None, now: datetime) -> tuple[Interval, ...]:
     spans = [Interval(BEGINNING, first)]
     start = first
     while start < current:
-        spans.append(Interval(start, _next_month(start)))
-        start = _next_month(start)
+        spans.append(Interval(start, next_month(start)))
+        start = next_month(start)
     spans.append(Interval(current, current + _FUTURE))
     return tuple(spans)
 
@@ -113,3 +114,19 @@ def clipped(spans: tuple[Interval, ...], start: datetime | None, end: datetime |
     high = end or spans[-1].end
     parts = (Interval(max(span.start, low), min(span.end, high)) for span in spans)
     return tuple(part for part in parts if part.start < part.end)
+
+
+def told(spans: Sequence[Interval]) -> str:
+    """Windows that follow each other, in words: `before 2025-10`, `2026-01 to 2026-03` (the last month included), `2026-11 on`."""
+    if not spans:
+        return ""
+    first, last = min(spans, key=lambda one: one.start), max(spans, key=lambda one: one.end)
+    if first.end == last.end:
+        first_day = f"{first.start:%Y-%m}"
+        return f"before {first.end:%Y-%m}" if first.start == BEGINNING else f"{first_day} on" if _is_open(first) else first_day
+    beginning = "" if first.start == BEGINNING else f"{first.start:%Y-%m} "
+    return f"{beginning}on" if _is_open(last) else f"{beginning}to {last.end - timedelta(microseconds=1):%Y-%m}"
+
+
+def _is_open(span: Interval) -> bool:
+    return span.end - span.start >= _FUTURE

@@ -1,7 +1,8 @@
 """Floor 2: where the rows go. `open_warehouse(url, schema)` is the door; `protocol.py` says what is behind it.
 
 Built in: `duckdb:///spend.duckdb` (relative), `duckdb:////data/spend.duckdb` (absolute), `md:name` for MotherDuck
-(the same code, not tested here), and `postgresql://user@host/database` (extra `postgres`). Another warehouse is an entry point in the group `pleo_connector.warehouses` whose
+(the same code, not tested here), `postgresql://user@host/database` (extra `postgres`) and `iceberg:///folder` (extra `iceberg`).
+Another warehouse is an entry point in the group `pleo_connector.warehouses` whose
 name is the URL scheme and whose value is a callable `(url, schema, *, wait) -> Warehouse`.
 """
 
@@ -10,37 +11,45 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.warehouses.duckdb import DuckDBWarehouse
-from pleo_connector.warehouses.protocol import SEEN_KEYS, MergeCounts, Scope, Transaction, Warehouse
+from pleo_connector.warehouses.protocol import SEEN_KEYS, MergeCounts, Publishes, Scope, Transaction, Warehouse
+from pleo_connector.warehouses.snapshot import snapshot_path
 
 GROUP = "pleo_connector.warehouses"
 """Entry point group of warehouses from other packages."""
 
 FORMS = (
     "duckdb:///spend.duckdb for a file in the current folder, duckdb:////data/spend.duckdb for an absolute path, "
-    "postgresql://user@host/database for PostgreSQL"
+    "postgresql://user@host/database for PostgreSQL, iceberg:///lake for Iceberg tables in a folder"
 )
 
-_NOT_YET = {"iceberg": "Iceberg"}
+_FILES = ("sqlite", "sqlite3", "file")
+"""Schemes of other databases that are one file, as DuckDB's are."""
 
-__all__ = ["GROUP", "SEEN_KEYS", "MergeCounts", "Scope", "Transaction", "Warehouse", "open_warehouse"]
+__all__ = ["GROUP", "SEEN_KEYS", "MergeCounts", "Publishes", "Scope", "Transaction", "Warehouse", "open_warehouse"]
 
 
-def open_warehouse(url: str, schema: str, *, wait: float = 60.0) -> Warehouse:
+def open_warehouse(url: str, schema: str, *, wait: float = 60.0, snapshot: str = "") -> Warehouse:
     """The warehouse of a URL; nothing is opened or created yet. ConfigurationError says what is wrong with the URL.
 
-    `wait` is how many seconds a transaction waits for its turn.
+    `wait` is how many seconds a transaction waits for its turn; `snapshot` what PLEO_SNAPSHOT says.
     """
     if not schema or "\0" in schema:
         raise ConfigurationError("PLEO_SCHEMA must name a schema: it is empty or holds a NUL character.")
     scheme, colon, _ = url.strip().partition(":")
+    if colon and scheme == "duckdb":
+        return _duckdb(url.strip(), schema, wait=wait, snapshot=snapshot)
+    if snapshot_path(snapshot, Path("any")) is not None:
+        raise ConfigurationError("PLEO_SNAPSHOT is for a DuckDB file alone: readers of other warehouses need none; unset it.")
     builders: dict[str, Callable[..., Warehouse]] = {
         "duckdb": _duckdb,
         "md": _motherduck,
         "postgresql": _postgres,
         "postgres": _postgres,
+        "iceberg": _iceberg,
     }
     if colon and scheme in builders:
         return builders[scheme](url.strip(), schema, wait=wait)
@@ -57,7 +66,7 @@ def open_warehouse(url: str, schema: str, *, wait: float = 60.0) -> Warehouse:
     raise _unknown(url.strip(), scheme if colon else "", [*builders, *(plugin.name for plugin in entry_points(group=GROUP))])
 
 
-def _duckdb(url: str, schema: str, *, wait: float) -> Warehouse:
+def _duckdb(url: str, schema: str, *, wait: float, snapshot: str = "") -> Warehouse:
     path = url.removeprefix("duckdb:///")
     if path == url:
         raise ConfigurationError(
@@ -69,7 +78,10 @@ def _duckdb(url: str, schema: str, *, wait: float) -> Warehouse:
         raise ConfigurationError(f"PLEO_WAREHOUSE cannot be a database in memory, since it is opened anew for each load; write {FORMS}.")
     if "?" in path:
         raise ConfigurationError(f"PLEO_WAREHOUSE takes no options after '?'; write {FORMS}.")
-    return DuckDBWarehouse(path, schema, wait=wait)
+    place = snapshot_path(snapshot, Path(path).expanduser().absolute())
+    if place is not None and (place.is_dir() or place == Path(path).expanduser().absolute()):
+        raise ConfigurationError(f"PLEO_SNAPSHOT must name a file other than the warehouse's own, and {place} is not one; or write on.")
+    return DuckDBWarehouse(path, schema, wait=wait, snapshot=place)
 
 
 def _motherduck(url: str, schema: str, *, wait: float) -> Warehouse:
@@ -93,6 +105,26 @@ def _postgres(url: str, schema: str, *, wait: float) -> Warehouse:
     return PostgresWarehouse(address(url), schema, wait=wait)
 
 
+def _iceberg(url: str, schema: str, *, wait: float) -> Warehouse:
+    try:
+        from pleo_connector.warehouses.iceberg import IcebergWarehouse  # noqa: PLC0415 - its library comes with an extra
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"PLEO_WAREHOUSE asks for Iceberg, whose library is not installed ({error.name}); run: pip install 'pleo-connector[iceberg]'"
+        ) from None
+    folder = url.removeprefix("iceberg:///")
+    if folder == url:
+        raise ConfigurationError(
+            "PLEO_WAREHOUSE must have three slashes before a relative folder and four before an absolute one: "
+            "iceberg:///lake for the folder `lake` here, iceberg:////data/lake for an absolute path."
+        )
+    if not folder.strip("/"):
+        raise ConfigurationError("PLEO_WAREHOUSE names no folder; write iceberg:///lake or iceberg:////data/lake.")
+    if "?" in folder or "#" in folder:
+        raise ConfigurationError("PLEO_WAREHOUSE takes no options after '?', and no '#'; write iceberg:///lake or iceberg:////data/lake.")
+    return IcebergWarehouse(folder, schema, wait=wait)
+
+
 def _guess(url: str) -> str:
     """The URL that a person probably meant. One leading slash may stand for the separator or for an absolute path."""
     path = url.partition(":")[2] if ":" in url else url
@@ -104,14 +136,12 @@ def _guess(url: str) -> str:
 
 
 def _unknown(url: str, scheme: str, known: list[str]) -> ConfigurationError:
-    if name := _NOT_YET.get(scheme.partition("+")[0]):
-        return ConfigurationError(f"PLEO_WAREHOUSE asks for {name}, which this version cannot load into yet; write {FORMS}.")
     if scheme.partition("+")[0] in ("postgres", "postgresql"):
         return ConfigurationError(f"PLEO_WAREHOUSE starts with {scheme}:, which names a driver too; write postgresql://user@host/database.")
     if not scheme or (len(scheme) == 1 and scheme.isalpha()):  # a bare path, or a Windows drive
         return ConfigurationError(f"PLEO_WAREHOUSE must be a URL: did you mean {_guess(url) if not scheme else 'duckdb:///' + url}?")
     near = difflib.get_close_matches(scheme.lower(), known, n=1)
-    if near == ["duckdb"] and "@" not in url:
+    if (near == ["duckdb"] or scheme.lower() in _FILES) and "@" not in url:
         return ConfigurationError(f"PLEO_WAREHOUSE starts with {scheme}:, which is no warehouse; did you mean {_guess(url)}?")
     return ConfigurationError(
         f"PLEO_WAREHOUSE starts with {scheme}:, which is no warehouse known here ({', '.join(known)}); write {FORMS}, or install the package that brings {scheme}:."

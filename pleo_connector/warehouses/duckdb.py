@@ -16,9 +16,10 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
-from pleo_connector.catalogue import Table
+from pleo_connector.catalogue import Table, View
 from pleo_connector.warehouses.dialect import DUCKDB
 from pleo_connector.warehouses.protocol import Transaction
+from pleo_connector.warehouses.snapshot import publish
 from pleo_connector.warehouses.turn import turn
 
 if TYPE_CHECKING:
@@ -29,12 +30,16 @@ class DuckDBWarehouse:
     """Tables in one schema of a DuckDB file; `wait` is how many seconds a transaction waits for its turn."""
 
     kind = "duckdb"
+    has_views = True
 
-    def __init__(self, database: str, schema: str, *, wait: float = 60.0, pause: Callable[[float], None] = sleep) -> None:
+    def __init__(
+        self, database: str, schema: str, *, wait: float = 60.0, snapshot: Path | None = None, pause: Callable[[float], None] = sleep
+    ) -> None:
         self._remote = database.startswith("md:")
         self._path = Path(database).expanduser().absolute()
         self._database = database if self._remote else str(self._path)
         self._wait = wait
+        self.snapshot = snapshot
         self._pause = pause
         self._schema = schema
         self.location = database if self._remote else str(self._path)
@@ -42,7 +47,7 @@ class DuckDBWarehouse:
     def __repr__(self) -> str:
         return f"DuckDBWarehouse({self.location!r}, {self._schema!r})"
 
-    def relation(self, table: Table) -> str:
+    def relation(self, table: Table | View) -> str:
         """`schema.table`; DuckDB needs `file.schema.table` where the file and the schema share a name."""
         stem = self.location.removeprefix("md:") if self._remote else self._path.stem
         names = (self._schema, table.name) if stem.lower() != self._schema.lower() else (stem, self._schema, table.name)
@@ -68,6 +73,26 @@ class DuckDBWarehouse:
                 with suppress(duckdb.Error):
                     connection.execute("ROLLBACK")
                 raise
+            finally:
+                connection.close()
+
+    def publish(self) -> None:
+        """Replace the snapshot, where there is to be one, by what is committed now."""
+        if self.snapshot is None:
+            return
+        import duckdb
+
+        from pleo_connector.warehouses.duckdb_refusals import refusal
+
+        deadline = monotonic() + self._wait
+        with self._turn():
+            connection = self._open(deadline)
+            try:
+                connection.execute("ROLLBACK")
+                connection.execute("CHECKPOINT")
+                publish(self._path, self.snapshot)
+            except duckdb.Error as error:
+                raise refusal(self.location, error) from error
             finally:
                 connection.close()
 

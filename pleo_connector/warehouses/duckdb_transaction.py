@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pleo_connector.catalogue import Table, View, history_of
 from pleo_connector.errors import WarehouseError
-from pleo_connector.warehouses.dialect import DUCKDB
+from pleo_connector.warehouses.dialect import DUCKDB, Dialect
 from pleo_connector.warehouses.duckdb_refusals import refusal
 from pleo_connector.warehouses.history import History
 from pleo_connector.warehouses.plan import ABSENT, ROW, SERVED, Plan
@@ -25,12 +25,12 @@ from pleo_connector.warehouses.views import outdated, redefinition
 class DuckDBTransaction:
     """One open transaction on one connection."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, schema: str, location: str) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, schema: str, location: str, dialect: Dialect = DUCKDB) -> None:
         self._connection = connection
         self._location = location
         self._stages: dict[str, pa.Table] = {}
         catalog = str(self._row("SELECT current_database()")[0])
-        self._plan = Plan(DUCKDB, schema, catalog)
+        self._plan = Plan(dialect, schema, catalog)
         self._history = History(self._plan, self.run)
         self._schema = schema
 
@@ -79,13 +79,13 @@ class DuckDBTransaction:
                 refuse_faults(child, *self._row(plan.faults(child, name)))
             if changed:
                 for table in tables:
-                    self.run(plan.delete_changed(table, parent))
+                    self._delete_changed(table, parent)
             if new + changed:
                 some = new + changed < rows
                 for table, name in [(parent, names[0]), *filled]:
                     if some:
                         self._narrow(name, self._arrow(plan.rows_to_write(table, name, parent)))
-                    self.run(plan.insert(table, name))
+                    self._insert(table, name)
                 if history:
                     self._history.write_served(tables)
             self.run(plan.drop_temporary(SERVED))
@@ -97,8 +97,8 @@ class DuckDBTransaction:
             return
         with self._staged([table], {table.name: frame}) as (name,):
             refuse_faults(table, *self._row(self._plan.faults(table, name)))
-            self.run(self._plan.delete_staged(table, name))
-            self.run(self._plan.insert(table, name))
+            self._delete_staged(table, name)
+            self._insert(table, name)
 
     def delete(self, table: Table, **equals: object) -> int:
         """Delete rows whose columns equal these values; returns how many. ValueError without any column."""
@@ -119,7 +119,7 @@ class DuckDBTransaction:
         found = int(self._row(plan.count_selected())[0])
         if found:
             for table in tables:
-                self.run(*plan.tombstone(table, at))
+                self._tombstone(table, at)
             if history:
                 self._history.write_absent(tables)
         self.run(plan.drop_temporary(ABSENT))
@@ -152,6 +152,20 @@ class DuckDBTransaction:
         except duckdb.Error as error:
             raise refusal(self._location, error) from error
 
+    # what another warehouse does its own way, when only its questions are put to DuckDB
+
+    def _delete_changed(self, table: Table, parent: Table) -> None:
+        self.run(self._plan.delete_changed(table, parent))
+
+    def _delete_staged(self, table: Table, name: str) -> None:
+        self.run(self._plan.delete_staged(table, name))
+
+    def _insert(self, table: Table, name: str) -> None:
+        self.run(self._plan.insert(table, name))
+
+    def _tombstone(self, table: Table, at: datetime) -> None:
+        self.run(*self._plan.tombstone(table, at))
+
     def _row(self, sql: str, values: Sequence[object] = ()) -> tuple[int, ...]:
         (row,) = self.run(sql, values)
         return row  # type: ignore[return-value]
@@ -172,7 +186,7 @@ class DuckDBTransaction:
         try:
             for table in tables:
                 name = f"_pleo_staged_{len(self._stages)}"
-                self._register(name, staged(table, frames[table.name], ROW))
+                self._register(name, self._stage(table, frames[table.name]))
                 names.append(name)
             yield names
         finally:
@@ -180,6 +194,9 @@ class DuckDBTransaction:
                 del self._stages[name]
                 with suppress(duckdb.Error):  # after an error the connection is about to be closed anyway
                     self._connection.unregister(name)
+
+    def _stage(self, table: Table, frame: pd.DataFrame) -> pa.Table:
+        return staged(table, frame, ROW)
 
     def _register(self, name: str, rows: pa.Table) -> None:
         try:

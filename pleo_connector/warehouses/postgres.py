@@ -15,7 +15,7 @@ from typing import Any
 from adbc_driver_postgresql import dbapi
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from pleo_connector.catalogue import Table
+from pleo_connector.catalogue import Table, View
 from pleo_connector.errors import WarehouseLocked
 from pleo_connector.warehouses.postgres_dialect import POSTGRES
 from pleo_connector.warehouses.postgres_refusals import DriverError, busy, gone, refusal, state_of, unreachable
@@ -51,6 +51,7 @@ class PostgresWarehouse:
     """Tables in one schema of a PostgreSQL database; `wait` is how many seconds a transaction waits for its turn."""
 
     kind = "postgres"
+    has_views = True
 
     def __init__(self, address: Address, schema: str, *, wait: float = 60.0, pause: Callable[[float], None] = sleep) -> None:
         self._address = address
@@ -63,7 +64,7 @@ class PostgresWarehouse:
     def __repr__(self) -> str:
         return f"PostgresWarehouse({self.location!r}, {self.schema!r})"
 
-    def relation(self, table: Table) -> str:
+    def relation(self, table: Table | View) -> str:
         """`schema.table`, quoted where PostgreSQL needs it."""
         return ".".join(POSTGRES.shown(name) for name in (self.schema, table.name))
 

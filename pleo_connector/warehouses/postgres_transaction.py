@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -32,6 +33,8 @@ _log = logging.getLogger(__name__)
 _SCHEMA_COMMENT = "Pleo's data, loaded by pleo-connector; each table and column says what it holds."
 
 _SCHEMA = "SELECT pg_has_role(nspowner, 'USAGE'), obj_description(oid, 'pg_namespace') = $2 FROM pg_namespace WHERE nspname = $1"
+
+_JOINS = "SELECT set_config('enable_hashjoin', $1, true), set_config('enable_mergejoin', $2, true)"
 
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$""", re.DOTALL)
 """Text, quoted names and comments, in which any character may stand."""
@@ -87,28 +90,32 @@ class PostgresTransaction:
                 f"Rows for table {tables[0].name} came without those of {', '.join(missing)}; an empty frame says there are none."
             )
         parent, *children = tables
-        rows = {table.name: self._wired(table, frames[table.name]) for table in tables}
-        served = rows[parent.name]
+        rows = {table.name: staged(table, frames[table.name], ROW) for table in tables}
+        # only what decides is brought into PostgreSQL's form; the rest follows for the rows that are written
+        keys = {table.name: self._wired(table, rows[table.name], (*table.key, *table.parent_key, ROW)) for table in children}
+        served = keys[parent.name] = self._wired(parent, rows[parent.name], (*parent.key, *DECISIVE, ROW))
         refuse_faults(parent, *key_faults(served, parent.key))
         filled = [child for child in children if rows[child.name].num_rows]
-        if lost := sum(orphans(rows[child.name], child.parent_key, served, parent.key) for child in filled):
+        if lost := sum(orphans(keys[child.name], child.parent_key, served, parent.key) for child in filled):
             raise WarehouseError(
                 f"{lost} rows of {', '.join(child.name for child in filled)} belong to no row of {parent.name} in the same load."
             )
         for child in filled:
-            refuse_faults(child, *key_faults(rows[child.name], child.key))
+            refuse_faults(child, *key_faults(keys[child.name], child.key))
         if not served.num_rows:
             return MergeCounts()
         self._stage(parent, served, (*parent.key, *DECISIVE), extra=f"{POSTGRES.quote(ROW)} BIGINT")
-        found = self._arrow(self._plan.classify(parent))
+        with self._by_index():
+            found = self._arrow(self._plan.classify(parent))
         self.run(self._plan.drop_temporary(STAGED))
         new = pc.sum(found["is_new"]).as_py() or 0
         if new < found.num_rows:
             self._delete_changed(tables, served.take(found.filter(pc.invert(found["is_new"])).column(0)))
         if found.num_rows:
-            self._copy(parent, written := served if found.num_rows == served.num_rows else served.take(found.column(0)))
+            written = served if found.num_rows == served.num_rows else served.take(found.column(0))
+            self._copy(parent, written, rows[parent.name])
             for child in filled:
-                self._copy(child, same_keys(rows[child.name], child.parent_key, written, parent.key))
+                self._copy(child, same_keys(keys[child.name], child.parent_key, written, parent.key), rows[child.name])
             if history:
                 self._stage_written(parent, written, "is_new BOOLEAN NOT NULL DEFAULT true, is_changed BOOLEAN NOT NULL DEFAULT true")
                 self._history.write_served(tables)
@@ -124,12 +131,13 @@ class PostgresTransaction:
         """Replace rows by key."""
         if frame.empty:
             return
-        rows = self._wired(table, frame)
-        refuse_faults(table, *key_faults(rows, table.key))
-        self._stage(table, rows, table.key)
+        rows = staged(table, frame, ROW)
+        keys = self._wired(table, rows, (*table.key, ROW))
+        refuse_faults(table, *key_faults(keys, table.key))
+        self._stage(table, keys, table.key)
         self.run(self._plan.delete_staged(table, f"pg_temp.{POSTGRES.quote(STAGED)}"))
         self.run(self._plan.drop_temporary(STAGED))
-        self._copy(table, rows)
+        self._copy(table, keys, rows)
 
     def delete(self, table: Table, **equals: object) -> int:
         """Delete rows whose columns equal these values; returns how many. ValueError without any column."""
@@ -197,15 +205,16 @@ class PostgresTransaction:
         except DriverError as error:
             raise refusal(self._location, error) from error
 
-    def _wired(self, table: Table, frame: pd.DataFrame) -> pa.Table:
-        rows, replaced = wired(table, staged(table, frame, ROW))
+    def _wired(self, table: Table, rows: pa.Table, columns: Iterable[str]) -> pa.Table:
+        """Some columns as COPY takes them."""
+        made, replaced = wired(table, rows.select(list(dict.fromkeys(columns))))
         if replaced:
             _log.warning(
                 "%d values for table %s hold characters that PostgreSQL cannot store (NUL, or half of a surrogate pair); U+FFFD was stored in their place.",
                 replaced,
                 table.name,
             )
-        return rows
+        return made
 
     def _stage(self, table: Table, rows: pa.Table, columns: Sequence[str], *, extra: str = "", name: str = STAGED) -> None:
         """A temporary table of some columns of the rows."""
@@ -217,9 +226,17 @@ class PostgresTransaction:
         """Delete parents that changed, and their children."""
         parent = tables[0]
         self._stage_written(parent, stored, "is_changed BOOLEAN NOT NULL DEFAULT true")
-        for table in tables:
-            self.run(self._plan.delete_changed(table, parent))
+        with self._by_index():
+            for table in tables:
+                self.run(self._plan.delete_changed(table, parent))
         self.run(self._plan.drop_temporary(SERVED))
+
+    @contextmanager
+    def _by_index(self) -> Iterator[None]:
+        """Find rows one by one by their key: a load is a small part of its table, and PostgreSQL would else read all of that."""
+        self.run(_JOINS, ["off", "off"])
+        yield
+        self.run(_JOINS, ["on", "on"])
 
     def _stage_written(self, parent: Table, rows: pa.Table, flags: str) -> None:
         """Fill SERVED with the keys of these parents."""
@@ -227,9 +244,14 @@ class PostgresTransaction:
         self.run(self._plan.create_stage(SERVED, parent, parent.key, flags))
         self._ingest(rows.select(parent.key), SERVED, temporary=True)
 
-    def _copy(self, table: Table, rows: pa.Table) -> None:
-        if rows.num_rows:
-            self._ingest(rows.select(table.column_names), table.name, db_schema_name=self._schema)
+    def _copy(self, table: Table, keys: pa.Table, rows: pa.Table) -> None:
+        """Write those of the rows whose numbers are in `keys`, which hold some of their columns in PostgreSQL's form already."""
+        if not keys.num_rows:
+            return
+        chosen = rows if keys.num_rows == rows.num_rows else rows.take(keys[ROW])
+        rest = self._wired(table, chosen, [name for name in table.column_names if name not in keys.column_names])
+        columns = [(keys if name in keys.column_names else rest)[name] for name in table.column_names]
+        self._ingest(pa.table(columns, names=table.column_names), table.name, db_schema_name=self._schema)
 
     def _ingest(self, rows: pa.Table, name: str, **where: Any) -> None:
         try:

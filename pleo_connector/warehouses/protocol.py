@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from pleo_connector.catalogue import Table, View
 
@@ -104,16 +104,25 @@ class Transaction(Protocol):
 
 
 class Warehouse(Protocol):
-    """A place for tables. `kind` is its Dagster kind; `location` names it without secrets."""
+    """A place for tables. `kind` is its Dagster kind; `location` names it without secrets; `has_views` says whether `define` makes any."""
 
     kind: str
     location: str
+    has_views: bool
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Open, begin, and at the end commit and let go of everything held."""
 
-    def relation(self, table: Table) -> str:
-        """The table's full name, as an analyst writes it."""
+    def relation(self, table: Table | View) -> str:
+        """The full name of a table or view, as an analyst writes it."""
+
+
+@runtime_checkable
+class Publishes(Protocol):
+    """A warehouse whose readers look at a copy of it."""
+
+    def publish(self) -> None:
+        """Show them what is committed now; called once at the end of a run. WarehouseError when that cannot be."""
 
 
 SEEN_KEYS = "_seen_keys"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pleo_connector.catalogue import Table
+from pleo_connector.catalogue import Field, Table
 from pleo_connector.errors import WarehouseError
 from pleo_connector.warehouses.dialect import Dialect
 from pleo_connector.warehouses.tables import Tables
@@ -36,11 +36,16 @@ def changes(names: Tables, tables: Iterable[Table], stored: Stored, location: st
             if kind is None:
                 yield names.add_column(table, field)
             elif kind != dialect.catalogue_types[field.storage]:
-                raise WarehouseError(
-                    f"Column {field.name} of table {table.name} in {location} is {kind}, and the connector needs "
-                    f"{dialect.catalogue_types[field.storage]}; rename or drop that table (the next full sync loads it again), or set PLEO_SCHEMA to another schema."
-                )
+                raise other_type(location, table, field, kind, dialect.catalogue_types[field.storage])
             if (comment or "") != field.description:
                 yield names.comment_column(table, field)
         if (columns[None][1] or "") != table.description:
             yield names.comment_table(table)
+
+
+def other_type(location: str, table: Table, field: Field, stored: object, needed: object) -> WarehouseError:
+    """The refusal of a stored column that has another type than the declared one."""
+    return WarehouseError(
+        f"Column {field.name} of table {table.name} in {location} is {stored}, and the connector needs "
+        f"{needed}; rename or drop that table (the next full sync loads it again), or set PLEO_SCHEMA to another schema."
+    )

@@ -52,6 +52,29 @@ def test_after_a_sync_the_warehouse_opens(pleo: Local) -> None:
     assert duckdb.__version__ in checks(pleo, 0)["warehouse"]["found"]
 
 
+def test_a_snapshot_is_looked_at_where_one_is_wanted(pleo: Local, tmp_path: Path) -> None:
+    target = str(tmp_path / "for_readers.duckdb")
+    assert "does not exist yet" in checks(pleo, 0, PLEO_SNAPSHOT=target)["snapshot"]["found"]
+    assert pleo.run("sync", "companies", PLEO_SNAPSHOT=target).code == 0
+    assert "published" in checks(pleo, 0, PLEO_SNAPSHOT=target)["snapshot"]["found"]
+    assert checks(pleo, 1, PLEO_SNAPSHOT=str(tmp_path / "no" / "x.duckdb"))["snapshot"]["verdict"] == "fail"
+
+
+@pytest.mark.parametrize(
+    ("url", "form"),
+    [
+        ("duckdb:/x.duckdb", "duckdb:///x.duckdb"),
+        ("sqlite:///x.db", "duckdb:///x.db"),
+        ("snowflake://u@host/db", "postgresql://user@host/database"),
+        ("postgres://host", "postgresql://user@host/database"),
+    ],
+)
+def test_a_wrong_url_is_told_the_right_form(pleo: Local, url: str, form: str) -> None:
+    found = checks(pleo, 1, PLEO_WAREHOUSE=url)["warehouse"]
+    assert found["verdict"] == "fail"
+    assert form in found["found"]
+
+
 def test_nobody_at_the_api(pleo: Local) -> None:
     found = checks(pleo, 1, PLEO_API_URL=f"http://127.0.0.1:{free_port(0)}")
     assert found["API"]["verdict"] == "fail"

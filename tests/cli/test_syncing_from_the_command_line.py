@@ -123,7 +123,6 @@ def test_what_pleo_serves_and_nobody_declared_is_told(pleo: Local) -> None:
     pleo.sandbox.state.put("vendors", vendor | {"moodOfTheDay": "cheerful"})
     ended = pleo.run("sync", "vendors")
     assert ended.code == 0
-    assert (
-        "Warning: vendors: fields that Pleo serves and the catalogue does not declare (kept in _extra): moodOfTheDay (1 time)." in ended.err
-    )
+    told = f"moodOfTheDay (1 time, such as in {vendor['id']})."
+    assert f"Warning: vendors: fields that Pleo serves and the catalogue does not declare (kept in _extra): {told}" in ended.err
     assert "cheerful" not in ended.err

@@ -17,7 +17,22 @@ from tests.cli.local import command, start
 def test_help_lists_the_verbs_and_loads_nothing_heavy(tmp_path: Path) -> None:
     ended = command("--help", pleo={"PYTHONPROFILEIMPORTTIME": "1"}, cwd=tmp_path)
     assert ended.code == 0
-    for verb in ("demo", "ui", "sandbox", "connect", "status", "refresh", "rotate-key", "disconnect", "doctor", "streams", "sync"):
+    for verb in (
+        "demo",
+        "ui",
+        "sandbox",
+        "connect",
+        "status",
+        "refresh",
+        "rotate-key",
+        "disconnect",
+        "doctor",
+        "streams",
+        "sync",
+        "portal",
+        "replay",
+        "raw",
+    ):
         assert f"\n  {verb} " in ended.out
     loaded = {line.rsplit("|", 1)[-1].strip() for line in ended.err.splitlines() if line.startswith("import time:")}
     assert "typer" in loaded
@@ -34,7 +49,22 @@ def test_help_is_quick(tmp_path: Path) -> None:
 
 
 def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]) -> None:
-    for verb in ("demo", "ui", "sandbox", "connect", "status", "refresh", "rotate-key", "disconnect", "doctor", "streams", "sync"):
+    for verb in (
+        "demo",
+        "ui",
+        "sandbox",
+        "connect",
+        "status",
+        "refresh",
+        "rotate-key",
+        "disconnect",
+        "doctor",
+        "streams",
+        "sync",
+        "portal",
+        "replay",
+        "raw",
+    ):
         assert run([verb, "--help"]) == 0
         assert f"pleo-connector {verb}" in capsys.readouterr().out
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from pleo_connector.analytics import marts
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.orchestration import build_pleo_definitions
 from pleo_connector.orchestration.checks import Checks
@@ -39,7 +40,7 @@ def test_definitions_load_without_credentials_and_without_network(no_network: No
     with environment({"PLEO_ENVIRONMENT": "production", "PLEO_WAREHOUSE": f"duckdb:///{tmp_path}/w.duckdb"}):
         definitions = build_pleo_definitions()
         dg.Definitions.validate_loadable(definitions)
-    assert len(definitions.resolve_asset_graph().get_all_asset_keys()) == len(CATALOGUE.tables())
+    assert len(definitions.resolve_asset_graph().get_all_asset_keys()) == len(CATALOGUE.tables()) + len(marts())
     assert not list(tmp_path.iterdir()), "loading touches no file"
 
 
@@ -66,11 +67,11 @@ def test_the_job_runs_every_table_and_every_check_in_one_process() -> None:
     with environment({}):
         definitions = build_pleo_definitions()
     job = definitions.resolve_job_def("pleo_sync")
-    assert len(set(job.asset_layer.executable_asset_keys)) == len(CATALOGUE.tables())
+    assert len(set(job.asset_layer.executable_asset_keys)) == len(CATALOGUE.tables()) + len(marts())
     checks = sum(len(list(Checks().of(table))) for table in CATALOGUE.tables())
     assert len(job.asset_layer.asset_graph.asset_check_keys) == checks
     assert job.executor_def is dg.in_process_executor
-    assert [node.name for node in job.nodes] == ["pleo_tables"]
+    assert [node.name for node in job.nodes] == ["pleo_tables", "pleo_marts"]
 
 
 def test_settings_given_in_python_are_used(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tests.sync.places import Place
 
 ROOT = Path(__file__).parents[2]
 KEPT = {"accounting_entries": StreamOptions(history=True)}
-PERIOD = "performed_at >= TIMESTAMPTZ '2026-10-01 00:00+00' AND performed_at < TIMESTAMPTZ '2026-11-01 00:00+00'"
+PERIOD = "performed_at >= TIMESTAMPTZ '2026-10-01 00:00:00+00' AND performed_at < TIMESTAMPTZ '2026-11-01 00:00:00+00'"
 KNOWN = (
     "SELECT count(*), sum(total_bill_value_minors) FROM pleo.accounting_entries_as_known "
     f"WHERE {PERIOD} AND observed_at <= TIMESTAMPTZ '{{0}}' "
@@ -50,7 +50,7 @@ def test_what_was_known_at_the_close_stays_known(kind: str, tmp_path: Path) -> N
         place.run("accounting_entries", options=KEPT, mode="full")
         assert ask(url, PRESENT) != at_close
         assert ask(url, KNOWN.format(closing.isoformat())) == at_close
-        assert ask(url, KNOWN.format("2100-01-01 00:00+00")) == ask(url, PRESENT)
+        assert ask(url, KNOWN.format("2100-01-01 00:00:00+00")) == ask(url, PRESENT)
         versions = ask(
             url,
             "SELECT h.id::text, h._deleted_source, h.valid_from = h.updated_at FROM pleo.accounting_entries_history AS h JOIN pleo.accounting_entries AS e "
@@ -68,7 +68,7 @@ def test_what_was_known_at_the_close_stays_known(kind: str, tmp_path: Path) -> N
 def _documented(url: str, number: int, closing: datetime) -> int:
     """How many rows a query of docs/history.md gives, with the test's moment as closing day."""
     queries = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "history.md").read_text(encoding="utf-8"), re.DOTALL)
-    return len(ask(url, re.sub(r"2026-11-05( 18:00\+00)?|2026-11-20", closing.isoformat(), queries[number])))
+    return len(ask(url, re.sub(r"2026-11-05( 18:00:00\+00)?|2026-11-20", closing.isoformat(), queries[number])))
 
 
 def _edit_one_and_remove_another(pleo: RunningSandbox) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -10,9 +11,14 @@ import httpx
 import pytest
 
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.sync.raw import unpacked
+from pleo_connector.sandbox import Fault
+from pleo_connector.sync import Mode
 from pleo_connector.sync.raw_folder import RawFolder
+from pleo_connector.sync.raw_packing import unpacked
 from pleo_connector.sync.raw_policy import OFF, RawPolicy
+from pleo_connector.sync.raw_prune import purge
+from pleo_connector.sync.replay import replay
+from pleo_connector.warehouses import open_warehouse
 from tests.sync.places import API_KEY, Place
 
 
@@ -72,3 +78,67 @@ def test_a_folder_that_cannot_be_written_is_said(place: Place, tmp_path: Path) -
     with pytest.raises(ConfigurationError, match="PLEO_RAW"):
         place.run("employees", raw=RawPolicy(str(tmp_path / "raw")))
     assert place.rows("SELECT count(*) FROM pleo.employees") == [(0,)]
+
+
+def test_a_page_that_cannot_be_read_fails_its_window_alone_and_is_kept(place: Place) -> None:
+    path = "/v1/accounting-entries:search"
+    place.pleo.state.set_faults(Fault("truncated", path=path, after=6, times=2))
+    failed = place.run("accounting_entries", "employees", patience=0.0)
+    error = str(failed.failures["accounting_entries"])
+    report = failed.streams["accounting_entries"]
+    assert 0 < report.sweeps_completed < report.sweeps
+    assert failed.streams["employees"].error is None
+    kept = place.rows("SELECT stream, reason, content, size, answer, query FROM pleo._raw_failed")
+    assert kept
+    assert "The answer is kept in pleo._raw_failed (content " in error
+    for stream, reason, content, size, answer, query in kept:
+        body = unpacked(answer, size)
+        assert (stream, hashlib.sha256(body).hexdigest()) == ("accounting_entries", content)
+        assert body.startswith(b'{"data":[')
+        assert "damaged or cut JSON" in reason or "in the middle of the JSON" in reason
+        assert "limit=" in query
+    assert content[:12] in error or len(kept) > 1
+    place.pleo.state.set_faults()
+    assert place.run("accounting_entries").failures == {}
+
+
+def test_of_a_stream_with_secrets_only_the_fingerprint_of_an_unreadable_page_is_kept(place: Place) -> None:
+    place.pleo.state.set_faults(Fault("truncated", path="/v1/subscriptions"))
+    failed = place.run("subscriptions", patience=0.1)
+    assert "Its fingerprint is kept in pleo._raw_failed" in str(failed.failures["subscriptions"])
+    ((answer, size),) = place.rows("SELECT answer, size FROM pleo._raw_failed")
+    assert answer is None
+    assert size > 0
+
+
+def test_pages_past_the_retention_go_unless_a_living_row_needs_them(place: Place) -> None:
+    keep = RawPolicy(days=10)
+    vendor = place.pleo.state.records("vendors")[0]
+    place.run("vendors", "accounting_entries", "export_jobs", raw=keep)
+    for number, record in enumerate(place.pleo.state.records("accounting_entries")[-3:]):
+        place.pleo.state.put("accounting_entries", record | {"note": f"edit {number}"})
+    place.pleo.state.put("vendors", vendor | {"name": "Newer"})
+    again = place.run("vendors", "accounting_entries", "export_jobs", mode=Mode.FULL, raw=keep)
+    assert again.raw.pruned == 0
+    ages = "UPDATE pleo._raw_requests SET fetched_at = fetched_at - INTERVAL 20 DAY"
+    with duckdb.connect(place.warehouse.location) as clock:
+        clock.execute(ages)
+        clock.execute("UPDATE pleo._raw_loads SET loaded_at = loaded_at - INTERVAL 20 DAY")
+    jobs = place.rows("SELECT count(*) FROM pleo._raw_requests WHERE stream = 'export_jobs'")
+    last = place.run("employees", raw=keep, now=datetime.now(UTC))
+    assert last.raw.pruned == again.raw.new, "each page that is not as it was has taken the place of an older one"
+    assert place.rows("SELECT count(*) FROM pleo._raw_requests WHERE stream = 'export_jobs'") == jobs, "Pleo forgets export jobs"
+    assert place.rows("SELECT count(*) FROM pleo._raw_pages p ANTI JOIN pleo._raw_requests r USING (content)") == [(0,)]
+    empty = open_warehouse(f"duckdb:///{Path(place.warehouse.location).with_name('again.duckdb')}", "pleo")
+    replay(place.warehouse, empty, raw=RawPolicy())
+    living = "SELECT * EXCLUDE (_synced_at, _sweep_id) FROM pleo.accounting_entries ORDER BY id"
+    assert Place(place.pleo, empty).rows(living) == place.rows(living)
+
+
+def test_all_pages_of_a_stream_can_be_purged(place: Place) -> None:
+    place.run("vendors", "employees")
+    with place.warehouse.transaction() as work:
+        gone = purge(work, ["employees"])
+    assert gone
+    assert place.rows("SELECT DISTINCT stream FROM pleo._raw_requests") == [("vendors",)]
+    assert place.run("employees").raw.new == len(gone)

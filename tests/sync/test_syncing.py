@@ -217,3 +217,10 @@ def test_money_is_exact_in_every_currency(pleo: RunningSandbox, warehouse: Wareh
     for key, amount, minors, currency in stored:
         assert (minors, currency) == (served[str(key)]["minors"], served[str(key)]["currency"])
         assert amount.scaleb(exponents.get(currency, 2)) == minors
+
+
+def test_a_run_ends_with_a_snapshot_where_one_is_wanted(pleo: RunningSandbox, tmp_path: Path) -> None:
+    warehouse = open_warehouse(f"duckdb:///{tmp_path / 'w.duckdb'}", "pleo", snapshot="on")
+    run(pleo, warehouse, "employees")
+    everybody = ask(f"duckdb:///{tmp_path / 'w_snapshot.duckdb'}", "SELECT count(*) FROM pleo.employees")
+    assert everybody == [(len(pleo.state.records("employees")),)]

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from pleo_connector.sync import Mode, ledger
 from pleo_connector.sync.owner import is_alive, registered
 from pleo_connector.sync.state import SWEEPS
 from pleo_connector.warehouses import Scope, Transaction, open_warehouse
+from tests.sync.answering import serving
 from tests.sync.places import API_KEY, NOW, Place
 
 COMPANY = "5f0c8f5e-8a0b-4c51-9a3e-2f1d6b7c8d9e"
@@ -157,7 +155,7 @@ def test_a_stopped_sweep_of_a_recent_month_is_read_anew(place: Place) -> None:
     place.run("accounting_entries")
     with place.warehouse.transaction() as transaction:  # as a kill before the sweeps are closed leaves them
         for row in transaction.read(SWEEPS, stream="accounting_entries").to_pylist():
-            transaction.upsert(SWEEPS, ledger.frame_of(SWEEPS, [row | {"status": "open", "owner": "gone/1/1.00/x"}]))
+            transaction.upsert(SWEEPS, ledger.frame_of(SWEEPS, [row | {"status": "open", "touched_at": NOW, "owner": "gone/1/1.00/x"}]))
     (entry,) = entries(place, "2026-10-02", "2026-10-30")
     place.pleo.state.put("accounting_entries", entry | {"note": "edited meanwhile"})
     assert place.run("accounting_entries", allow_mass_delete=True).streams["accounting_entries"].updated == 1
@@ -180,35 +178,6 @@ def test_a_walk_in_circles_ends_and_the_next_run_starts_it_again(tmp_path: Path)
             report = sync.run(sync.SyncPlan(("vendors",)), sync.Connection(url, httpx.BasicAuth("k", "")), warehouse)
             assert isinstance(report.failures["vendors"], WalkStalled)
     assert asked == [None, "AAAA="] * 2
-
-
-@contextmanager
-def serving(answer: Callable[[httpx.Request], httpx.Response]) -> Iterator[str]:
-    """A loopback server that answers as the function says."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            self.rfile.read(length)
-            told = answer(httpx.Request(self.command, f"http://127.0.0.1{self.path}"))
-            self.send_response(told.status_code)
-            self.send_header("Content-Length", str(len(told.content)))
-            self.end_headers()
-            self.wfile.write(told.content)
-
-        do_POST = do_GET  # noqa: N815 - the name that http.server calls
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def test_who_is_alive() -> None:

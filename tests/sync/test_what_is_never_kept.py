@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pleo_connector import sync
-from pleo_connector.sync.raw import unpacked
+from pleo_connector.sync.raw_packing import unpacked
 from tests.sync.places import Place
 
 SECRETS = (b"sample-secret", b"files.pleo-sandbox.example", b"whsec_")

@@ -12,6 +12,7 @@ import pytest
 
 from pleo_connector.warehouses import Warehouse, open_warehouse
 from pleo_connector.warehouses.dialect import DUCKDB
+from pleo_connector.warehouses.iceberg_schema import ICEBERG
 from pleo_connector.warehouses.postgres_dialect import POSTGRES
 from tests.postgres_server import new_database
 from tests.warehouses.rows import BILLS, CURSORS, LINES, SEEN
@@ -19,9 +20,10 @@ from tests.warehouses.rows import BILLS, CURSORS, LINES, SEEN
 URLS: dict[str, Callable[[Path], str]] = {
     "duckdb": lambda folder: f"duckdb:///{folder}/pleo.duckdb",
     "postgres": lambda _: new_database(),
+    "iceberg": lambda folder: f"iceberg:///{folder}/lake",
 }
 
-DIALECTS = {"duckdb": DUCKDB, "postgres": POSTGRES}
+DIALECTS = {"duckdb": DUCKDB, "postgres": POSTGRES, "iceberg": ICEBERG}
 
 ROOT = Path(__file__).parents[2]
 

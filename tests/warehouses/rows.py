@@ -34,6 +34,7 @@ BILLS = Table(
     ),
     ("id",),
     "bills",
+    window_column="performed_at",
 )
 
 LINES = Table(

@@ -100,6 +100,21 @@ def test_twelve_writers_at_once_all_succeed(warehouse: Warehouse, url: str, star
         assert work.scalar("SELECT count(DISTINCT id) FROM {schema}.bills WHERE _row_hash = '3'") == 600
 
 
+def test_a_reader_beside_a_writer_sees_whole_loads(warehouse: Warehouse, url: str, start: Start) -> None:
+    load(warehouse, *(bill(number, _row_hash="start") for number in range(30)), children=lines(*((number, 2) for number in range(30))))
+    reader = start("peek", url)
+    assert reader.stdout is not None
+    assert reader.stdout.readline() == "looking\n"
+    for turn in range(6):
+        many = 30 + turn
+        rows = [bill(number, _row_hash=f"{turn}") for number in range(many)]
+        assert load(warehouse, *rows, children=lines(*((number, 2) for number in range(many)))).updated >= 30
+    out, err = reader.communicate("stop\n", timeout=60)
+    assert reader.returncode == 0, err
+    looks, versions = map(int, out.split())
+    assert looks >= versions > 1
+
+
 def test_a_column_of_another_type_is_refused_with_both_types(warehouse: Warehouse) -> None:
     other = Table(
         "bills",

@@ -36,6 +36,8 @@ def test_a_url_names_a_place(url: str, location: str) -> None:
         ("duckdb:/var/data/pleo.duckdb", "did you mean duckdb:////var/data/pleo.duckdb?"),
         ("duck:///pleo.duckdb", "did you mean duckdb:///pleo.duckdb?"),
         ("duck:////var/pleo.duckdb", "did you mean duckdb:////var/pleo.duckdb?"),
+        ("sqlite:///pleo.db", "starts with sqlite:, which is no warehouse; did you mean duckdb:///pleo.db?"),
+        ("file:/var/pleo.duckdb", "did you mean duckdb:////var/pleo.duckdb?"),
         ("DuckDB:///pleo.duckdb", "did you mean duckdb:///pleo.duckdb?"),
         ("pleo.duckdb", "must be a URL: did you mean duckdb:///pleo.duckdb?"),
         ("/var/pleo.duckdb", "must be a URL: did you mean duckdb:////var/pleo.duckdb?"),
@@ -46,7 +48,9 @@ def test_a_url_names_a_place(url: str, location: str) -> None:
         ("duckdb:///:memory:", "cannot be a database in memory"),
         ("duckdb:///pleo.duckdb?threads=2", "takes no options"),
         ("md:pleo?motherduck_token=hush", "give the token in the variable motherduck_token"),
-        ("iceberg://u:hush@host/db", "asks for Iceberg, which this version cannot load into yet"),
+        ("iceberg:lake", "three slashes before a relative folder"),
+        ("iceberg:///", "names no folder"),
+        ("iceberg:///lake?token=hush", "takes no options"),
         ("postgresql+psycopg://u:hush@host/db", "names a driver too; write postgresql://user@host/database"),
         ("postgresql:u:hush@host/db", "two slashes after the colon"),
         ("postgresql://u:hush@host", "names no database"),
@@ -56,7 +60,10 @@ def test_a_url_names_a_place(url: str, location: str) -> None:
         ("postgresql://u:hush?x@host/db", "no port"),
         ("postgresql://u:hush%@host/db", "a % that encodes nothing"),
         ("postgresql://host:hush/db", "no port; write @ as %40"),
-        ("snowflake://u:hush@host/db", "starts with snowflake:, which is no warehouse known here (duckdb, md, postgresql, postgres)"),
+        (
+            "snowflake://u:hush@host/db",
+            "starts with snowflake:, which is no warehouse known here (duckdb, md, postgresql, postgres, iceberg)",
+        ),
         ("dukdb://u:hush@host/db", "which is no warehouse known here"),
     ],
 )
@@ -96,4 +103,4 @@ def test_another_package_brings_a_warehouse_by_entry_point(tmp_path: Path) -> No
     first, second, third = done.stdout.splitlines()
     assert first == "lake://shore pleo 5"
     assert "plug-in for broken: URLs (nowhere:Lake) cannot be imported" in second
-    assert "(duckdb, md, postgresql, postgres, lake, broken)" in third
+    assert "(duckdb, md, postgresql, postgres, iceberg, lake, broken)" in third

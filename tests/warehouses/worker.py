@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import resource
+import select
+import signal
 import sys
 import time
 from collections.abc import Callable
 
 import duckdb
 import pandas as pd
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from pleo_connector.errors import PleoError
 from pleo_connector.warehouses import open_warehouse
-from tests.warehouses.rows import BILLS, CURSORS, LINES, SEEN, bill, bills, lines
+from tests.warehouses.rows import BILLS, CURSORS, LINES, SEEN, bill, bills, lines, seen
 
 TABLES = [BILLS, LINES, SEEN, CURSORS]
 
@@ -77,6 +81,44 @@ def analyst(path: str, seconds: str) -> None:
             sys.stdin.readline()
 
 
+def look(path: str) -> None:
+    """Open a snapshot anew again and again until told to stop; print how often, and how many versions of the bills were seen.
+
+    Every look must find all bills of one load, each with its two lines.
+    """
+    seen: set[str] = set()
+    looks = 0
+    say("looking")
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        with duckdb.connect(path, read_only=True) as shell:
+            found = shell.execute(
+                "SELECT min(_row_hash), max(_row_hash), count(*), (SELECT count(*) FROM spend.bill_lines) FROM spend.bills"
+            ).fetchall()
+        ((low, high, many, children),) = found
+        assert low == high, found
+        assert children == 2 * many, found
+        seen.add(low)
+        looks += 1
+    say(f"{looks} {len(seen)}")
+
+
+def peek(url: str) -> None:
+    """Like `look`, through the connector's own door, at a warehouse that is being written."""
+    warehouse = open_warehouse(url, "spend", wait=30)
+    versions: set[object] = set()
+    looks = 0
+    say("looking")
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        with warehouse.transaction() as work:
+            rows = work.read(BILLS, ["_row_hash"]).column(0).unique().to_pylist()
+            many, children = work.count(BILLS), work.count(LINES)
+        assert len(rows) == 1, rows
+        assert children == 2 * many, (many, children)
+        versions.update(rows)
+        looks += 1
+    say(f"{looks} {len(versions)}")
+
+
 def attempt(url: str, user: str, limit: str, many: str) -> None:
     """Load some bills as another user (0: stay) and with a limit on file size in bytes (0: none); print what happened."""
     if int(limit):
@@ -93,7 +135,34 @@ def attempt(url: str, user: str, limit: str, many: str) -> None:
         say(f"{type(error).__name__}: {error}")
 
 
-VERBS: dict[str, Callable[..., None]] = {"fleet": fleet, "hang": hang, "analyst": analyst, "attempt": attempt}
+def cut(url: str, moved: str) -> None:
+    """Load into Iceberg, and be killed when so many tables of the load point to their new state, inside the last transaction."""
+    left = int(moved)
+
+    def count(_: object, __: object, statement: str, *___: object) -> None:
+        nonlocal left
+        if statement.startswith("UPDATE iceberg_tables"):
+            if not left:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+
+    event.listen(Engine, "before_cursor_execute", count)
+    event.listen(Engine, "commit", lambda _: os.kill(os.getpid(), signal.SIGKILL) if left < int(moved) and not left else None)
+    with open_warehouse(url, "spend").transaction() as work:
+        work.merge([BILLS, LINES], {"bills": bills(bill(1, _row_hash="changed"), bill(77)), "bill_lines": lines((1, 5), (77, 5))})
+        work.upsert(SEEN, seen("a", 1, 77))
+    say("not killed")
+
+
+VERBS: dict[str, Callable[..., None]] = {
+    "fleet": fleet,
+    "hang": hang,
+    "analyst": analyst,
+    "look": look,
+    "peek": peek,
+    "attempt": attempt,
+    "cut": cut,
+}
 
 if __name__ == "__main__":
     VERBS[sys.argv[1]](*sys.argv[2:])

@@ -10,12 +10,27 @@ from urllib.parse import unquote
 
 from platformdirs import user_state_path
 
+from pleo_connector.auth.stores.notes import Notes
 from pleo_connector.auth.stores.postgres import PostgresTokenStore
+from pleo_connector.auth.stores.postgres_notes import PostgresNotes
 from pleo_connector.auth.stores.protocol import Intent, LockHandle, Record, State, TokenStore
 from pleo_connector.auth.stores.sqlite import SqliteTokenStore
+from pleo_connector.auth.stores.sqlite_notes import SqliteNotes
 from pleo_connector.errors import ConfigurationError
 
-__all__ = ["Intent", "LockHandle", "OpenedStore", "PostgresTokenStore", "Record", "SqliteTokenStore", "State", "TokenStore", "open_store"]
+__all__ = [
+    "Intent",
+    "LockHandle",
+    "Notes",
+    "OpenedStore",
+    "PostgresTokenStore",
+    "Record",
+    "SqliteTokenStore",
+    "State",
+    "TokenStore",
+    "open_notes",
+    "open_store",
+]
 
 _SCHEME = re.compile(r"^([a-z][a-z0-9+.-]+)://", re.IGNORECASE)  # two letters at least: C:\ is a path
 SUPPORTED = "a file path, sqlite:///path/to/tokens.sqlite, or postgresql://user:password@host/database"
@@ -37,19 +52,33 @@ class OpenedStore:
 
 def open_store(setting: str) -> OpenedStore:
     """The store that `PLEO_TOKEN_STORE` names; ConfigurationError lists what there is."""
+    path = _file(setting)
+    if path is not None:
+        return _sqlite(path)
+    store = PostgresTokenStore(setting)
+    return OpenedStore(store, "postgresql", store.place, None, (user_state_path("pleo-connector"), Path(tempfile.gettempdir())))
+
+
+def open_notes(setting: str) -> Notes:
+    """The notes beside the store that `PLEO_TOKEN_STORE` names, whether or not there is one yet."""
+    path = _file(setting)
+    return PostgresNotes(setting) if path is None else SqliteNotes(path.with_name(f"{path.name}.budget"))
+
+
+def _file(setting: str) -> Path | None:
+    """The path of an SQLite store; None for PostgreSQL."""
     scheme = _SCHEME.match(setting)
     if scheme is None:
-        return _sqlite(Path(setting).expanduser())
+        return Path(setting).expanduser()
     if scheme[1].lower() == "sqlite":
         path = setting[scheme.end() :]
         if path.startswith("/") and len(path) > 1:
-            return _sqlite(Path(unquote(path[1:])).expanduser())
+            return Path(unquote(path[1:])).expanduser()
         raise ConfigurationError(
             "PLEO_TOKEN_STORE must name a file, as in sqlite:///tokens.sqlite or sqlite:////var/lib/pleo/tokens.sqlite."
         )
     if scheme[1].lower() in ("postgresql", "postgres"):
-        store = PostgresTokenStore(setting)
-        return OpenedStore(store, "postgresql", store.place, None, (user_state_path("pleo-connector"), Path(tempfile.gettempdir())))
+        return None
     raise ConfigurationError(f"PLEO_TOKEN_STORE names the scheme {scheme[1]}://, which is not supported; use {SUPPORTED}.")
 
 

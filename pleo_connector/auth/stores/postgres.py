@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pleo_connector.auth.stores.pooler import shares_sessions
+from pleo_connector.auth.stores.postgres_notes import TABLE as NOTES
 from pleo_connector.auth.stores.postgres_session import Server, close, driver
 from pleo_connector.auth.stores.protocol import Intent, Record, State
 from pleo_connector.errors import ConfigurationError, RefreshUnavailable, TokenStoreCorrupt
@@ -43,7 +44,8 @@ create table if not exists pleo_connector.connection (
   intent_deadline double precision,
   intent_access_dead boolean,
   intent_last_retry boolean
-)
+);
+{notes}
 """
 _NOW = "extract(epoch from clock_timestamp())::double precision"
 _NO_INTENT = (
@@ -217,7 +219,7 @@ class PostgresTokenStore:
                 # What is there already is not asked for again: this user may not be allowed to create anything.
                 there = db.execute("select to_regclass('pleo_connector.connection') is not null as there").fetchone()
                 if there is not None and not there["there"]:
-                    db.execute(_SCHEMA.format(version=_VERSION))
+                    db.execute(_SCHEMA.format(version=_VERSION, notes=NOTES))
             return db.execute(
                 f"insert into pleo_connector.connection as c (name, generation, state, blob, updated_at, refreshed_at) "
                 f"values (%s, 1, 'active', %s, {_NOW}, {_NOW}) "

@@ -1,0 +1,79 @@
+"""The marts of a connection as assets: views that follow the tables by themselves, so materialising one makes it and counts its rows."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+from pleo_connector.analytics import personal_columns, refresh, views
+from pleo_connector.catalogue import CATALOGUE, Catalogue, View
+from pleo_connector.errors import PleoError
+from pleo_connector.orchestration import failures
+from pleo_connector.orchestration.assets import warehouse_key
+from pleo_connector.orchestration.translator import PleoMartData, PleoTranslator
+from pleo_connector.warehouses import Warehouse
+
+
+def mart_specs(
+    name: str, warehouse: Warehouse, translator: PleoTranslator, tables: Mapping[str, dg.AssetKey], catalogue: Catalogue = CATALOGUE
+) -> dict[str, dg.AssetSpec]:
+    """The asset of each mart, by name; each depends on what it reads, column by column. No network."""
+    keys = dict(tables)
+    specs: dict[str, dg.AssetSpec] = {}
+    made = [view for view in views(catalogue) if not view.name.startswith("live_")]
+    personal = personal_columns(made, catalogue)
+    for view in made:
+        data = PleoMartData(view, name, warehouse.kind, warehouse.relation(view), personal[view.name])
+        spec = translator.get_mart_spec(data)
+        keys[view.name] = spec.key
+        specs[view.name] = spec.replace_attributes(
+            deps=[*spec.deps, *(keys[read] for read in view.reads)], skippable=True
+        ).merge_attributes(metadata={"dagster/column_lineage": _lineage(view, keys)})
+    return specs
+
+
+def _lineage(view: View, keys: Mapping[str, dg.AssetKey]) -> dg.TableColumnLineage:
+    return dg.TableColumnLineage(
+        {
+            column.name: [dg.TableColumnDep(asset_key=keys[table], column_name=source) for table, source in column.sources]
+            for column in view.columns
+        }
+    )
+
+
+def build_pleo_marts(
+    *,
+    name: str,
+    warehouse: Warehouse,
+    translator: PleoTranslator,
+    tables: Mapping[str, dg.AssetKey],
+    catalogue: Catalogue = CATALOGUE,
+) -> dg.AssetsDefinition:
+    """The multi-asset of the marts; needs the resource `warehouse_key(name)`, and the tables' assets by table name."""
+    specs = mart_specs(name, warehouse, translator, tables, catalogue)
+
+    @dg.multi_asset(
+        name=f"{name}_marts",
+        description="Makes the views for analysts where they are missing or outdated, and counts their rows.",
+        specs=list(specs.values()),
+        can_subset=True,
+        required_resource_keys={warehouse_key(name)},
+    )
+    def pleo_marts(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        warehouse = getattr(context.resources, warehouse_key(name)).open()
+        try:
+            made = refresh(warehouse, catalogue)
+            with warehouse.transaction() as transaction:
+                counts = {
+                    spec.key: int(str(transaction.scalar(f'SELECT count(*) FROM {{schema}}."{view}"')))
+                    for view, spec in specs.items()
+                    if spec.key in context.selected_asset_keys
+                }
+        except PleoError as error:
+            raise failures.whole_run(error) from None
+        if made:
+            context.log.info("%d views were made or made anew.", len(made))
+        for key, rows in counts.items():
+            yield dg.MaterializeResult(asset_key=key, metadata={"dagster/row_count": rows})
+
+    return pleo_marts

@@ -1,0 +1,23 @@
+"""Settings to a connection: the credential, and the request budget that it is used within."""
+
+from __future__ import annotations
+
+from pleo_connector.api import Budget, RequestBudget, SharedBudget
+from pleo_connector.api.patience import OUTAGE
+from pleo_connector.auth import build_auth
+from pleo_connector.auth.stores import open_notes
+from pleo_connector.settings import Settings
+from pleo_connector.sync.engine import Connection
+
+
+def reach(settings: Settings, *, patience: float = OUTAGE) -> Connection:
+    """How to reach Pleo with these settings. Opens nothing on the network. `patience`: seconds for which a failing request is tried again."""
+
+    def budget(per_minute: int) -> RequestBudget:
+        if not settings.shares_budget:
+            return Budget(per_minute)
+        return SharedBudget(open_notes(settings.token_store), settings.credential, per_minute)
+
+    return Connection(
+        settings.api_url, build_auth(settings), settings.requests_per_minute, settings.concurrency, patience=patience, budget=budget
+    )

@@ -1,0 +1,178 @@
+"""One load: pages normalised, then written with their checkpoints and ended sweeps in one transaction.
+
+A sync and a replay write through here, so that both make the same rows of the same pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pleo_connector.catalogue import Stream, SyncMode
+from pleo_connector.errors import DriftError
+from pleo_connector.frames import Batch, Served, normalise
+from pleo_connector.stream_options import DEFAULT, StreamOptions
+from pleo_connector.sync import counting, ledger
+from pleo_connector.sync.finish import Finished, finish
+from pleo_connector.sync.raw import RawLanding
+from pleo_connector.sync.raw_packing import KeptPage
+from pleo_connector.sync.report import StreamReport
+from pleo_connector.sync.sweep import ServedPage, Sweep
+from pleo_connector.warehouses import MergeCounts, Transaction
+
+
+@dataclass(slots=True)
+class StreamWork:
+    """A stream and its sweeps in this run."""
+
+    stream: Stream
+    report: StreamReport
+    sweeps: list[Sweep] = field(default_factory=list)
+    abandoned: list[Sweep] = field(default_factory=list)
+    """Open sweeps that will not go on: too old, or Pleo refused their cursor, or no longer serves their records."""
+    whole: set[str] = field(default_factory=set)
+    """Companies whose parents are all known, of a stream that is read for each record of another."""
+    quarantined: set[str] = field(default_factory=set)
+    """Keys of records that earlier runs set aside."""
+    again: list[Sweep] = field(default_factory=list)
+    """Sweeps that met another number of records than Pleo reported: they are read once more before the stream ends."""
+    may_read_again: bool = False
+    judged: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the stream's end was loaded, or put off until `again` is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Who loads, and what was allowed."""
+
+    owner: str
+    allow_mass_delete: bool = False
+
+
+@dataclass(slots=True)
+class Load:
+    """Pages of one transaction, normalised; what writing them did is added."""
+
+    at: datetime
+    """The time that its rows bear."""
+    pages: Mapping[str, Sequence[ServedPage]]
+    """By stream; without those of a stream that failed on drift."""
+    batches: Mapping[str, Batch]
+    raw: Sequence[ServedPage]
+    """The same pages in the order they came, for the landing."""
+    kept: Sequence[KeptPage]
+    counts: dict[str, MergeCounts] = field(default_factory=dict)
+    finished: list[Finished] = field(default_factory=list)
+
+
+class Writer:
+    """Makes rows of pages, and writes them."""
+
+    def __init__(self, work: Mapping[str, StreamWork], options: Mapping[str, StreamOptions], raw: RawLanding) -> None:
+        self._work = work
+        self._options = options
+        self._raw = raw
+
+    def prepare(self, pages: Sequence[ServedPage], at: datetime, kept: Mapping[str, KeptPage] | None = None) -> Load:
+        """Normalise and compress, before the warehouse is held; `kept` has pages that are compressed already."""
+        by_stream: dict[str, list[ServedPage]] = {}
+        for page in pages:
+            by_stream.setdefault(page.sweep.stream.name, []).append(page)
+        batches = {name: batch for name, group in by_stream.items() if (batch := self._normalised(name, group, at)) is not None}
+        loaded = [page for page in pages if page.sweep.stream.name in batches]
+        return Load(at, {name: by_stream[name] for name in batches}, batches, loaded, self._raw.pack(loaded, kept or {}))
+
+    def write(self, transaction: Transaction, load: Load, ended: Sequence[StreamWork], run: Run) -> None:
+        """Write rows, checkpoints and pages, and end the streams whose walks have all ended."""
+        for name, batch in load.batches.items():
+            load.counts[name] = self._write(transaction, batch, load.pages[name], load.at, run.owner)
+        for work in ended:
+            wrong = counting.to_read_again(transaction, work.stream, work.sweeps)
+            work.again = wrong if work.may_read_again and work.report.error is None else []
+            if work.again:
+                load.finished.append(Finished())
+                continue
+            ledger.write_sweeps(transaction, work.abandoned, "abandoned", at=load.at)
+            ledger.forget(transaction, work.abandoned)
+            load.finished.append(
+                finish(
+                    transaction,
+                    work.stream,
+                    work.sweeps,
+                    work.whole,
+                    allow_mass_delete=run.allow_mass_delete,
+                    at=load.at,
+                    history=self._of(work.stream).history,
+                )
+            )
+        by_name = {work.stream.name: work for work in ended if not work.again}
+        self._raw.land(transaction, load.raw, load.kept, by_name, run=run.owner, at=load.at, allow_mass_delete=run.allow_mass_delete)
+
+    def count(self, load: Load, ended: Sequence[StreamWork]) -> None:
+        """Add what was committed to the streams' reports."""
+        for name, batch in load.batches.items():
+            _count(self._work[name].report, batch, load.counts[name], load.pages[name])
+        for work, end in zip(ended, load.finished, strict=True):
+            end.add_to(work.report)
+
+    def _of(self, stream: Stream) -> StreamOptions:
+        return self._options.get(stream.name, DEFAULT)
+
+    def _normalised(self, name: str, pages: Sequence[ServedPage], now: datetime) -> Batch | None:
+        """The batch, or None when the stream failed on drift: its pages then stay uncommitted."""
+        work = self._work[name]
+        if isinstance(work.report.error, DriftError):
+            return None
+        served = [Served(page.page.records, page.sweep.company_id, page.sweep.sweep_id, page.sweep.parent_id) for page in pages]
+        try:
+            return normalise(work.stream, served, now=now, policy=self._of(work.stream).drift)
+        except DriftError as error:
+            work.report.error = error
+            for sweep in work.sweeps:
+                sweep.error = error
+            return None
+
+    def _write(self, transaction: Transaction, batch: Batch, pages: Sequence[ServedPage], now: datetime, owner: str) -> MergeCounts:
+        counts = transaction.merge(batch.stream.tables(), batch.frames, history=self._of(batch.stream).history)
+        counting.check_balance(batch, pages, counts)
+        _advance(batch, pages, owner)
+        ledger.write_pages(transaction, pages)
+        ledger.write_sweeps(transaction, {page.sweep.sweep_id: page.sweep for page in pages}.values(), "open", at=now)
+        if batch.stream.mode is not SyncMode.OPEN_JOBS:  # never deleted by absence
+            ledger.write_seen(transaction, batch)
+        ledger.release(transaction, batch, self._work[batch.stream.name].quarantined)
+        ledger.write_quarantined(transaction, batch)
+        return counts
+
+
+def _advance(batch: Batch, pages: Sequence[ServedPage], owner: str) -> None:
+    """Move the sweeps to where this batch leaves them. A failed commit ends the run, so nobody sees it."""
+    for served in pages:
+        sweep = served.sweep
+        sweep.owner = owner
+        sweep.pages = served.number
+        sweep.cursor = served.page.end_cursor
+        sweep.exhausted = served.is_last
+        if served.newest is not None:
+            sweep.newest = max(served.newest, sweep.newest or served.newest)
+        sweep.rows_served += len(served.page.records)
+        sweep.rows_reported = served.page.total if served.page.total is not None else sweep.rows_reported
+    sweeps = {served.sweep.sweep_id: served.sweep for served in pages}
+    for row in batch.quarantined.itertuples():
+        sweep = sweeps[str(row.sweep_id)]
+        sweep.rows_quarantined += 1
+        sweep.proves_absence = sweep.proves_absence and ledger.key_of(batch.stream, str(row.record)) is not None
+
+
+def _count(report: StreamReport, batch: Batch, counts: MergeCounts, pages: Sequence[ServedPage]) -> None:
+    report.served += batch.served
+    report.inserted += counts.inserted
+    report.updated += counts.updated
+    report.unchanged += counts.unchanged
+    report.flagged += counts.deleted
+    report.quarantined += len(batch.quarantined)
+    report.duplicates += batch.duplicates
+    report.drift += batch.drift
+    report.pages += len(pages)

@@ -1,0 +1,84 @@
+"""What PyIceberg, Arrow, the catalogue's database or the file system said, as one of our errors."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+from pyiceberg.exceptions import (
+    AuthorizationExpiredError,
+    BadRequestError,
+    CommitFailedException,
+    CommitStateUnknownException,
+    ForbiddenError,
+    NoSuchTableError,
+    NotInstalledError,
+    RESTError,
+    ServerError,
+    UnauthorizedError,
+    ValidationError,
+)
+from requests import RequestException
+from sqlalchemy.exc import SQLAlchemyError
+
+from pleo_connector.errors import WarehouseError, WarehouseUnwritable
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+_SAID = (
+    AuthorizationExpiredError, BadRequestError, CommitFailedException, CommitStateUnknownException, ForbiddenError, NoSuchTableError,
+    NotInstalledError, RESTError, ServerError, UnauthorizedError, ValidationError, RequestException, SQLAlchemyError, pa.ArrowException, OSError,
+)  # fmt: skip
+"""PyIceberg's exceptions have no root of their own."""
+
+
+@contextmanager
+def refusing(location: str) -> Iterator[None]:
+    """Errors of the libraries below come out as WarehouseError."""
+    try:
+        yield
+    except _SAID as error:
+        raise refusal(location, error) from error
+
+
+def refusal(location: str, error: Exception) -> WarehouseError:
+    """Our error for theirs."""
+    said = " ".join(str(getattr(error, "orig", None) or error).split())
+    where = f"The warehouse {location}"
+    for matches, sentence in _UNWRITABLE:
+        if matches(error, said):
+            return WarehouseUnwritable(f"{where} {sentence}")
+    if isinstance(error, CommitFailedException):
+        return WarehouseError(f"{where} was changed by another program during this load, so nothing of it was kept; run again.")
+    if isinstance(error, (UnauthorizedError, AuthorizationExpiredError, ForbiddenError)):
+        return WarehouseError(f"{where} refused the credentials ({said}); check the catalogue's properties in PyIceberg's configuration.")
+    if isinstance(error, RequestException):
+        return WarehouseError(f"{where} cannot be reached ({type(error).__name__}); check the address, then run again.")
+    return WarehouseError(f"{where} refused: {said}")
+
+
+_UNWRITABLE: tuple[tuple[Callable[[Exception, str], bool], str], ...] = (
+    (
+        lambda error, said: (isinstance(error, OSError) and error.errno in _FULL) or "No space left" in said or "disk is full" in said,
+        "cannot grow: the disk is full or a size limit is reached; nothing of this load was kept: free some space, then run again.",
+    ),
+    (
+        lambda error, said: isinstance(error, PermissionError) or "readonly database" in said or "unable to open database" in said,
+        "cannot be written: permission denied, or read-only; give this user write access to the folder and its files, or set PLEO_WAREHOUSE to another place.",
+    ),
+    (
+        lambda error, _: isinstance(error, (FileExistsError, NotADirectoryError)),
+        "cannot be made: what should be its folder is a file; set PLEO_WAREHOUSE to another place.",
+    ),
+    (
+        lambda error, said: isinstance(error, FileNotFoundError) and ".parquet" not in said and ".avro" not in said,
+        "cannot be made: neither its folder nor the folder above exists; create the folder, or set PLEO_WAREHOUSE to another place.",
+    ),
+    (
+        lambda _, said: "file is not a database" in said or "malformed" in said,
+        "has a catalogue file that is no SQLite database, or is damaged; it was left as it was: move it away, or set PLEO_WAREHOUSE to another folder.",
+    ),
+)
+"""What the error is like, and how our sentence ends."""

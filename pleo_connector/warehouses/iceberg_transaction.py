@@ -1,0 +1,218 @@
+"""One open transaction on Iceberg tables.
+
+DuckDB in memory answers the questions of a load: each table stands there as a view of just the columns that are asked
+about. What is to be written is kept in `IcebergRows` and becomes files at the end, all tables at once.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.io import FileIO
+
+from pleo_connector.catalogue import Table, View
+from pleo_connector.errors import WarehouseError
+from pleo_connector.warehouses.duckdb_transaction import DuckDBTransaction
+from pleo_connector.warehouses.iceberg_catalog import TogetherCatalog
+from pleo_connector.warehouses.iceberg_history import KNOWN, IcebergHistory
+from pleo_connector.warehouses.iceberg_plan import PlacesPlan
+from pleo_connector.warehouses.iceberg_refusals import refusing
+from pleo_connector.warehouses.iceberg_rows import PART, POSITION, IcebergRows
+from pleo_connector.warehouses.iceberg_schema import ICEBERG
+from pleo_connector.warehouses.iceberg_snapshots import forgotten
+from pleo_connector.warehouses.iceberg_tables import Work, created, widened
+from pleo_connector.warehouses.plan import ROW
+from pleo_connector.warehouses.protocol import SEEN_KEYS, MergeCounts, Scope
+from pleo_connector.warehouses.staging import staged, typed
+
+STATE_SNAPSHOTS = 3
+"""How many snapshots the connector's own tables keep: nobody asks what they were, and each load changes most of them."""
+
+_STAR = re.compile(r"(?:\bselect|\bdistinct|\ball|,|\.)\s*\*|\bnatural\b|\bcolumns\s*\(", re.IGNORECASE)
+
+
+class IcebergTransaction(DuckDBTransaction):
+    """One open transaction; nothing of it is seen before `commit`."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, catalog: TogetherCatalog, schema: str, location: str, folder: str | None
+    ) -> None:
+        super().__init__(connection, schema, location, ICEBERG)
+        self._plan: PlacesPlan = PlacesPlan(ICEBERG, schema, self._plan.catalog)
+        self._catalog = catalog
+        self._folder = folder
+        self._load = uuid.uuid4().hex
+        self._open: dict[str, IcebergRows] = {}
+        self._shown: dict[str, str] = {}
+        self._history = IcebergHistory(self._plan, self.run, self._arrow, self._show, self._rows)
+        self.run(self._plan.create_schema())
+
+    def ensure(self, tables: Sequence[Table]) -> None:
+        """Create what is missing, add missing columns and refresh descriptions; WarehouseError where a stored column has another type."""
+        with refusing(self._location):
+            self._catalog.create_namespace_if_not_exists((self._schema,))
+            for table in tables:
+                rows = self._find(table.name)
+                if rows is None:
+                    self._open[table.name] = IcebergRows(created(self._catalog, self._schema, table, self._folder), ())
+                else:
+                    widened(rows.work, table, self._location)
+
+    def define(self, views: Sequence[View]) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's
+        """Nothing: Iceberg's catalogues keep no views that every engine reads."""
+        return ()
+
+    def merge(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame], *, history: bool = False) -> MergeCounts:
+        """Write new and changed parents (`tables[0]`) and replace their children."""
+        parent = tables[0]
+        self._show(parent.name, [*parent.key, "_row_hash", "_deleted_at", "_deleted_source"])
+        return super().merge(tables, frames, history=history)
+
+    def delete(self, table: Table, **equals: object) -> int:
+        """Delete rows whose columns equal these values; returns how many. ValueError without any column."""
+        sql, values = self._plan.equal_places(table, equals)
+        self._show(table.name, list(equals))
+        return self._rows(table.name).remove(self._arrow(sql, values))
+
+    def absent(self, table: Table, scope: Scope, sweeps: Sequence[str]) -> tuple[int, int]:
+        """(live rows in scope, those of them that these sweeps did not see)."""
+        self._show_absence(table, scope)
+        return super().absent(table, scope, sweeps)
+
+    def tombstone(self, tables: Sequence[Table], scope: Scope, sweeps: Sequence[str], at: datetime, *, history: bool = False) -> int:
+        """Mark absent parents and their children deleted at `at`; returns how many parents."""
+        self._show_absence(tables[0], scope)
+        return super().tombstone(tables, scope, sweeps, at, history=history)
+
+    def read(self, table: Table, columns: Sequence[str] | None = None, **equals: object) -> pa.Table:
+        """Rows whose columns equal these values, with the Arrow types of `staging.ARROW`; order is not promised."""
+        names = list(columns or table.column_names)
+        sql, values = self._plan.select(table, names, equals)
+        self._show(table.name, list(dict.fromkeys([*names, *equals])))
+        return typed(table, self._arrow(sql, values))
+
+    def scalar(self, sql: str) -> object:
+        """The first value of a SELECT, or None; only the tables and columns that it names are read."""
+        views = []
+        for name in self._named_in(sql):
+            rows = self._rows(name)
+            if (view := rows.metadata.properties.get(KNOWN)) is not None:
+                views.append(view)
+                self._show(name, rows.names)
+                continue
+            columns = [column for column in rows.names if _STAR.search(sql) or _mentions(sql, column)]
+            self._show(name, columns or rows.names[:1])
+        for view in sorted(views, key=lambda view: view.count("_as_known")):  # those of children read their parent's
+            self.run(view)
+        return super().scalar(sql)
+
+    def count(self, table: Table) -> int:
+        """Rows that are not tombstones."""
+        rows = self._rows(table.name)
+        with refusing(self._location):
+            return rows.count("_deleted_at" if "_deleted_at" in table.column_names else None)
+
+    def commit(self) -> None:
+        """Write all changes, and let them be seen together."""
+        unneeded: list[tuple[FileIO, str]] = []
+        with refusing(self._location):
+            for name, rows in self._open.items():
+                if rows.write({"pleo.load": self._load}) and name.startswith("_"):
+                    outdated = rows.metadata.snapshots[:-STATE_SNAPSHOTS]
+                    unneeded += [(rows.io, file) for file in forgotten(rows.work, outdated)]
+                rows.work.commit_transaction()
+            self._catalog.publish()
+        for io, file in unneeded:
+            with suppress(OSError):
+                io.delete(file)
+
+    def _delete_changed(self, table: Table, parent: Table) -> None:
+        if table is not parent:
+            self._show(table.name, table.parent_key)
+        self._rows(table.name).remove(self._arrow(self._plan.changed_places(table, parent)))
+
+    def _delete_staged(self, table: Table, name: str) -> None:
+        self._show(table.name, table.key)
+        self._rows(table.name).remove(self._arrow(self._plan.staged_places(table, name)))
+
+    def _insert(self, table: Table, name: str) -> None:
+        self._rows(table.name).add(self._stages[name])
+
+    def _tombstone(self, table: Table, at: datetime) -> None:
+        self._show(table.name, [*(table.parent_key or table.key), "_deleted_at"])
+        rows = self._rows(table.name)
+        places = self._arrow(self._plan.absent_places(table))
+        with refusing(self._location):
+            marked = rows.take(places)
+        rows.remove(places)
+        for column, value in (("_deleted_at", at), ("_synced_at", at), ("_deleted_source", "sweep_absent")):
+            place = marked.schema.get_field_index(column)
+            kind = marked.schema.field(place).type
+            marked = marked.set_column(place, column, pa.repeat(pa.scalar(value, kind), marked.num_rows))
+        rows.add(marked)
+
+    def _stage(self, table: Table, frame: pd.DataFrame) -> pa.Table:
+        rows = staged(table, frame, ROW)
+        name = "_pleo_unspelled"
+        if (plain := self._plan.plain(table, name)) is None:
+            return rows
+        self._connection.register(name, rows)
+        spelled = self._arrow(plain[1])
+        self._connection.unregister(name)
+        for column in plain[0]:
+            rows = rows.set_column(rows.schema.get_field_index(column), column, spelled[column].cast(pa.string()))
+        return rows
+
+    def _show_absence(self, table: Table, scope: Scope) -> None:
+        columns = [*table.key, "_deleted_at", "_synced_at", table.company_column, scope.column]
+        self._show(table.name, list(dict.fromkeys(name for name in columns if name is not None)))
+        self._show(SEEN_KEYS, ["sweep_id", "stream", "key"])
+
+    def _show(self, table: str, columns: Sequence[str], *, fresh: bool = False) -> None:
+        """Let the table's name stand, in DuckDB, for these columns of its present rows and their places; or of those just added."""
+        held = self._rows(table)
+        with refusing(self._location):
+            rows = held.rows(columns, (lambda _: False) if fresh else (lambda _: True))
+        name = f"_pleo_shown_{len(self._shown)}" if table not in self._shown else self._shown[table]
+        if table in self._shown:
+            self._connection.unregister(name)
+        self._connection.register(name, rows)
+        self._shown[table] = name
+        self.run(self._plan.view(table, [*columns, PART, POSITION], name))
+
+    def _named_in(self, sql: str) -> list[str]:
+        with refusing(self._location):
+            stored = [name for *_, name in self._catalog.list_tables((self._schema,))]
+        names = list(dict.fromkeys([*stored, *self._open]))
+        if "_as_known" in sql.lower():  # a view over the history tables of a parent and its child
+            return [name for name in names if name.endswith("_history") or _mentions(sql, name)]
+        return [name for name in names if _mentions(sql, name)]
+
+    def _rows(self, table: str) -> IcebergRows:
+        rows = self._find(table)
+        if rows is None:
+            raise WarehouseError(f"The warehouse {self._location} has no table {self._schema}.{table}; a sync makes it.")
+        return rows
+
+    def _find(self, table: str) -> IcebergRows | None:
+        if table not in self._open:
+            with refusing(self._location):
+                try:
+                    stored = self._catalog.load_table((self._schema, table))
+                except NoSuchTableError:
+                    return None
+                self._open[table] = IcebergRows(Work(stored), stored.scan().plan_files())
+        return self._open[table]
+
+
+def _mentions(sql: str, name: str) -> bool:
+    """Whether the name stands in the SQL, quoted or not. Too many names cost time only."""
+    return re.search(rf"(?<!\w){re.escape(name.replace(chr(34), chr(34) * 2))}(?!\w)", sql, re.IGNORECASE) is not None

@@ -1,0 +1,182 @@
+"""`PleoComponent`: scaffolded, edited, loaded and run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+
+import pleo_connector
+from pleo_connector.errors import ConfigurationError
+from pleo_connector.orchestration.component import PleoComponent, PleoScaffolder
+from pleo_connector.sandbox import API_KEY
+from tests.orchestration.place import Place, environment, materialized
+
+ROOT = Path(__file__).parents[2]
+# Dagster reads YAML by a function that pydantic has deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:`parse_obj_as` is deprecated")
+
+SECRET = "s3cret-value-of-a-test"
+
+
+def loaded(attributes: str) -> PleoComponent:
+    component: PleoComponent = PleoComponent.resolve_from_yaml(attributes)
+    return component
+
+
+def definitions(attributes: str) -> dg.Definitions:
+    context: Any = None
+    return loaded(attributes).build_defs(context)
+
+
+def test_the_component_is_a_public_name() -> None:
+    assert pleo_connector.PleoComponent is PleoComponent
+
+
+@pytest.mark.parametrize("attribute", ["client_secret_env", "api_key_env", "token_keys_env", "warehouse_env", "token_store_env"])
+def test_a_secret_in_place_of_its_variables_name_is_refused_and_not_repeated(attribute: str) -> None:
+    with environment({}), pytest.raises(ConfigurationError, match=f"{attribute} must be the name of an environment variable") as refused:
+        definitions(f"{attribute}: {SECRET}")
+    assert SECRET not in str(refused.value)
+
+
+def test_a_secret_that_the_template_puts_in_place_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_SECRET_OF_A_TEST", SECRET)
+    with environment({}), pytest.raises(ConfigurationError, match="write X") as refused:
+        definitions("api_key_env: '{{ env.A_SECRET_OF_A_TEST }}'")
+    assert SECRET not in str(refused.value)
+
+
+def test_a_url_with_a_password_is_refused() -> None:
+    with environment({}), pytest.raises(ConfigurationError, match="write warehouse_env") as refused:
+        definitions(f"warehouse: postgresql://me:{SECRET}@host/db")
+    assert SECRET not in str(refused.value)
+    with environment({}), pytest.raises(ConfigurationError, match="warehouse or warehouse_env, not both"):
+        definitions("{warehouse: 'duckdb:///x.duckdb', warehouse_env: X}")
+
+
+def test_secrets_stay_variables_until_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACME_KEY", SECRET)
+    with environment({}):
+        built = definitions("{name: acme, api_key_env: ACME_KEY}")
+        resource = (built.resources or {})["acme"]
+        assert SECRET not in repr(resource) and "EnvVar('ACME_KEY')" in repr(resource)
+        assert resource.settings().api_key.get_secret_value() == SECRET
+
+
+def test_what_may_be_chosen_reaches_the_definitions(tmp_path: Path) -> None:
+    with environment({}):
+        built = definitions(f"""
+name: acme
+warehouse: duckdb:///{tmp_path}/w.duckdb
+schema_name: spend
+streams: [tags, vendors]
+blocking_checks: true
+schedule: "0 6 * * *"
+options: {{streams: {{vendors: {{history: true}}}}}}
+translation: {{group_name: finance, key: "fin/{{{{ table.name }}}}", owners: ["team:finance"]}}
+""")
+        repository = built.get_repository_def()
+    graph = built.resolve_asset_graph()
+    vendors = graph.get(dg.AssetKey(["fin", "vendors"]))
+    assert {key.path[-1] for key in graph.get_all_asset_keys()} == {"tags", "tag_dimension_values", "vendors"}
+    assert vendors.group_name == "finance" and vendors.owners == ["team:finance"]
+    relation = vendors.metadata["dagster/relation_identifier"]
+    assert getattr(relation, "value", relation) == "spend.vendors"
+    schedule = repository.get_schedule_def("acme_component")
+    assert (schedule.cron_schedule, schedule.default_status) == ("0 6 * * *", dg.DefaultScheduleStatus.RUNNING)
+    assert repository.get_schedule_def("acme_daily").default_status is dg.DefaultScheduleStatus.STOPPED
+
+
+def test_options_are_checked() -> None:
+    with environment({}), pytest.raises(ConfigurationError, match=r"there is no stream 'vendor'; did you mean 'vendors'"):
+        definitions("options: {streams: {vendor: {history: true}}}")
+
+
+# --- with dg ---------------------------------------------------------------------------------
+
+
+def run_dg(folder: Path, *command: str, **variables: str) -> str:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PLEO_", "VIRTUAL_ENV", "PYTHONPATH"))}
+    told = clean | {"DAGSTER_HOME": str(folder / "home"), "PYTHONPATH": str(folder)} | variables
+    (folder / "home").mkdir(exist_ok=True)
+    (folder / "home" / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
+    dg_command = [str(Path(sys.executable).with_name("dg")), *command]
+    done = subprocess.run(dg_command, cwd=folder, env=told, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def empty_project(folder: Path) -> Path:
+    """What `dg init` leaves, without an environment of its own."""
+    (folder / "shop" / "defs").mkdir(parents=True)
+    (folder / "shop" / "__init__.py").touch()
+    (folder / "shop" / "defs" / "__init__.py").touch()
+    (folder / "shop" / "definitions.py").write_text(
+        "from pathlib import Path\n\nimport dagster as dg\n\n\n@dg.definitions\ndef defs():\n"
+        "    return dg.load_from_defs_folder(path_within_project=Path(__file__).parent)\n"
+    )
+    (folder / "pyproject.toml").write_text(
+        '[project]\nname = "shop"\nversion = "0"\n\n[tool.dg]\ndirectory_type = "project"\n\n[tool.dg.project]\nroot_module = "shop"\n'
+    )
+    return folder
+
+
+@pytest.mark.slow
+def test_scaffolded_in_an_empty_project_edited_loaded_and_materialised(place: Place, tmp_path: Path) -> None:
+    project = empty_project(tmp_path / "project")
+    run_dg(project, "scaffold", "defs", "pleo_connector.PleoComponent", "my_pleo")
+    file = project / "shop" / "defs" / "my_pleo" / "defs.yaml"
+    written = file.read_text()
+    assert yaml.safe_load(written)["type"] == "pleo_connector.PleoComponent"
+    edited = (
+        written.replace("name: my_pleo", "name: acme")
+        .replace("# api_key_env: PLEO_API_KEY ", "api_key_env: ACME_PLEO_KEY ")
+        .replace("environment: sandbox", f"environment: sandbox\n  api_url: {place.url}")
+        .replace("duckdb:///my_pleo.duckdb", f"duckdb:///{tmp_path}/acme.duckdb")
+        .replace("# streams: [accounting_entries, employees, vendors]", "streams: [vendors]")
+    )
+    file.write_text(edited)
+    run_dg(project, "check", "yaml")
+    assert '"acme/vendors"' in run_dg(project, "list", "defs", "--json")
+    run_dg(project, "launch", "--assets", 'key:"acme/vendors"', ACME_PLEO_KEY=API_KEY)
+    with dg.DagsterInstance.from_config(str(project / "home")) as instance:
+        assert instance.get_latest_materialization_event(dg.AssetKey(["acme", "vendors"])) is not None
+
+
+@pytest.mark.slow
+def test_scaffolded_in_this_project_it_loads_too(tmp_path: Path) -> None:
+    project = tmp_path / "copy"
+    project.mkdir()
+    for name in ("pleo_connector", "definitions.py", "pyproject.toml"):
+        source = ROOT / name
+        shutil.copytree(source, project / name) if source.is_dir() else shutil.copy(source, project / name)
+    run_dg(project, "scaffold", "defs", "pleo_connector.PleoComponent", "second_pleo")
+    listed = run_dg(project, "list", "defs", "--json")
+    assert '"second_pleo/vendors"' in listed and '"pleo/vendors"' in listed
+
+
+def test_as_it_is_scaffolded_it_loads(tmp_path: Path) -> None:
+    request: Any = dg.ScaffoldRequest(
+        type_name="pleo_connector.PleoComponent", target_path=tmp_path, scaffold_format="yaml", project_root=None, params=None
+    )
+    PleoScaffolder().scaffold(request)
+    document = yaml.safe_load((tmp_path / "defs.yaml").read_text())
+    with environment({}):
+        built = definitions(yaml.safe_dump(document["attributes"]))
+        dg.Definitions.validate_loadable(built)
+
+
+def test_it_materialises(place: Place) -> None:
+    attributes = f"{{environment: sandbox, api_url: '{place.url}', api_key_env: PLEO_API_KEY, streams: [vendors], "
+    attributes += f"warehouse: '{place.environment['PLEO_WAREHOUSE']}'}}"
+    with environment({"PLEO_API_KEY": API_KEY}), dg.DagsterInstance.ephemeral() as instance:
+        result = definitions(attributes).resolve_job_def("pleo_sync").execute_in_process(instance=instance)
+    assert set(materialized(result)) == {"vendors"}

@@ -1,0 +1,147 @@
+"""A forecast names the walks that the run then makes, and what they cost, without asking Pleo or writing anything."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pleo_connector.api import Interval
+from pleo_connector.catalogue import CATALOGUE
+from pleo_connector.errors import UnknownCompany
+from pleo_connector.sandbox import SandboxConfig, running
+from pleo_connector.sync import Mode, SyncPlan, ledger, windows
+from pleo_connector.sync.forecast import Forecast, forecast
+from pleo_connector.sync.state import SWEEPS
+from pleo_connector.sync.windows import BEGINNING, Why
+from pleo_connector.warehouses import open_warehouse
+from tests.sync.places import NOW, Place
+
+STATE = "SELECT table_name, estimated_size FROM duckdb_tables() ORDER BY 1"
+
+
+def expected(place: Place, *streams: str, now: datetime = NOW, **options: Any) -> Forecast:
+    return forecast(SyncPlan(streams, **options), place.warehouse, requests_per_minute=50, now=now)
+
+
+def requests(found: Forecast) -> Counter[str]:
+    return Counter({name: sum(walk.requests for walk in found.walks if walk.stream == name) for name in (w.stream for w in found.walks)})
+
+
+def test_what_is_forecast_is_what_the_run_then_asks_for(place: Place) -> None:
+    place.run()
+    for options in ({}, {"mode": Mode.FULL}, {"start": datetime(2026, 2, 10, tzinfo=UTC), "end": datetime(2026, 4, 1, tzinfo=UTC)}):
+        place.pleo.state.reset_counters()
+        found = expected(place, **options)
+        assert place.pleo.counters()["by_path"] == {}, "a forecast asks for nothing"
+        report = place.run(**options)
+        told = requests(found)
+        assert {name: each.traffic.requests for name, each in report.streams.items()} == dict(told)
+        assert found.requests == report.requests
+        walks = Counter(walk.stream for walk in found.walks)
+        assert {name: each.sweeps for name, each in report.streams.items()} == {name: walks[name] for name in report.streams}
+    assert found.minutes == (found.requests - 1) // 50 >= 1
+
+
+def test_lists_that_other_streams_wait_for_are_counted(place: Place) -> None:
+    place.run()
+    found, report = expected(place, "export_job_items"), place.run("export_job_items")
+    assert set(requests(found)) == {"companies", "export_jobs", "export_job_items"}
+    assert found.requests == report.requests + 1, "the list of companies is nobody's when its stream is not asked for"
+
+
+def test_nothing_is_written(place: Place) -> None:
+    found = expected(place)
+    assert place.rows(STATE) == []
+    assert [walk.stream for walk in found.walks] == ["companies", "installation", "subscriptions"]
+    assert "knows no companies yet" in found.notes[0]
+    place.run("accounting_entries", "companies")
+    with place.warehouse.transaction() as transaction:  # as a kill leaves them
+        for row in transaction.read(SWEEPS, stream="accounting_entries").to_pylist():
+            transaction.upsert(SWEEPS, ledger.frame_of(SWEEPS, [row | {"status": "open", "touched_at": NOW, "owner": "gone/1/1.00/x"}]))
+    before = place.rows("SELECT * FROM pleo._sweeps ORDER BY sweep_id")
+    expected(place)
+    assert place.rows("SELECT * FROM pleo._sweeps ORDER BY sweep_id") == before
+
+
+def test_a_company_that_was_never_read_costs_at_least_a_request_each_and_one_to_find_its_first_month(place: Place) -> None:
+    place.run("companies")
+    company = place.pleo.state.records("companies")[0]
+    found = expected(place, "accounting_entries", companies=(company["name"],))
+    mine = [walk for walk in found.walks if walk.stream == "accounting_entries"]
+    assert {(walk.company_id, walk.why, walk.tier, walk.rows, walk.basis) for walk in mine} == {
+        (company["id"], Why.NEVER_READ, windows.FIRST, None, "unknown")
+    }
+    assert [walk.requests for walk in mine] == [2, 1]
+    with pytest.raises(UnknownCompany, match=f"knows no company 'Nobody'; it knows: .*{company['name']}"):
+        expected(place, companies=("Nobody",))
+
+
+def test_a_month_that_goes_on_grows_by_what_the_company_spends(place: Place) -> None:
+    place.run("companies", "accounting_entries")
+    later = datetime.now(UTC) + timedelta(days=3)
+    (walk,) = [
+        walk
+        for walk in expected(place, "accounting_entries", now=later, companies=(busiest(place),)).walks
+        if walk.span is not None and walk.span.start <= later < walk.span.end
+    ]
+    known = place.rows(
+        f"SELECT count(*) FROM pleo.accounting_entries WHERE company_id = '{busiest(place)}' AND performed_at >= '2026-11-01'"
+    )
+    assert walk.rows is not None
+    assert (walk.basis, known[0][0] < walk.rows < 2 * known[0][0]) == ("estimated", True)
+
+
+def busiest(place: Place) -> str:
+    owners = Counter(entry["companyId"] for entry in place.pleo.state.records("accounting_entries"))
+    return str(owners.most_common(1)[0][0])
+
+
+def test_what_was_left_unfinished_costs_what_is_left(place: Place) -> None:
+    with running(SandboxConfig(port=0, rows=5_000, requests_per_minute=0)) as pleo:
+        large = Place(pleo, open_warehouse(f"duckdb:///{place.warehouse.location}.large", "pleo"))
+        large.run("companies", "accounting_entries")
+        with large.warehouse.transaction() as transaction:
+            rows = transaction.read(SWEEPS, stream="accounting_entries").to_pylist()
+            row = max(rows, key=lambda row: int(row["rows_served"]))
+            left = row | {"status": "open", "touched_at": NOW, "owner": "gone/1/1.00/x", "exhausted": False, "rows_served": 100, "pages": 1}
+            transaction.upsert(SWEEPS, ledger.frame_of(SWEEPS, [left]))
+        found = expected(large, "accounting_entries", mode=Mode.FULL)
+        (walk,) = [walk for walk in found.walks if walk.why is Why.UNFINISHED]
+        assert walk.rows is not None
+        assert walk.rows == row["rows_served"] > 100
+        assert walk.requests == -(-(walk.rows - 100) // 100)
+
+
+def test_rows_that_were_missing_bring_all_months_of_their_company(place: Place) -> None:
+    place.run("companies", "accounting_entries")
+    gone = next(entry for entry in place.pleo.state.records("accounting_entries") if entry["performedAt"] > "2026-11-02")
+    place.pleo.state.remove("accounting_entries", gone["id"])
+    place.run("accounting_entries")
+    found = expected(place, "accounting_entries")
+    whys = {walk.why for walk in found.walks if walk.company_id == gone["companyId"]}
+    assert whys == {Why.MISSING_ROWS}
+    assert Why.MISSING_ROWS not in {walk.why for walk in found.walks if walk.company_id != gone["companyId"]}
+
+
+def test_months_in_words() -> None:
+    def month(number: int) -> Interval:
+        return Interval(datetime(2026, number, 1, tzinfo=UTC), datetime(2026, number + 1, 1, tzinfo=UTC))
+
+    future = windows.windows(None, NOW)[-1]
+    assert windows.told([]) == ""
+    assert windows.told([month(3)]) == "2026-03"
+    assert windows.told([month(3), month(1), month(2)]) == "2026-01 to 2026-03"
+    assert windows.told([month(10), future]) == "2026-10 on"
+    assert windows.told([future]) == "2026-11 on"
+    assert windows.told([Interval(BEGINNING, month(1).start)]) == "before 2026-01"
+    assert windows.told([Interval(BEGINNING, month(1).start), month(1)]) == "to 2026-01"
+    assert windows.told([Interval(BEGINNING, month(1).start), future]) == "on"
+
+
+def test_every_stream_can_be_forecast(place: Place) -> None:
+    place.run()
+    assert {walk.stream for walk in expected(place).walks} == {stream.name for stream in CATALOGUE}
+    assert all(isinstance(walk["rows"], int) for walk in expected(place).as_dict()["walks"])

@@ -1,0 +1,213 @@
+"""Tables made again from raw pages are the tables that the syncs made: column for column, in every history of Pleo."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pleo_connector.catalogue import CATALOGUE, Storage
+from pleo_connector.errors import ConfigurationError
+from pleo_connector.sandbox import SandboxConfig, running
+from pleo_connector.stream_options import StreamOptions
+from pleo_connector.sync import Mode, RawPolicy
+from pleo_connector.sync.raw_policy import OFF
+from pleo_connector.sync.raw_tables import RAW_TABLES
+from pleo_connector.sync.replay import replay
+from pleo_connector.sync.state import STATE_TABLES
+from pleo_connector.warehouses import Warehouse, open_warehouse
+from tests.postgres_server import new_database
+from tests.sync.places import NOW, Place
+
+RUN_TIME = {"_sweeps": {"owner", "touched_at"}}
+"""Who walks a sweep and when it was last touched: a run notes that before it loads anything."""
+
+
+def tables_of(file: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of all tables, by column but those of run time."""
+    with duckdb.connect(str(file), read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        names = connection.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'pleo'").fetchall()
+        found = {}
+        for (name,) in names:
+            left_out = RUN_TIME.get(name)
+            exclude = f"EXCLUDE ({', '.join(sorted(left_out))})" if left_out else ""
+            found[name] = connection.execute(f"SELECT * {exclude} FROM pleo.{name} ORDER BY ALL").fetchall()
+        return found
+
+
+def assert_same(one: Path, other: Path) -> None:
+    """Table by table, so that a difference is readable."""
+    expected, found = tables_of(one), tables_of(other)
+    assert found.keys() == expected.keys()
+    for name, rows in expected.items():
+        assert found[name] == rows, name
+
+
+def edit(place: Place, stream: str, which: int, **values: Any) -> None:
+    """Change a record at Pleo."""
+    place.pleo.state.put(stream, place.pleo.state.records(stream)[which] | values)
+
+
+class Days:
+    """What happens at Pleo between the syncs: edits, deletions and their undoing, broken records and their mending."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._employee = place.pleo.state.records("employees")[0]
+        self._vendor = place.pleo.state.records("vendors")[0]
+        self._entry = place.pleo.state.records("accounting_entries")[-1]
+
+    def pass_to(self, day: int) -> None:
+        pleo = self._place.pleo.state
+        match day:
+            case 1:
+                edit(self._place, "accounting_entries", -1, note="edited")
+                pleo.remove("employees", self._employee["id"])
+                pleo.put("vendors", self._vendor | {"createdAt": "never"})
+            case 2:
+                pleo.put("employees", self._employee | {"lastName": "Back"})
+                pleo.put("vendors", self._vendor)
+                edit(self._place, "tags", 0, surprise={"a": 1})
+                pleo.remove("accounting_entries", self._entry["id"])
+            case 3:
+                edit(self._place, "receipts", 0, sizeInBytes="much")
+
+
+DAYS = 4
+
+
+def sync_for_days(place: Place, **options: Any) -> None:
+    """Four days, of which every other one reads everything."""
+    days = Days(place)
+    for day in range(DAYS):
+        days.pass_to(day)
+        report = place.run(now=NOW + timedelta(days=day), mode=Mode.FULL if day % 2 else Mode.INCREMENTAL, **options)
+        assert report.failures == {}
+
+
+@pytest.fixture(scope="module")
+def synced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse after four days; the Pleo that it was read from is gone."""
+    file = tmp_path_factory.mktemp("synced") / "w.duckdb"
+    with running(SandboxConfig(port=0, requests_per_minute=0)) as pleo:
+        sync_for_days(Place(pleo, opened(file)), options={"employees": StreamOptions(history=True)})
+    return file
+
+
+def opened(file: Path) -> Warehouse:
+    """The warehouse in a file."""
+    return open_warehouse(f"duckdb:///{file}", "pleo")
+
+
+def copied(synced: Path, folder: Path) -> Path:
+    """A file of its own with the same tables."""
+    return Path(shutil.copy(synced, folder / "w.duckdb"))
+
+
+CUT = """
+import sys
+def cut(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.bind"):
+        raise SystemExit(f"the network was used: {event} {arguments}")
+sys.addaudithook(cut)
+from pleo_connector.__main__ import main
+sys.argv = ["pleo-connector", *sys.argv[1:]]
+raise SystemExit(main())
+"""
+
+
+def test_an_empty_warehouse_gets_the_same_tables_with_the_network_cut(synced: Path, tmp_path: Path) -> None:
+    (tmp_path / "pleo.toml").write_text("[streams.employees]\nhistory = true\n")
+    settings = {
+        "PLEO_WAREHOUSE": f"duckdb:///{synced}",
+        "PLEO_ENVIRONMENT": "production",
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+    }
+    command = [sys.executable, "-c", CUT, "replay", "--into", f"duckdb:///{tmp_path / 'again.duckdb'}", "--json"]
+    ended = subprocess.run(command, env=settings, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["missing"] == {}
+    assert_same(synced, tmp_path / "again.duckdb")
+    found = tables_of(synced)
+    assert [row for row in found["accounting_entries"] if "sweep_absent" in row], "the four days hold a deletion"
+    assert [row for row in found["employees"] if "Back" in row], "and one that was undone"
+    assert [row[1] for row in found["_quarantine"]] == ["receipts"]
+
+
+@pytest.mark.slow
+def test_in_place_every_table_stays_as_it_is(synced: Path, tmp_path: Path) -> None:
+    file = copied(synced, tmp_path)
+    report = replay(opened(file), raw=RawPolicy())
+    assert report.pages > 0
+    assert_same(synced, file)
+
+
+def test_in_place_what_somebody_broke_is_mended(synced: Path, tmp_path: Path) -> None:
+    file = copied(synced, tmp_path)
+    with duckdb.connect(str(file)) as analyst:
+        analyst.execute("UPDATE pleo.employees SET last_name = 'Broken', _row_hash = 'x'")
+        analyst.execute("UPDATE pleo.accounting_entries SET note = NULL, _row_hash = 'x'")
+        analyst.execute("DELETE FROM pleo.accounting_entry_splits")
+    replay(opened(file), streams=["employees", "accounting_entries"], raw=RawPolicy())
+    assert_same(synced, file)
+
+
+@pytest.mark.slow
+def test_postgres_gets_the_rows_that_duckdb_has(synced: Path) -> None:
+    source, target = opened(synced), open_warehouse(new_database(), "pleo")
+    replay(source, target, raw=RawPolicy())
+    with source.transaction() as one, target.transaction() as other:
+        for table in (*CATALOGUE.tables(), *STATE_TABLES, *RAW_TABLES):
+            # PostgreSQL writes JSON in its own way
+            columns = [
+                field.name for field in table.fields if field.name not in RUN_TIME.get(table.name, ()) and field.storage != Storage.JSON
+            ]
+            rows = [sorted(map(str, work.read(table, columns).to_pylist())) for work in (one, other)]
+            assert rows[0] == rows[1], table.name
+
+
+def test_a_warehouse_with_rows_is_not_replayed_into(synced: Path, tmp_path: Path) -> None:
+    file = copied(synced, tmp_path)
+    with pytest.raises(ConfigurationError, match="has rows of companies already; name an empty one"):
+        replay(opened(synced), opened(file), raw=RawPolicy())
+
+
+def test_the_sync_after_a_replay_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
+    with running(SandboxConfig(port=0, requests_per_minute=0)) as pleo:
+        place = Place(pleo, opened(tmp_path / "w.duckdb"))
+        place.run("employees", "accounting_entries")
+        moved = Place(pleo, opened(tmp_path / "moved.duckdb"))
+        replay(place.warehouse, moved.warehouse, ["employees", "accounting_entries"], raw=RawPolicy())
+        reports = [each.run("employees", "accounting_entries", now=NOW + timedelta(hours=1)) for each in (place, moved)]
+        assert [report.written for report in reports] == [0, 0]
+        assert reports[0].requests == reports[1].requests
+        assert reports[1].raw.new == 0, "the pages came with the rows"
+
+
+def test_pages_that_were_not_kept_are_missed(place: Place) -> None:
+    place.run("employees", raw=RawPolicy(OFF))
+    empty = opened(Path(place.warehouse.location).with_name("again.duckdb"))
+    with pytest.raises(ConfigurationError, match=r"employees \(\d+ sweeps\)"):
+        replay(place.warehouse, empty, ["employees"], raw=RawPolicy())
+    assert replay(place.warehouse, empty, ["employees"], raw=RawPolicy(), partial=True).missing.keys() == {"employees"}
+    before = tables_of(Path(place.warehouse.location))["employees"]
+    replay(place.warehouse, streams=["employees"], raw=RawPolicy())
+    assert tables_of(Path(place.warehouse.location))["employees"] == before, "rows without pages stay"
+    place.run("employees")
+    edit(place, "employees", 0, lastName="Newer")
+    place.run("employees", raw=RawPolicy(OFF))
+    with pytest.raises(ConfigurationError, match="--mode full"):
+        replay(place.warehouse, streams=["employees"], raw=RawPolicy(), partial=True)
+    place.run("employees")
+    replay(place.warehouse, streams=["employees"], raw=RawPolicy())
+    assert place.rows("SELECT count(*) FROM pleo.employees WHERE last_name = 'Newer'") == [(1,)]

@@ -1,0 +1,150 @@
+-- create schema
+CREATE SCHEMA IF NOT EXISTS "order ""1""";
+
+-- create parent
+CREATE TABLE "order ""1"""."bills" (
+  "id" VARCHAR NOT NULL,
+  "company_id" VARCHAR,
+  "note" VARCHAR,
+  "paid" BOOLEAN,
+  "amount_minors" BIGINT,
+  "amount" DECIMAL(38, 4),
+  "rate" DECIMAL(18, 9),
+  "performed_at" TIMESTAMPTZ,
+  "due_on" DATE,
+  "details" VARCHAR,
+  "_synced_at" TIMESTAMPTZ,
+  "_deleted_at" TIMESTAMPTZ,
+  "_deleted_source" VARCHAR,
+  "_row_hash" VARCHAR,
+  "_sweep_id" VARCHAR,
+  "_extra" VARCHAR
+);
+
+-- create child
+CREATE TABLE "order ""1"""."bill_lines" (
+  "bill_id" VARCHAR NOT NULL,
+  "position" BIGINT NOT NULL,
+  "text" VARCHAR,
+  "_company_id" VARCHAR,
+  "_synced_at" TIMESTAMPTZ,
+  "_deleted_at" TIMESTAMPTZ,
+  "_deleted_source" VARCHAR,
+  "_row_hash" VARCHAR,
+  "_sweep_id" VARCHAR,
+  "_extra" VARCHAR
+);
+
+-- add column
+ALTER TABLE "order ""1"""."bills" ADD COLUMN "note" VARCHAR;
+
+-- comment on table
+COMMENT ON TABLE "order ""1"""."bills" IS 'What was billed; it''s the parent.';
+
+-- comment on column
+COMMENT ON COLUMN "order ""1"""."bills"."note" IS 'The spender''s note.';
+
+-- snapshot
+SELECT table_name, NULL, NULL, comment FROM duckdb_tables() WHERE database_name = current_database() AND schema_name = $1 UNION ALL SELECT table_name, column_name, data_type, comment FROM duckdb_columns() WHERE database_name = current_database() AND schema_name = $1;
+
+-- served
+CREATE TEMPORARY TABLE "_pleo_served" AS
+SELECT s."id" AS "id", t."id" IS NULL AS is_new,
+  t."id" IS NOT NULL AND (t."_row_hash" IS DISTINCT FROM s."_row_hash"
+    OR (t."_deleted_at" IS NULL) <> (s."_deleted_at" IS NULL)
+    OR t."_deleted_source" IS DISTINCT FROM s."_deleted_source") AS is_changed,
+  s."_deleted_at" IS NOT NULL AND t."_deleted_at" IS NULL AS is_deleted
+FROM staged_bills AS s LEFT JOIN "order ""1"""."bills" AS t
+  ON t."id" = s."id";
+
+-- count served
+SELECT count(*), count(*) FILTER (WHERE "id" IS NULL), count(DISTINCT "id"), count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE is_changed), count(*) FILTER (WHERE is_deleted) FROM "_pleo_served";
+
+-- faults of a child
+SELECT (SELECT count(*) FROM staged_lines AS s WHERE s."bill_id" IS NULL OR s."position" IS NULL), (SELECT count(*) FROM (SELECT s."bill_id", s."position" FROM staged_lines AS s GROUP BY 1, 2 HAVING count(*) > 1) AS d);
+
+-- orphans
+SELECT count(*) FROM (SELECT s."bill_id" AS "id" FROM staged_lines AS s UNION ALL SELECT s."bill_id" AS "id" FROM more_lines AS s) AS s WHERE NOT EXISTS (SELECT 1 FROM "_pleo_served" AS p WHERE p."id" = s."id");
+
+-- delete changed parents
+DELETE FROM "order ""1"""."bills" AS t USING "_pleo_served" AS p WHERE p.is_changed AND t."id" = p."id";
+
+-- delete their children
+DELETE FROM "order ""1"""."bill_lines" AS t USING "_pleo_served" AS p WHERE p.is_changed AND t."bill_id" = p."id";
+
+-- parents to write
+SELECT s."_pleo_row" FROM staged_bills AS s WHERE EXISTS (SELECT 1 FROM "_pleo_served" AS p WHERE (p.is_new OR p.is_changed) AND s."id" = p."id") ORDER BY 1;
+
+-- children to write
+SELECT s."_pleo_row" FROM staged_lines AS s WHERE EXISTS (SELECT 1 FROM "_pleo_served" AS p WHERE (p.is_new OR p.is_changed) AND s."bill_id" = p."id") ORDER BY 1;
+
+-- insert parents
+INSERT INTO "order ""1"""."bills" ("id", "company_id", "note", "paid", "amount_minors", "amount", "rate", "performed_at", "due_on", "details", "_synced_at", "_deleted_at", "_deleted_source", "_row_hash", "_sweep_id", "_extra")
+SELECT s."id", s."company_id", s."note", s."paid", s."amount_minors", s."amount", s."rate", s."performed_at", s."due_on", s."details", s."_synced_at", s."_deleted_at", s."_deleted_source", s."_row_hash", s."_sweep_id", s."_extra"
+FROM staged_bills AS s;
+
+-- insert children
+INSERT INTO "order ""1"""."bill_lines" ("bill_id", "position", "text", "_company_id", "_synced_at", "_deleted_at", "_deleted_source", "_row_hash", "_sweep_id", "_extra")
+SELECT s."bill_id", s."position", s."text", s."_company_id", s."_synced_at", s."_deleted_at", s."_deleted_source", s."_row_hash", s."_sweep_id", s."_extra"
+FROM staged_lines AS s;
+
+-- drop served
+DROP TABLE IF EXISTS "_pleo_served";
+
+-- upsert state
+DELETE FROM "order ""1"""."_cursors" AS t USING staged_cursors AS s WHERE t."stream" = s."stream" AND t."window" = s."window";
+
+-- count absent
+-- $1: bills
+-- $2: sweep-1
+-- $3: sweep-2
+-- $4: c0000000-0000-4000-8000-000000000001
+-- $5: 2026-01-31 23:59:59.999999+00:00
+-- $6: 2026-02-01 08:30:00+00:00
+SELECT count(*), count(*) FILTER (WHERE k."key" IS NULL)
+FROM "order ""1"""."bills" AS t
+LEFT JOIN (SELECT DISTINCT "key" FROM "order ""1"""."_seen_keys"
+  WHERE "stream" = $1 AND "sweep_id" IN ($2, $3)) AS k ON k."key" = t."id"
+WHERE t."_deleted_at" IS NULL AND t."company_id" = CAST($4 AS VARCHAR) AND t."performed_at" >= CAST($5 AS TIMESTAMPTZ) AND t."performed_at" < CAST($6 AS TIMESTAMPTZ);
+
+-- select absent
+-- $1: bills
+-- $2: sweep-1
+CREATE TEMPORARY TABLE "_pleo_absent" AS
+SELECT t."id" AS "key"
+FROM "order ""1"""."bills" AS t
+LEFT JOIN (SELECT DISTINCT "key" FROM "order ""1"""."_seen_keys"
+  WHERE "stream" = $1 AND "sweep_id" IN ($2)) AS k ON k."key" = t."id"
+WHERE t."_deleted_at" IS NULL
+  AND k."key" IS NULL;
+
+-- count selected
+SELECT count(*) FROM "_pleo_absent";
+
+-- tombstone parents
+-- $1: 2026-03-01 00:00:00+00:00
+UPDATE "order ""1"""."bills" SET "_deleted_at" = CAST($1 AS TIMESTAMPTZ), "_deleted_source" = 'sweep_absent', "_synced_at" = CAST($1 AS TIMESTAMPTZ)
+WHERE "_deleted_at" IS NULL AND "id" IN (SELECT "key" FROM "_pleo_absent");
+
+-- tombstone children
+-- $1: 2026-03-01 00:00:00+00:00
+UPDATE "order ""1"""."bill_lines" SET "_deleted_at" = CAST($1 AS TIMESTAMPTZ), "_deleted_source" = 'sweep_absent', "_synced_at" = CAST($1 AS TIMESTAMPTZ)
+WHERE "_deleted_at" IS NULL AND "bill_id" IN (SELECT "key" FROM "_pleo_absent");
+
+-- drop absent
+DROP TABLE IF EXISTS "_pleo_absent";
+
+-- read
+-- $1: c0000000-0000-4000-8000-000000000001
+-- $2: 2026-01-31 23:59:59.999999+00:00
+SELECT "id", "note" FROM "order ""1"""."bills" WHERE ("company_id" IN (CAST($1 AS VARCHAR))) AND ("note" IS NULL) AND ("performed_at" IN (CAST($2 AS TIMESTAMPTZ)));
+
+-- delete
+-- $1: bills
+DELETE FROM "order ""1"""."_cursors" WHERE ("stream" IN (CAST($1 AS VARCHAR)));
+
+-- count live rows
+SELECT count(*) FROM "order ""1"""."bills" WHERE "_deleted_at" IS NULL;
+
+-- count all rows
+SELECT count(*) FROM "order ""1"""."_cursors";
