@@ -1,4 +1,4 @@
-"""Each check passes on what was loaded and fails on what was broken, in every warehouse; the break is rolled back."""
+"""Each check passes on what was loaded and fails on what was broken, in DuckDB and PostgreSQL; the break is rolled back."""
 
 from __future__ import annotations
 
@@ -66,7 +66,11 @@ def changed(transaction: Transaction, statement: str) -> None:
     run.run(statement)
 
 
-@pytest.fixture(scope="module", params=list(URLS.values()), ids=list(URLS))
+BREAKABLE = {name: URLS[name] for name in ("duckdb", "postgres")}
+"""Warehouses whose transaction runs any statement: the only way to break a row."""
+
+
+@pytest.fixture(scope="module", params=list(BREAKABLE.values()), ids=list(BREAKABLE))
 def loaded(request: pytest.FixtureRequest, sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
     warehouse = open_warehouse(request.param(tmp_path_factory.mktemp("checked")), "books")
     connection = sync.Connection(sandbox.url, API_KEY, requests_per_minute=1_000_000)
