@@ -6,6 +6,7 @@ import dagster as dg
 
 from pleo_connector.catalogue import CATALOGUE, Catalogue
 from pleo_connector.errors import ConfigurationError
+from pleo_connector.orchestration.lineage import raw_key
 from pleo_connector.orchestration.translator import PleoTableData, PleoTranslator
 from pleo_connector.stream_options import near_miss
 from pleo_connector.warehouses import Warehouse
@@ -26,14 +27,14 @@ def table_specs(
 ) -> dict[str, dg.AssetSpec]:
     """The asset of each table of these streams (all without any), by table name, parents before children. No network.
 
-    A child depends on its parent.
+    A child depends on its parent, a main table on what Pleo serves.
     """
     wanted = {catalogue.stream(stream).name for stream in streams or [stream.name for stream in catalogue]}
     specs: dict[str, dg.AssetSpec] = {}
     for table in (table for table in catalogue.tables() if table.stream in wanted):
-        data = PleoTableData(catalogue.stream(table.stream), table, name, warehouse.kind, warehouse.relation(table))
+        data = PleoTableData(catalogue.stream(table.stream), table, name, warehouse.kind, warehouse.relation(table), warehouse.location)
         spec = translator.get_asset_spec(data)
-        parent = [specs[table.parent].key] if table.parent is not None else []
+        parent = [specs[table.parent].key] if table.parent is not None else [raw_key(name, data.stream)]
         specs[table.name] = spec.replace_attributes(deps=[*spec.deps, *parent], skippable=True)
     return specs
 

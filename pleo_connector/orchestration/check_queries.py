@@ -51,6 +51,21 @@ def answers(text: object) -> list[Answer]:
     return [Answer(int(rows), examples) for _, rows, examples in lines]
 
 
+def version_query(tables: Sequence[Table]) -> str:
+    """One SELECT of one text with the version of each table; `versions` reads it. `_synced_at` moves when a row changes, and only then."""
+    parts = (
+        f"SELECT '{table.name}=' || coalesce(CAST(extract(epoch FROM max(_synced_at)) AS VARCHAR), '') || '/' || "
+        f"CAST(count(*) AS VARCHAR) AS line FROM {_relation(table.name)}"
+        for table in tables
+    )
+    return f"SELECT string_agg(line, chr(10)) FROM ({' UNION ALL '.join(parts)}) AS versions"
+
+
+def versions(text: object) -> dict[str, str]:
+    """What `version_query` found, by table."""
+    return dict(line.split("=", 1) for line in str(text).splitlines())
+
+
 def key_tallies(table: Table) -> Iterator[Tally]:
     """Rows without their key and keys that occur twice, over all rows, deleted ones included."""
     columns = ", ".join(f'"{name}"' for name in table.key)

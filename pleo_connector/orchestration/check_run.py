@@ -1,15 +1,28 @@
 """When checks run: each as soon as its own stream and every stream it looks at are loaded, many in one transaction."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from pleo_connector.catalogue import Table
+from pleo_connector.orchestration import check_queries as queries
 from pleo_connector.orchestration.checks import Check, Checks
 
 if TYPE_CHECKING:
     from pleo_connector.sync import StreamReport
     from pleo_connector.warehouses import Warehouse
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a look at the warehouse brought."""
+
+    results: list[dg.AssetCheckResult] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    """By table: a text that stays the same until a row changes."""
+
 
 Last = Callable[[dg.AssetKey], dg.AssetMaterialization | None]
 
@@ -28,7 +41,7 @@ class CheckRun:
         self._loading = set(loading)
         self._failed: set[str] = set()
 
-    def loaded(self, report: "StreamReport") -> list[dg.AssetCheckResult]:
+    def loaded(self, report: "StreamReport", versions_of: Sequence[Table] = ()) -> Told:
         """What can be told now that this stream has ended, of its own tables and of those that waited for it."""
         self._loading.discard(report.stream)
         if report.error is not None:
@@ -38,25 +51,27 @@ class CheckRun:
         # A table that could not be brought up to date proves nothing about another.
         told = [check for check in ready if self._reads(check).isdisjoint(self._failed)]
         results = [self._checks.reported(check, report, self._keys[check.table.name]) for check in told if not check.stored]
-        return results + self._stored([check for check in told if check.stored])
+        looked = self._look([check for check in told if check.stored], versions_of)
+        return Told(results + looked.results, looked.versions)
 
     def without_sync(self, last: Last) -> list[dg.AssetCheckResult]:
         """Checks that were selected without any table of their stream: on what the warehouse holds, and what the last run told."""
         keys = self._keys
         told = [self._checks.remembered(one, last(keys[one.table.name]), keys[one.table.name]) for one in self._alone if not one.stored]
         ready = [check for check in self._alone if check.stored and self._reads(check).isdisjoint(self._failed)]
-        return told + self._stored(ready)
+        return told + self._look(ready).results
 
-    def _stored(self, wanted: list[Check]) -> list[dg.AssetCheckResult]:
-        if not wanted:
-            return []
+    def _look(self, wanted: list[Check], versions_of: Sequence[Table] = ()) -> Told:
+        if not wanted and not versions_of:
+            return Told()
         from pleo_connector.sync.state import SWEEPS
 
         catalogue = self._checks.catalogue
         names = dict.fromkeys(name for check in wanted for name in (check.table.name, *check.looks_at, "companies"))
         with self._warehouse.transaction() as transaction:
             transaction.ensure([*(catalogue.table(name) for name in names), SWEEPS])
-            return self._checks.stored(wanted, transaction, self._keys)
+            versions = queries.versions(transaction.scalar(queries.version_query(versions_of))) if versions_of else {}
+            return Told(self._checks.stored(wanted, transaction, self._keys), versions)
 
     def _reads(self, check: Check) -> set[str]:
         return {check.stream.name, *(self._checks.catalogue.table(name).stream for name in check.looks_at)}

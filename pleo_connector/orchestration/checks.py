@@ -38,6 +38,7 @@ DECLARED = "fits_the_declaration"
 TOTAL = "total_matched"
 FRESH = "read_recently"
 REFERENCES = "references_exist"
+HOT = "hot_window_wide_enough"
 
 _PARTS = ("rows_inserted", "rows_updated", "rows_unchanged", "rows_quarantined", "rows_duplicate")
 
@@ -89,6 +90,9 @@ class Checks:
         yield Check(DECLARED, table, stream, drift, stored=False)
         if stream.paging is Paging.CURSOR:
             yield Check(TOTAL, table, stream, "Each newest complete sweep met as many records as Pleo said there are, where Pleo says it.")
+        if stream.window is not None:
+            late = "Sweeps of months that are not read by every run found nothing changed: a wider hot window (hot_days) would bring it sooner."
+            yield Check(HOT, table, stream, late, stored=False)
         # Streams that are read for each record of another are read when that changes, however long ago that was.
         if self.fresh_within is not None and stream.parent is None:
             hours = self.fresh_within.total_seconds() / 3600
@@ -105,6 +109,9 @@ class Checks:
             paths = [path for kind in fields(report.drift) for path in getattr(report.drift, kind.name)]
             metadata: dict[str, Any] = {name: count for name, count in found.items() if count}
             return self._result(check, asset, passed=not paths, metadata=metadata | _for_example(paths))
+        if check.name == HOT:
+            late = {f"rows_changed_{tier}": count for tier, count in report.found_late.items()}
+            return self._result(check, asset, passed=not late, metadata=late)
         counts = (report.inserted, report.updated, report.unchanged, report.quarantined, report.duplicates)
         return self._balance(check, asset, report.served, dict(zip(_PARTS, counts, strict=True)))
 
@@ -116,6 +123,10 @@ class Checks:
             drift = last.metadata.get("drift")
             records: Sequence[Any] = getattr(drift, "records", ())
             return self._result(check, asset, passed=drift is None, metadata=_for_example([str(one.data["field"]) for one in records]))
+        if check.name == HOT:
+            late = last.metadata.get("rows_changed_outside_hot_window")
+            rows = int(str(late.value)) if late is not None else 0
+            return self._result(check, asset, passed=not rows, metadata={"rows_changed_outside_hot_window": rows})
         served, *parts = (int(str(last.metadata[name].value)) for name in ("rows_served", *_PARTS))
         return self._balance(check, asset, served, dict(zip(_PARTS, parts, strict=True)))
 

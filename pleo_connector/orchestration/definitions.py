@@ -15,6 +15,7 @@ from pleo_connector.orchestration.automation import daily_schedule, hourly_sched
 from pleo_connector.orchestration.company_sensor import company_sensor
 from pleo_connector.orchestration.export_sensor import export_job, export_sensor
 from pleo_connector.orchestration.keep_alive import keep_alive_job, token_age_sensor, weekly_schedule
+from pleo_connector.orchestration.lineage import raw_specs
 from pleo_connector.orchestration.marts import build_pleo_marts
 from pleo_connector.orchestration.partitions import months_job, months_schedule
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
@@ -85,7 +86,7 @@ def build_pleo_definitions(
     months = months_job(name, by_month) if by_month else None
     exports, ops = export_job(name, tables, catalogue), [one.op.name for one in tables]
     return dg.Definitions(
-        assets=assets,
+        assets=[*assets, *raw_specs(name, catalogue, streams)],
         jobs=[job, alive, *([exports] if exports else []), *([months] if months else [])],
         schedules=[
             hourly_schedule(name, job),

@@ -1,43 +1,92 @@
-"""How an error of ours becomes one that Dagster shows as advice and retries only where that helps."""
+"""How an error of ours becomes one that Dagster shows as advice, and retries only where that helps."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import dagster as dg
 
 from pleo_connector.errors import (
+    ApiError,
     ClientRejected,
     ConfigurationError,
+    CredentialError,
     DriftError,
     Forbidden,
     MassDeleteRefused,
+    MissingContraAccounts,
     PleoError,
+    PleoUnavailable,
     RateLimited,
     ReauthRequired,
+    RefreshUnavailable,
     TokenStoreCorrupt,
+    TokenStoreUnavailable,
+    WarehouseError,
+    WarehouseLocked,
     WrongKey,
 )
 
-NEEDS_A_PERSON = (
-    ConfigurationError,
-    ReauthRequired,
-    ClientRejected,
-    TokenStoreCorrupt,
-    WrongKey,
-    Forbidden,
-    MassDeleteRefused,
-    DriftError,
-)
-"""Errors that come back however often one tries."""
+WORTH_WAITING = 60.0
+"""Seconds of a pause from which Dagster is asked to run the step again; shorter ones are waited out by the client."""
 
 _RETRIES = 3
 _CONNECT = "pleo-connector connect"
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What sort of failure it is, and who can do what about it."""
+
+    name: str
+    remedy: str
+    passes: bool = False
+    """Whether it may be gone when one tries again."""
+
+
+CONFIGURATION = Kind(
+    "configuration", "Correct the setting that the message names, then run again: `pleo-connector doctor` checks all of them."
+)
+REAUTHORISATION = Kind(
+    "re-authorisation", f"A person runs `{_CONNECT}`; then re-execute this run from failure. Nothing that was loaded is lost."
+)
+ACCESS = Kind("access", "Add the scope to PLEO_SCOPES and connect again, or leave these tables out of the selection.")
+TRANSIENT = Kind("transient", "Re-execute from failure, or wait for the next run: it goes on where this one stopped.", passes=True)
+PLEO = Kind(
+    "Pleo",
+    "Run again later. If it stays, report it with the message and the time: Pleo's answer was not what its documents promise.",
+    passes=True,
+)
+WAREHOUSE = Kind("warehouse", "Make the warehouse writable again, as the message says; then re-execute from failure.", passes=True)
+DRIFT = Kind("drift", 'Look at what changed; then update the connector, or set drift = "evolve" for the stream.')
+DELETION = Kind("deletion", "Check what the credential covers. If the rows are really gone, run these tables once with allow_mass_delete.")
+
+_KINDS: tuple[tuple[type[PleoError] | tuple[type[PleoError], ...], Kind], ...] = (
+    (ConfigurationError, CONFIGURATION),
+    ((ReauthRequired, ClientRejected, TokenStoreCorrupt, WrongKey), REAUTHORISATION),
+    (Forbidden, ACCESS),
+    ((RefreshUnavailable, TokenStoreUnavailable, RateLimited, PleoUnavailable, WarehouseLocked), TRANSIENT),
+    (CredentialError, REAUTHORISATION),
+    (MissingContraAccounts, Kind("bookkeeping", "The company's bookkeeper sets contra accounts in Pleo's export settings.", passes=True)),
+    (ApiError, PLEO),
+    (WarehouseError, WAREHOUSE),
+    (DriftError, DRIFT),
+    (MassDeleteRefused, DELETION),
+)
+"""The first that fits."""
+
+
+def kind_of(error: PleoError) -> Kind:
+    """What sort of failure an error is."""
+    return next((kind for errors, kind in _KINDS if isinstance(error, errors)), TRANSIENT)
+
+
 def whole_run(error: PleoError) -> dg.Failure | dg.RetryRequested:
     """What no stream can survive; asks to be run again where Pleo said when."""
-    if isinstance(error, RateLimited) and error.retry_after is not None:
-        return dg.RetryRequested(max_retries=_RETRIES, seconds_to_wait=error.retry_after)
-    return dg.Failure(_sentence(error), metadata={"error": type(error).__name__}, allow_retries=not isinstance(error, NEEDS_A_PERSON))
+    if (wait := _pause(error)) is not None:
+        return dg.RetryRequested(max_retries=_RETRIES, seconds_to_wait=wait)
+    kind = kind_of(error)
+    metadata = {"failure": kind.name, "remedy": kind.remedy, "error": type(error).__name__}
+    return dg.Failure(_sentence(error), metadata=metadata, allow_retries=kind.passes)
 
 
 def some_streams(failures: Mapping[str, PleoError], *, others: bool = True) -> dg.Failure | dg.RetryRequested:
@@ -45,16 +94,24 @@ def some_streams(failures: Mapping[str, PleoError], *, others: bool = True) -> d
 
     When all of them failed only because Pleo asks for a long pause, the step asks to be run again after it.
     """
-    waits = [error.retry_after for error in failures.values() if isinstance(error, RateLimited) and error.retry_after is not None]
+    waits = [wait for error in failures.values() if (wait := _pause(error)) is not None]
     if len(waits) == len(failures):
         return dg.RetryRequested(max_retries=_RETRIES, seconds_to_wait=max(waits))
     said = " ".join(f"{name}: {_sentence(error)}" for name, error in failures.items())
     count = "1 stream" if len(failures) == 1 else f"{len(failures)} streams"
+    kinds = {kind_of(error).name: kind_of(error) for error in failures.values()}
+    metadata = {"failure": ", ".join(kinds), "remedy": "\n".join(kind.remedy for kind in kinds.values())}
     return dg.Failure(
         f"{count} failed{'; the others are loaded' if others else ''}. {said}",
-        metadata={f"failed: {name}": _sentence(error) for name, error in failures.items()},
-        allow_retries=not all(isinstance(error, NEEDS_A_PERSON) for error in failures.values()),
+        metadata=metadata | {f"failed: {name}": _sentence(error) for name, error in failures.items()},
+        allow_retries=any(kind.passes for kind in kinds.values()),
     )
+
+
+def _pause(error: PleoError) -> float | None:
+    """Seconds that Pleo asks everybody to wait, where that is too long to wait in the step."""
+    wait = error.retry_after if isinstance(error, RateLimited) else None
+    return wait if wait is not None and wait > WORTH_WAITING else None
 
 
 def _sentence(error: PleoError) -> str:

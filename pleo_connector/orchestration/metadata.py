@@ -1,5 +1,6 @@
 """What a materialisation tells about itself. Numbers stay numbers, so that the asset page plots them over time."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -11,17 +12,21 @@ from pleo_connector.frames.drift import Finding
 from pleo_connector.sync import StreamReport
 
 
-def table_metadata(table: Table, report: StreamReport, relation: str) -> dict[str, Any]:
+def table_metadata(table: Table, report: StreamReport, relation: str, requests_per_minute: int) -> dict[str, Any]:
     """Row count and relation of every table; on a stream's main table also what its sync did and cost."""
     metadata: dict[str, Any] = {
         "dagster/row_count": report.tables.get(table.name, 0),
         "dagster/relation_identifier": relation,
     }
-    return metadata | stream_metadata(report) if table.parent is None else metadata
+    return metadata | stream_metadata(report, requests_per_minute) if table.parent is None else metadata
 
 
-def stream_metadata(report: StreamReport) -> dict[str, Any]:
-    """Rows, traffic and findings of one stream's sync. `seconds` is the time spent reading."""
+def stream_metadata(report: StreamReport, requests_per_minute: int) -> dict[str, Any]:
+    """Rows, traffic and findings of one stream's sync. `seconds` is the time spent reading.
+
+    `budget_used_percent` is the stream's share of the requests that were allowed in that time, counted in minutes begun.
+    """
+    allowed = requests_per_minute * max(1, math.ceil(report.seconds / 60))
     traffic = report.traffic
     metadata: dict[str, Any] = {
         "rows_served": report.served,
@@ -35,11 +40,14 @@ def stream_metadata(report: StreamReport) -> dict[str, Any]:
         "sweeps": report.sweeps,
         "sweeps_completed": report.sweeps_completed,
         "requests": traffic.requests,
+        "budget_used_percent": round(100 * traffic.requests / allowed, 2),
         "requests_rate_limited": traffic.rate_limited,
         "seconds_waited_for_budget": round(traffic.waited_for_budget, 3),
         "bytes": traffic.bytes,
         "seconds": round(report.seconds, 3),
     }
+    if report.changed_by_tier:
+        metadata["rows_changed_outside_hot_window"] = sum(report.found_late.values())
     metadata |= {f"rows_changed_{tier}": count for tier, count in report.changed_by_tier.items()}
     if drift := _drift_records(report):
         metadata["drift"] = dg.MetadataValue.table(records=drift)

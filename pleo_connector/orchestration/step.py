@@ -1,8 +1,8 @@
 """What one step does: sync the streams of the selected tables, and yield each table as its stream finishes."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import dagster as dg
 
@@ -14,14 +14,12 @@ from pleo_connector.orchestration.check_run import CheckRun
 from pleo_connector.orchestration.checks import Check, Checks
 from pleo_connector.orchestration.launchpad import PleoSyncConfig
 from pleo_connector.orchestration.metadata import table_metadata
+from pleo_connector.orchestration.progress import Progress
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.worker import Loaded, Quiet, listen
 from pleo_connector.stream_options import StreamOptions
 from pleo_connector.sync import StreamReport, SyncPlan, run
 from pleo_connector.warehouses import Warehouse
-
-PROGRESS = 10.0
-"""Seconds between two lines of progress."""
 
 Event = dg.MaterializeResult[None] | dg.AssetCheckResult
 
@@ -65,7 +63,8 @@ class Step:
         checks: CheckRun,
     ) -> Iterator[Event]:
         connection = pleo.connection()
-        progress = _Progress(context.log.info)
+        pace = connection.requests_per_minute
+        progress = Progress(context.log.info, lambda stream, numbers: self._observe(context, stream, numbers))
         failed: dict[str, PleoError] = {}
         refused: dict[str, PleoError] = {}
         events = listen(
@@ -79,17 +78,17 @@ class Step:
                     progress.loaded(event.report)
                 elif isinstance(event, Quiet):
                     progress.quiet()
-                elif isinstance(event.report.error, Forbidden):
+                elif isinstance(event.report.error, Forbidden) and not event.report.pages:
                     refused[event.report.stream] = event.report.error
-                    context.log.warning("%s is left out: %s", event.report.stream, event.report.error)
-                    yield from checks.loaded(event.report)
+                    self._skip(context, event.report, event.report.error)
+                    yield from checks.loaded(event.report).results
                 elif event.report.error is not None:
                     failed[event.report.stream] = event.report.error
                     context.log.error("%s failed: %s", event.report.stream, event.report.error)
-                    yield from checks.loaded(event.report)
+                    yield from checks.loaded(event.report).results
                 else:
                     progress.finished(event.report)
-                    yield from self._results(event.report, warehouse, selection, checks.loaded(event.report))
+                    yield from self._results(event.report, warehouse, selection, checks, pace)
         except Exception:
             raise
         except BaseException:  # a person stopped the run, or Dagster closes this generator
@@ -101,18 +100,28 @@ class Step:
             failed |= refused
             raise failures.some_streams(failed, others=len(failed) < len(selection.streams)) from None
 
-    def _results(
-        self, report: StreamReport, warehouse: Warehouse, selection: "_Selection", results: Sequence[dg.AssetCheckResult]
-    ) -> Iterator[Event]:
-        given: set[dg.AssetKey] = set()
-        for table in self.catalogue.stream(report.stream).tables():
-            if selection.wants(table):
-                key = self.keys[table.name]
-                metadata = table_metadata(table, report, warehouse.relation(table))
-                mine = [result for result in results if result.asset_key == key]
-                yield dg.MaterializeResult(asset_key=key, metadata=metadata, check_results=mine)
-                given.add(key)
-        yield from (result for result in results if result.asset_key not in given)
+    def _results(self, report: StreamReport, warehouse: Warehouse, selection: "_Selection", checks: CheckRun, pace: int) -> Iterator[Event]:
+        wanted = [table for table in self.catalogue.stream(report.stream).tables() if selection.wants(table)]
+        told = checks.loaded(report, wanted)
+        for table in wanted:
+            key, version = self.keys[table.name], told.versions.get(table.name)
+            yield dg.MaterializeResult(
+                asset_key=key,
+                metadata=table_metadata(table, report, warehouse.relation(table), pace),
+                check_results=[result for result in told.results if result.asset_key == key],
+                data_version=dg.DataVersion(version) if version is not None else None,
+            )
+        given = {self.keys[table.name] for table in wanted}
+        yield from (result for result in told.results if result.asset_key not in given)
+
+    def _skip(self, context: dg.AssetExecutionContext, report: StreamReport, error: Forbidden) -> None:
+        """Leave out a stream that the credential may not read: no run would change that, and the others are none the worse."""
+        context.log.warning("%s is left out: %s", report.stream, error)
+        self._observe(context, report.stream, {"left_out": str(error), "remedy": failures.kind_of(error).remedy})
+
+    def _observe(self, context: dg.AssetExecutionContext, stream: str, numbers: dict[str, Any]) -> None:
+        if (key := self.keys.get(stream)) in context.selected_asset_keys and key is not None:
+            context.log_event(dg.AssetObservation(key, metadata=numbers))
 
 
 def _last(context: dg.AssetExecutionContext, key: dg.AssetKey) -> dg.AssetMaterialization | None:
@@ -138,38 +147,3 @@ class _Selection:
         """The selected checks."""
         found = (check for table in self._catalogue.tables() for check in checks.of(table))
         return [check for check in found if (self._keys.get(check.table.name), check.name) in self._checks]
-
-
-class _Progress:
-    """Lines in the run's log: one for each finished stream, and one every ten seconds in between."""
-
-    def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
-        self._say = say
-        self._clock = clock
-        self._last = clock()
-        self._open: dict[str, StreamReport] = {}
-
-    def loaded(self, report: StreamReport) -> None:
-        self._open[report.stream] = report
-        if self._clock() - self._last >= PROGRESS:
-            self._tell()
-
-    def quiet(self) -> None:
-        self._tell()
-
-    def finished(self, report: StreamReport) -> None:
-        self._open.pop(report.stream, None)
-        self._say(
-            f"{report.stream}: {_amount(report)} in {report.seconds:.1f} s; {report.inserted:,} new, "
-            f"{report.updated:,} changed, {report.deleted:,} deleted, {report.unchanged:,} unchanged, {report.quarantined:,} quarantined."
-        )
-
-    def _tell(self) -> None:
-        self._last = self._clock()
-        lines = [f"{report.stream}: {_amount(report)} so far" for report in self._open.values()]
-        self._say("; ".join(lines) if lines else "Waiting for Pleo's first answer.")
-
-
-def _amount(report: StreamReport) -> str:
-    rows, pages = (f"{count:,} {word}{'' if count == 1 else 's'}" for count, word in ((report.served, "row"), (report.pages, "page")))
-    return f"{rows} on {pages}"

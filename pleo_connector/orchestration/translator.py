@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 
 from pleo_connector.catalogue import Stream, Table, View
 from pleo_connector.orchestration.columns import PERSONAL, column_schema, view_schema
+from pleo_connector.orchestration.lineage import column_lineage
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,8 @@ class PleoTableData:
     warehouse_kind: str
     relation: str
     """The table's full name in the warehouse."""
+    location: str = ""
+    """Where the warehouse is, without secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,9 @@ class PleoTranslator:
     fresh_within: timedelta | None = timedelta(hours=36)
     """Age at which a table is late; None where nobody minds. A day and a half lets one daily run fail."""
 
+    owners: Sequence[str] = ("team:pleo",)
+    """Whom Dagster names and alerts: e-mail addresses, or `team:<name>`."""
+
     def get_asset_spec(self, data: PleoTableData) -> dg.AssetSpec:
         """The asset of one table: key `[connection, table]`, in a group named after the connection."""
         stream, table = data.stream, data.table
@@ -58,9 +66,13 @@ class PleoTranslator:
             kinds={"pleo", data.warehouse_kind},
             tags={PERSONAL: "yes"} if personal else {},
             code_version=code_version(data),
+            owners=list(self.owners),
+            freshness_policy=dg.FreshnessPolicy.time_window(fail_window=self.fresh_within) if self.fresh_within else None,
             metadata={
                 "dagster/column_schema": column_schema(table),
+                "dagster/column_lineage": column_lineage(data.connection, stream, table),
                 "dagster/relation_identifier": data.relation,
+                **_places(data),
                 "pleo/stream": stream.name,
                 "pleo/request": f"{stream.method} {stream.path}",
                 "pleo/scope": stream.scope,
@@ -79,6 +91,15 @@ class PleoTranslator:
             code_version=data.view.mark,
             metadata={"dagster/column_schema": view_schema(data.view, data.personal), "dagster/relation_identifier": data.relation},
         )
+
+
+def _places(data: PleoTableData) -> dict[str, Any]:
+    """Where the table is stored."""
+    places: dict[str, Any] = {}
+    if data.location:
+        location = data.location if ":" in data.location else f"file://{data.location}"
+        places["dagster/uri"] = f"{location}#{data.relation}"
+    return places
 
 
 def code_version(data: PleoTableData) -> str:

@@ -357,6 +357,8 @@ class _Run:
                 raise
             except PleoError as error:
                 self._fail(work, sweep, error)
+            finally:
+                work.report.walked += 1
 
     def _fail(self, work: StreamWork, sweep: Sweep, error: PleoError) -> None:
         sweep.error = error

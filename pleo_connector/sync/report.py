@@ -30,6 +30,8 @@ class StreamReport:
     """Records that Pleo served more than once in this run."""
     pages: int = 0
     sweeps: int = 0
+    walked: int = 0
+    """Sweeps that are read to their end, or broke off; what they brought may still be on its way to the warehouse."""
     sweeps_completed: int = 0
     seconds: float = 0.0
     traffic: Traffic = field(default_factory=Traffic)

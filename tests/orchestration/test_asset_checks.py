@@ -157,7 +157,7 @@ def finished(stream: str, error: PleoError | None = None) -> StreamReport:
 
 def test_a_check_waits_for_the_streams_that_it_looks_at(filled: Place) -> None:
     def told(report: StreamReport) -> set[tuple[str, str]]:
-        return {(result.asset_key.path[-1], str(result.check_name)) for result in run.loaded(report) if result.asset_key}
+        return {(result.asset_key.path[-1], str(result.check_name)) for result in run.loaded(report).results if result.asset_key}
 
     loading, references = ("accounts", "tax_codes", "employees", "accounting_entries"), ("accounting_entries", "references_exist")
     run = check_run(filled, loading)
@@ -170,8 +170,8 @@ def test_a_check_waits_for_the_streams_that_it_looks_at(filled: Place) -> None:
 
 def test_a_stream_that_failed_proves_nothing_about_others(filled: Place) -> None:
     run = check_run(filled, ("tags", "tag_groups"))
-    assert run.loaded(finished("tag_groups", PleoError("Down."))) == []
-    assert "references_exist" not in {result.check_name for result in run.loaded(finished("tags"))}
+    assert run.loaded(finished("tag_groups", PleoError("Down."))).results == []
+    assert "references_exist" not in {result.check_name for result in run.loaded(finished("tags")).results}
 
 
 def check_run(place: Place, loading: tuple[str, ...]) -> CheckRun:

@@ -40,7 +40,9 @@ def test_definitions_load_without_credentials_and_without_network(no_network: No
     with environment({"PLEO_ENVIRONMENT": "production", "PLEO_WAREHOUSE": f"duckdb:///{tmp_path}/w.duckdb"}):
         definitions = build_pleo_definitions()
         dg.Definitions.validate_loadable(definitions)
-    assert len(definitions.resolve_asset_graph().get_all_asset_keys()) == len(CATALOGUE.tables()) + len(marts())
+    graph = definitions.resolve_asset_graph()
+    assert len(graph.executable_asset_keys) == len(CATALOGUE.tables()) + len(marts())
+    assert len(graph.get_all_asset_keys() - graph.executable_asset_keys) == len(list(CATALOGUE)), "what Pleo serves, a stream each"
     assert not list(tmp_path.iterdir()), "loading touches no file"
 
 

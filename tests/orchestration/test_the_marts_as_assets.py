@@ -36,7 +36,7 @@ def test_a_mart_can_be_made_alone(place: Place) -> None:
 def _spec(place: Place, mart: str, translator: PleoTranslator | None = None) -> dg.AssetSpec:
     with environment(place.environment):
         definitions = build_pleo_definitions(marts=True, translator=translator)
-        _, made = definitions.assets or ()
+        _, made, *_ = definitions.assets or ()
     assert isinstance(made, dg.AssetsDefinition)
     return next(spec for spec in made.specs if spec.key.path[-1] == mart)
 

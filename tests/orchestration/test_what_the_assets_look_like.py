@@ -63,7 +63,7 @@ def test_a_child_table_depends_on_its_parent_alone(specs: dict[str, dg.AssetSpec
     def parents(name: str) -> list[str]:
         return [dep.asset_key.path[-1] for dep in specs[name].deps]
 
-    assert parents("accounting_entries") == []
+    assert [dep.asset_key for dep in specs["accounting_entries"].deps] == [dg.AssetKey(["pleo", "raw", "accounting_entries"])]
     assert parents("accounting_entry_splits") == ["accounting_entries"]
     assert parents("accounting_entry_split_tags") == ["accounting_entry_splits"]
 
@@ -105,7 +105,7 @@ def test_two_connections_live_side_by_side(tmp_path: Path) -> None:
         both = dg.Definitions.merge(connection("acme"), connection("globex"))
     dg.Definitions.validate_loadable(both)
     graph = both.resolve_asset_graph()
-    assert len(graph.get_all_asset_keys()) == 2 * (len(CATALOGUE.tables()) + len(marts()))
+    assert len(graph.executable_asset_keys) == 2 * (len(CATALOGUE.tables()) + len(marts()))
     relation = graph.get(dg.AssetKey(["globex", "tags"])).metadata["dagster/relation_identifier"]
     assert getattr(relation, "value", relation) == "globex.tags"
     assert {"acme", "acme_warehouse", "globex", "globex_warehouse"} <= set(both.resources or {})
@@ -133,3 +133,38 @@ def test_a_name_that_dagster_could_not_use_is_refused(name: str) -> None:
 def columns_of(specs: dict[str, dg.AssetSpec], table: str) -> dict[str, dg.TableColumn]:
     schema: Any = specs[table].metadata["dagster/column_schema"]
     return {column.name: column for column in schema.columns}
+
+
+def test_every_column_says_which_field_of_pleos_it_comes_from(specs: dict[str, dg.AssetSpec]) -> None:
+    for name, spec in specs.items():
+        table, found = CATALOGUE.table(name), spec.metadata["dagster/column_lineage"].deps_by_column
+        own = {field.name for field in table.fields if field.name.startswith("_")}
+        parent = CATALOGUE.stream(table.stream).parent
+        made = {parent.column, "id"} if parent is not None else set()
+        if table.parent is not None and "id" not in {column.name for column in CATALOGUE.stream(table.stream).columns}:
+            made |= set(table.parent_key)  # Pleo gives the record no key: ours is made of several fields
+        made |= {field for field in table.key if table.parent is not None and field.endswith("_position")}
+        made |= {field.name for field in table.fields if table.parent is not None and field.name.endswith("_accounting_entry_line_id")}
+        made |= {field.name for field in table.fields if name.endswith("_tags") and field.name == "split_id"}
+        assert set(table.column_names) - set(found) <= own | made, name
+    entries = specs["accounting_entries"].metadata["dagster/column_lineage"].deps_by_column
+    assert entries["transaction_value_minors"] == [
+        dg.TableColumnDep(dg.AssetKey(["pleo", "raw", "accounting_entries"]), "transactionValue")
+    ]
+    tags = specs["accounting_entry_split_tags"].metadata["dagster/column_lineage"].deps_by_column
+    assert tags["tag_id"][0].column_name == "splitItems[].tags[].tagId"
+
+
+def test_owner_freshness_and_place(specs: dict[str, dg.AssetSpec], tmp_path: Path) -> None:
+    spec = specs["vendors"]
+    assert spec.owners == ["team:pleo"]
+    assert spec.freshness_policy is not None
+    assert spec.metadata["dagster/uri"] == f"file://{tmp_path}/w.duckdb#pleo.vendors"
+
+
+def test_what_pleo_serves_is_in_the_graph(tmp_path: Path) -> None:
+    with environment({"PLEO_WAREHOUSE": f"duckdb:///{tmp_path}/w.duckdb"}):
+        graph = build_pleo_definitions().resolve_asset_graph()
+    raw = graph.get(dg.AssetKey(["pleo", "raw", "vendors"]))
+    assert not raw.is_executable and raw.group_name == "pleo_raw"
+    assert raw.description == "Vendors as Pleo serves them: `POST /v1/vendors:search`."

@@ -6,8 +6,10 @@ import dagster as dg
 import pytest
 
 from pleo_connector.errors import (
+    BadAnswer,
     ClientRejected,
     ConfigurationError,
+    DriftError,
     Forbidden,
     MassDeleteRefused,
     PleoError,
@@ -16,10 +18,11 @@ from pleo_connector.errors import (
     ReauthRequired,
     RefreshUnavailable,
     WarehouseLocked,
+    WarehouseUnwritable,
 )
 from pleo_connector.orchestration import PleoSyncConfig, build_pleo_definitions, failures
 from pleo_connector.sandbox import Fault, RunningSandbox
-from tests.orchestration.place import Place, environment, failure, materialized
+from tests.orchestration.place import Place, checks, environment, failure, materialized
 
 VENDORS = "/v1/vendors"
 THREE = ["vendors", "tax_codes", "employees"]
@@ -29,15 +32,17 @@ def said(result: dg.ExecuteInProcessResult) -> str:
     return str(failure(result).user_failure_data.description)
 
 
-def test_a_missing_scope_leaves_its_stream_out_with_a_warning_and_the_others_run(
-    place: Place, sandbox: RunningSandbox, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_scope_leaves_out_its_stream_with_a_warning(place: Place, sandbox: RunningSandbox) -> None:
     sandbox.state.set_faults(Fault("status", path=VENDORS, status=403))
-    result = place.run(THREE)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = place.run(THREE, instance=instance)
+        (seen,) = instance.fetch_observations(dg.AssetKey(["pleo", "vendors"]), limit=5).records
     assert result.success
     assert set(materialized(result)) == {"tax_codes", "employees"}
-    told = capfd.readouterr().err
-    assert "vendors is left out: Pleo refuses vendors" in told and "lacks the scope vendors:read" in told
+    assert {table for table, _ in checks(result)} == {"tax_codes", "employees"}
+    told = {name: str(value.value) for name, value in seen.asset_observation.metadata.items()}  # type: ignore[union-attr]
+    assert "lacks the scope vendors:read" in told["left_out"]
+    assert "PLEO_SCOPES" in told["remedy"]
     assert place.scalar("SELECT count(*) FROM {schema}.tax_codes") > 0
     assert place.scalar("SELECT count(*) FROM {schema}.vendors") == 0
 
@@ -47,11 +52,20 @@ def test_with_no_scope_at_all_the_step_fails_and_is_not_tried_again(place: Place
     result = place.run(["vendors"])
     assert not result.success
     assert said(result).startswith("1 stream failed. vendors: Pleo refuses vendors")
-    assert list(failure(result).user_failure_data.metadata) == ["failed: vendors"]
+    assert list(failure(result).user_failure_data.metadata) == ["failure", "remedy", "failed: vendors"]
+
+
+def test_a_company_that_is_refused_fails_the_stream(place: Place, sandbox: RunningSandbox) -> None:
+    sandbox.state.set_faults(Fault("status", path=VENDORS, status=403, after=1))
+    result = place.run(THREE)
+    assert not result.success, "some of its companies were read: it is not a scope that is missing"
+    assert said(result).startswith("1 stream failed; the others are loaded. vendors: Pleo refuses vendors")
+    told = {name: value.value for name, value in failure(result).user_failure_data.metadata.items()}
+    assert told["failure"] == "access" and "PLEO_SCOPES" in str(told["remedy"]) and "vendors" in str(told["failed: vendors"])
 
 
 def test_running_the_failed_table_again_repeats_only_it(place: Place, sandbox: RunningSandbox) -> None:
-    sandbox.state.set_faults(Fault("status", path=VENDORS, status=404))
+    sandbox.state.set_faults(Fault("status", path=VENDORS, status=403, after=1))
     place.run(THREE)
     sandbox.state.set_faults()
     again = place.run(["vendors"])
@@ -99,7 +113,7 @@ def test_a_long_pause_is_not_waited_out_in_the_step_but_asked_of_dagster(place: 
     sandbox.state.set_faults(Fault("status", path=path, status=429, retry_after=300))
     with environment(place.environment), dg.DagsterInstance.ephemeral() as instance:
         definitions = build_pleo_definitions()
-        (assets,) = definitions.assets or ()
+        assets, *_ = definitions.assets or ()
         assert isinstance(assets, dg.AssetsDefinition)
         context = dg.build_asset_context(resources=dict(definitions.resources or {}), instance=instance)
         results: Any = assets(context, PleoSyncConfig())
@@ -128,19 +142,26 @@ def test_a_pause_does_not_help_when_something_else_failed_too(others: dict[str, 
 
 
 @pytest.mark.parametrize(
-    ("error", "retries"),
+    ("error", "retries", "kind", "remedy"),
     [
-        (ReauthRequired("The grant is gone."), False),
-        (ConfigurationError("PLEO_API_URL is wrong."), False),
-        (ClientRejected("Pleo refused the client."), False),
-        (RefreshUnavailable("Not now."), True),
-        (WarehouseLocked("Held by pid 1."), True),
-        (PleoUnavailable("Down."), True),
+        (ReauthRequired("The grant is gone."), False, "re-authorisation", "pleo-connector connect"),
+        (ConfigurationError("PLEO_API_URL is wrong."), False, "configuration", "pleo-connector doctor"),
+        (ClientRejected("Pleo refused the client."), False, "re-authorisation", "pleo-connector connect"),
+        (Forbidden("No."), False, "access", "PLEO_SCOPES"),
+        (RefreshUnavailable("Not now."), True, "transient", "Re-execute from failure"),
+        (WarehouseLocked("Held by pid 1."), True, "transient", "Re-execute from failure"),
+        (PleoUnavailable("Down."), True, "transient", "Re-execute from failure"),
+        (RateLimited("Slow.", 30.0), True, "transient", "goes on where this one stopped"),
+        (BadAnswer("Not JSON."), True, "Pleo", "report it"),
+        (WarehouseUnwritable("Full."), True, "warehouse", "writable"),
+        (DriftError("Unknown fields."), False, "drift", "evolve"),
+        (MassDeleteRefused("20 of 21 rows."), False, "deletion", "allow_mass_delete"),
     ],
 )
-def test_only_what_may_pass_by_itself_is_worth_a_retry(error: PleoError, retries: bool) -> None:  # noqa: FBT001
+def test_a_failure_is_of_one_kind_and_says_what_to_do(error: PleoError, retries: bool, kind: str, remedy: str) -> None:  # noqa: FBT001
     wanted: Any = failures.whole_run(error)
     assert wanted.allow_retries is retries
+    assert wanted.metadata["failure"].value == kind and remedy in wanted.metadata["remedy"].value
     assert str(error).rstrip(".") in wanted.description
     assert ("pleo-connector connect" in wanted.description) == isinstance(error, ReauthRequired)
     one = failures.some_streams({"vendors": error})
