@@ -44,7 +44,7 @@ def ui(ctx: typer.Context, port: Annotated[int, typer.Option(min=1, max=65535, h
         output.note(f"The sandbox is at {pleo.sandbox.url}. Starting Dagster, which takes half a minute ...")
         with started(command, environment=os.environ, folder=here.root, log=log) as server:
             try:
-                _wait_until_it_answers(server, f"http://127.0.0.1:{port}/server_info", log)
+                wait_until_it_answers(server, f"http://127.0.0.1:{port}/server_info", log)
                 output.print(f"Dagster shows the demo at http://127.0.0.1:{port} until Ctrl-C.", style="bold")
                 code = server.wait()
             except KeyboardInterrupt:
@@ -53,7 +53,8 @@ def ui(ctx: typer.Context, port: Annotated[int, typer.Option(min=1, max=65535, h
         raise PleoError(f"Dagster ended by itself (exit code {code}); its output is in {log}.")
 
 
-def _wait_until_it_answers(server: subprocess.Popen[bytes], url: str, log: object) -> None:
+def wait_until_it_answers(server: subprocess.Popen[bytes], url: str, log: object) -> None:
+    """PleoError when Dagster ends instead, or takes too long; `log` is named in the message."""
     import httpx  # noqa: PLC0415
 
     deadline = time.monotonic() + _START_SECONDS
