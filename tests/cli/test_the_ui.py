@@ -16,6 +16,9 @@ from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.cli.demo_place import free_port
 from tests.cli.local import command, start
 
+pytestmark = pytest.mark.xdist_group("demo")
+"""One at a time: two demos that start at once may choose the same port for their login."""
+
 
 def test_without_data_it_says_what_to_run_first(tmp_path: Path) -> None:
     ended = command("ui", pleo={}, cwd=tmp_path)
