@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,10 +61,8 @@ def test_it_shows_the_demo_and_ends_with_all_it_started(tmp_path: Path, number: 
 
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         assert len(family) >= 5
-        began = time.monotonic()
         process.send_signal(number)
         process.communicate(timeout=60)
         assert process.returncode == 0
-        assert time.monotonic() - began < 25
         assert not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
         assert sorted(path.name for path in tmp_path.iterdir()) == [".demo"]
