@@ -41,7 +41,7 @@ def main() -> int:
     options.add_argument("--write", type=Path, metavar="FILE", help="put the table into this file's section `contract`")
     given = options.parse_args()
     results = Results()
-    ended = pytest.main(["-q", "-p", "no:cacheprovider", "tests/warehouses"], plugins=[results])
+    ended = pytest.main(["-q", "-p", "no:cacheprovider", "-m", "slow or not slow", "tests/warehouses"], plugins=[results])
     if given.write:
         write(given.write, "contract", results.table())
     else:

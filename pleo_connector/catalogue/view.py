@@ -21,7 +21,7 @@ class ViewColumn:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A named SELECT. It names tables and other views bare: they are those of its own schema."""
+    """A named SELECT that names its columns itself. It names tables and other views bare: they are those of its own schema."""
 
     name: str
     description: str

@@ -45,8 +45,10 @@ def warehouse(url: str) -> Warehouse:
     return open_warehouse(url, "pleo")
 
 
-NUMBER = View("number", "One number.", "SELECT count(*) FROM companies", (ViewColumn("n", Storage.BIGINT, "How many."),), ("companies",))
-DOUBLED = View("doubled", "Twice it.", "SELECT n * 2 FROM number", (ViewColumn("n", Storage.BIGINT, "How many."),), ("number",))
+NUMBER = View(
+    "number", "One number.", "SELECT count(*) AS n FROM companies", (ViewColumn("n", Storage.BIGINT, "How many."),), ("companies",)
+)
+DOUBLED = View("doubled", "Twice it.", "SELECT n * 2 AS n FROM number", (ViewColumn("n", Storage.BIGINT, "How many."),), ("number",))
 
 
 def _define(warehouse: Warehouse, *made: View) -> tuple[str, ...]:
@@ -77,7 +79,11 @@ def test_views_are_made_once_and_dropped_ones_come_back(url: str, warehouse: War
 def test_a_changed_view_is_remade_with_those_that_read_it(url: str, warehouse: Warehouse) -> None:
     assert _define(warehouse, NUMBER, DOUBLED) == ("number", "doubled")
     changed = View(
-        "number", "Seven.", "SELECT 7, 'x'", (ViewColumn("n", Storage.BIGINT, "Seven."), ViewColumn("x", Storage.TEXT, "New.")), ()
+        "number",
+        "Seven.",
+        "SELECT 7 AS n, 'x' AS x",
+        (ViewColumn("n", Storage.BIGINT, "Seven."), ViewColumn("x", Storage.TEXT, "New.")),
+        (),
     )
     assert _define(warehouse, changed, DOUBLED) == ("number", "doubled")
     with _asking(url) as ask:

@@ -16,6 +16,9 @@ import pytest
 from pleo_connector.catalogue import CATALOGUE
 from tests.cli.local import command, start
 
+pytestmark = pytest.mark.xdist_group("demo")
+"""One at a time: two demos that start at once may choose the same port for their login."""
+
 
 def pleo_environment(home: Path) -> dict[str, str]:
     """A home of its own, so that litter in it would be seen; and a stranger's settings, which the demo must not use."""

@@ -75,6 +75,7 @@ def world(tmp_path: Path) -> Iterator[World]:
             yield World(sandbox, place, instance)
 
 
+@pytest.mark.slow
 def test_items_are_landed_while_their_job_is_open_and_stay_when_it_has_expired(world: World) -> None:
     world.settled()
     job = world.open_job()

@@ -288,3 +288,21 @@ def test_checks_have_names_and_sentences() -> None:
     found: list[Check] = [check for table in CATALOGUE.tables() for check in CHECKS.of(table)]
     assert len({(check.table.name, check.name) for check in found}) == len(found)
     assert all(check.description.endswith(".") and check.name.isidentifier() for check in found)
+
+
+@pytest.mark.parametrize(
+    ("changed_by_tier", "late"),
+    [
+        ({}, {}),
+        ({"hot": 7, "first": 900, "cold": 0}, {}),
+        ({"hot": 7, "warm": 2, "cold": 1}, {"rows_changed_warm": 2, "rows_changed_cold": 1}),
+    ],
+)
+def test_changes_in_months_that_are_not_read_by_every_run_say_that_the_hot_window_is_narrow(
+    changed_by_tier: dict[str, int], late: dict[str, int]
+) -> None:
+    entries = CATALOGUE.table("accounting_entries")
+    (check,) = (one for one in CHECKS.of(entries) if one.name == "hot_window_wide_enough")
+    result = CHECKS.reported(check, StreamReport("accounting_entries", changed_by_tier=changed_by_tier), KEYS[entries.name])
+    assert result.passed is not bool(late)
+    assert {name: value.value for name, value in result.metadata.items()} == late

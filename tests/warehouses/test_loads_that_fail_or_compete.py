@@ -92,6 +92,7 @@ def test_a_killed_writer_leaves_nothing_and_blocks_nobody(warehouse: Warehouse, 
     assert load(again, bill(77)) == MergeCounts(inserted=1)
 
 
+@pytest.mark.slow
 def test_twelve_writers_at_once_all_succeed(warehouse: Warehouse, url: str, start: Start) -> None:
     out, err = start("fleet", url, 12, 50, 4).communicate(timeout=100)
     assert out == "12 of 12 done\n", err
