@@ -55,6 +55,7 @@ PICTURES = (
     Picture("asset-checks", f"{ENTRIES}?view=checks&checkDetail=references_exist", "employee_id_unknown"),
     Picture("asset-plots", ENTRIES, "Owning company.", _PLOTS, "budget_used_percent"),
     Picture("asset-lineage", f"{ENTRIES}?view=lineage", "unsettled_entries"),
+    Picture("mart-page", "/assets/pleo/spend_by_month", "First day of the month"),
     Picture("launchpad", "/locations/pleo/jobs/pleo_sync/playground", "allow_mass_delete", _IN_CONFIG, "Companies to read"),
 )
 """Taken while all is well."""
