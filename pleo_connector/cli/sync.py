@@ -112,6 +112,8 @@ def show(report: SyncReport, output: Output, location: str) -> None:
             output.warn(f"{each.stream}: {warning}")
         for remark in drifted(report, each.stream):
             output.warn(remark)
+    for warning in report.warnings:
+        output.warn(warning)
 
 
 def _times(finding: Mapping[str, object]) -> str:

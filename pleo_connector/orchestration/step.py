@@ -18,7 +18,7 @@ from pleo_connector.orchestration.progress import Progress
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.worker import Loaded, Quiet, listen
 from pleo_connector.stream_options import StreamOptions
-from pleo_connector.sync import StreamReport, SyncPlan, run
+from pleo_connector.sync import StreamReport, SyncPlan, SyncReport, run
 from pleo_connector.warehouses import Warehouse
 
 Event = dg.MaterializeResult[None] | dg.AssetCheckResult
@@ -72,8 +72,9 @@ class Step:
         failed: dict[str, PleoError] = {}
         refused: dict[str, PleoError] = {}
         events = listen(
-            lambda on_load, on_finish, cancel: run(
-                plan, connection, warehouse, catalogue=self.catalogue, on_load=on_load, on_finish=on_finish, cancel=cancel
+            lambda on_load, on_finish, cancel: _warned(
+                context,
+                run(plan, connection, warehouse, catalogue=self.catalogue, on_load=on_load, on_finish=on_finish, cancel=cancel),
             )
         )
         try:
@@ -126,6 +127,12 @@ class Step:
     def _observe(self, context: dg.AssetExecutionContext, stream: str, numbers: dict[str, Any]) -> None:
         if (key := self.keys.get(stream)) in context.selected_asset_keys and key is not None:
             context.log_event(dg.AssetObservation(key, metadata=numbers))
+
+
+def _warned(context: dg.AssetExecutionContext, report: SyncReport) -> SyncReport:
+    for warning in report.warnings:
+        context.log.warning(warning)
+    return report
 
 
 def _last(context: dg.AssetExecutionContext, key: dg.AssetKey) -> dg.AssetMaterialization | None:

@@ -130,7 +130,10 @@ def run(
         work = _Run(plan, connection, warehouse, catalogue, streams, now or datetime.now(UTC), owner).go(on_load, on_finish)
         report = asyncio.run(work if cancel is None else _unless_cancelled(work, cancel))
     if isinstance(warehouse, Publishes):
-        warehouse.publish()
+        try:
+            warehouse.publish()
+        except WarehouseError as error:  # what was loaded is kept, and the next run publishes it too
+            report.warnings.append(str(error))
     return report
 
 

@@ -99,6 +99,8 @@ class SyncReport:
     seconds: float = 0.0
     raw: RawReport = field(default_factory=RawReport)
     """Pages kept as they were served."""
+    warnings: list[str] = field(default_factory=list)
+    """What went wrong after everything was loaded."""
 
     @property
     def failures(self) -> dict[str, PleoError]:
@@ -123,5 +125,6 @@ class SyncReport:
             "written": self.written,
             "requests": self.requests,
             "raw": self.raw.as_dict(),
+            "warnings": list(self.warnings),
             "streams": [report.as_dict() for report in self.streams.values()],
         }

@@ -57,7 +57,14 @@ def test_a_snapshot_is_looked_at_where_one_is_wanted(pleo: Local, tmp_path: Path
     assert "does not exist yet" in checks(pleo, 0, PLEO_SNAPSHOT=target)["snapshot"]["found"]
     assert pleo.run("sync", "companies", PLEO_SNAPSHOT=target).code == 0
     assert "published" in checks(pleo, 0, PLEO_SNAPSHOT=target)["snapshot"]["found"]
-    assert checks(pleo, 1, PLEO_SNAPSHOT=str(tmp_path / "no" / "x.duckdb"))["snapshot"]["verdict"] == "fail"
+    later = tmp_path / "no" / "x.duckdb"
+    assert checks(pleo, 1, PLEO_SNAPSHOT=str(later))["snapshot"]["verdict"] == "fail"
+    ended = pleo.run("sync", "companies", PLEO_SNAPSHOT=str(later))
+    assert (ended.code, later.exists()) == (0, False)
+    assert "What was loaded is kept, but the snapshot" in ended.err
+    later.parent.mkdir()
+    ended = pleo.run("sync", "companies", "--json", PLEO_SNAPSHOT=str(later))  # the next run tries again
+    assert (json.loads(ended.out)["warnings"], later.exists()) == ([], True)
 
 
 @pytest.mark.parametrize(
