@@ -118,10 +118,11 @@ def test_signals_during_a_slow_post_lose_nothing(tmp_path: Path, kind: str) -> N
     """Seventy in each store; runs that Dagster cancels are in tests/orchestration/test_cancelling_a_run_that_refreshes.py."""
     numbers = [signal.SIGINT, signal.SIGTERM] * scaled(35, 2)
     lanes = 4
+    stores = [in_store(kind) for _ in range(lanes)]  # not in the threads: they would each start a server
 
     def interrupted(lane: int) -> int:
         (tmp_path / str(lane)).mkdir()
-        with pleo(tmp_path / str(lane), in_store(kind), requests_per_minute=0) as found:
+        with pleo(tmp_path / str(lane), stores[lane], requests_per_minute=0) as found:
             found.connect()
             found.sandbox.state.reset_counters()
             for done, number in enumerate(numbers[lane::lanes], 1):
