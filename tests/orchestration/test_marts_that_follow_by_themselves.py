@@ -29,6 +29,7 @@ def after_each_sync() -> None: ...
 def after_changes() -> None: ...
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Parameter `include_sources`:dagster.BetaWarning")  # Dagster's own, of a function that is not beta
 def test_a_mart_follows_each_sync_or_only_what_changed(place: Place, sandbox: RunningSandbox) -> None:
     ours = [after_each_sync, after_changes]

@@ -123,6 +123,7 @@ def test_a_run_that_failed_is_asked_for_again_under_another_key(world: World) ->
     assert world.tick().run_requests == []
 
 
+@pytest.mark.slow
 def test_items_that_pleo_refuses_are_asked_for_once_and_again_after_an_hour(world: World) -> None:
     first = world.tick()
     world.sandbox.state.set_faults(Fault("status", path="/v3/export-items", status=403))
