@@ -41,7 +41,11 @@ def store_login(
 ) -> LoginResult:
     """Replace what was stored for the connection, and only then ask Pleo what the tokens open: its answer may be lost."""
     # No lock: a refresh in flight loses by generation, and a login must not wait for it.
+    before = opened.store.read(binding.connection)
     generation = opened.store.replace(binding.connection, keys.seal(tokens, binding))
+    after = opened.store.read(binding.connection)
+    if after is not None and after.generation == generation:  # else a refresh with the new tokens was quicker, and has noted it
+        opened.installation.logged_in(before, after)
     told = probe.told(tokens.access)
     seen = told.get("scope")
     granted = tuple((seen if isinstance(seen, str) else tokens.scope).split())
