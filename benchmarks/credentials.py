@@ -32,6 +32,7 @@ RESTORED = "tests/auth/test_restored_and_copied_stores.py"
 LOGIN = "tests/auth/test_logging_in.py"
 KEYS = "tests/auth/test_changing_the_sealing_key.py"
 HOSTS = "tests/auth/test_sending_credentials_only_to_pleo.py"
+CERTIFICATES = "tests/auth/test_refusing_certificates.py"
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ ROWS = (
         f"{REFRESH}::test_a_wrong_key_changes_nothing_and_is_not_called_disconnected")),
     Row(22, "the listener, and pasting", (LOGIN,)),
     Row(23, "credentials go to Pleo's hosts alone", (HOSTS,)),
-    Row(24, "TLS: self-signed, wrong name, expired", (), "not written"),
+    Row(24, "TLS: self-signed, wrong name, expired, unreadable CA bundle", (CERTIFICATES,)),
     Row(25, "an old snapshot restored, a store copied: refused or warned about before any request, no false alarm", (RESTORED,),
         "a snapshot of a whole machine brings its own marks along, and is not noticed"),
     Row(26, "both ways of client authentication, odd secrets", (f"{ENDPOINT}::test_basic_is_form_encoded_before_base64",
@@ -229,7 +230,7 @@ grant was lost before). *Lost*: the store no longer holds the live token, which 
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 {rows}
 
-CI runs all rows that have a test (3 and 24 have none), with a tenth of the counts and the soak of ten minutes (`PLEO_PROOF_SCALE`, `PLEO_SOAK_SECONDS`). `make soak` runs
+CI runs all rows that have a test (3 has none), with a tenth of the counts and the soak of ten minutes (`PLEO_PROOF_SCALE`, `PLEO_SOAK_SECONDS`). `make soak` runs
 the hour.
 """
 

@@ -21,6 +21,7 @@ from pleo_connector.api.patience import OUTAGE
 from pleo_connector.catalogue import CATALOGUE, Catalogue, CompanyIn, Stream
 from pleo_connector.catalogue.rules import under_rules
 from pleo_connector.errors import (
+    CertificateRefused,
     ConfigurationError,
     CredentialError,
     CursorRefused,
@@ -49,7 +50,7 @@ from pleo_connector.sync.state import STATE_TABLES
 from pleo_connector.sync.sweep import FailedPage, ServedPage, Sweep, walk
 from pleo_connector.warehouses import Publishes, Warehouse
 
-_FATAL = (ReauthRequired, CredentialError, WarehouseError)
+_FATAL = (ReauthRequired, CredentialError, WarehouseError, CertificateRefused)
 """Errors after which no other stream can do better."""
 
 URGENT = 1
