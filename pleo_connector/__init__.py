@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # the same names as in _HOME, for type checkers and editors
     from pleo_connector.catalogue import CATALOGUE as CATALOGUE
     from pleo_connector.catalogue import Stream as Stream
     from pleo_connector.errors import PleoError as PleoError
+    from pleo_connector.file_options import ReceiptFiles as ReceiptFiles
     from pleo_connector.orchestration import PleoResource as PleoResource
     from pleo_connector.orchestration import PleoSync as PleoSync
     from pleo_connector.orchestration import PleoSyncConfig as PleoSyncConfig
@@ -41,6 +42,7 @@ _HOME = {
     "PleoSyncConfig": "pleo_connector.orchestration",
     "PleoTableData": "pleo_connector.orchestration",
     "PleoTranslator": "pleo_connector.orchestration",
+    "ReceiptFiles": "pleo_connector.file_options",
     "Settings": "pleo_connector.settings",
     "Stream": "pleo_connector.catalogue",
     "StreamOptions": "pleo_connector.stream_options",

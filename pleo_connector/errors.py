@@ -2,6 +2,7 @@
 
     PleoError                      the one root: catch this to catch any of ours
     ├── ConfigurationError         a setting, argument or file is wrong (exit 2)
+    │   ├── CertificateRefused     a server's certificate is not trusted; nothing was sent
     │   └── UnknownCompany         a company that this credential does not cover
     ├── ReauthRequired             a person must run `pleo-connector connect` (exit 3)
     ├── CredentialError            stored credentials cannot be used as they are
@@ -49,6 +50,10 @@ class ConfigurationError(PleoError):
     """A setting, argument or file is wrong; the message names it."""
 
     exit_code = 2
+
+
+class CertificateRefused(ConfigurationError):
+    """A server's TLS certificate did not pass, or the CA certificates to check it with could not be read; nothing was sent."""
 
 
 class UnknownCompany(ConfigurationError):

@@ -28,7 +28,7 @@ SANDBOX_PORT = 8764
 SANDBOX_CLIENT_ID = "sandbox-client"
 SANDBOX_CLIENT_SECRET = "sandbox-secret"  # noqa: S105 - the local sandbox's public, fixed secret
 
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 class Environment(StrEnum):
@@ -74,7 +74,7 @@ def _origin(value: str) -> str:
         raise ValueError("must be a URL such as https://external.pleo.io")
     if parts.username or parts.password:
         raise ValueError("must not contain a user name or password")
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise ValueError("must use https (http is allowed only for 127.0.0.1, ::1 and localhost)")
     if parts.query or parts.fragment:
         raise ValueError("must not contain a query or fragment")

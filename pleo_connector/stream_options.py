@@ -26,6 +26,7 @@ from typing import Any, NoReturn, TypeVar
 
 from pleo_connector.column_rules import ColumnRule
 from pleo_connector.errors import ConfigurationError
+from pleo_connector.file_options import FILE_OPTIONS, FILES_OF, ReceiptFiles, checked_option, receipt_files
 
 DEFAULT_FILE = "pleo.toml"
 """Read from the working folder when no file is named; it need not be there."""
@@ -94,13 +95,15 @@ class StreamOptions:
     """Keep every version of a row in a history table too."""
     columns: Mapping[str, ColumnRule] = field(default_factory=dict)
     """By column of the stream's table, or `table.column` of a table below it; the others are kept."""
+    files: ReceiptFiles | None = None
+    """Fetch the files too; of receipts alone."""
 
 
 DEFAULT = StreamOptions()
 
 _OPTIONS = (
     *(one.name for one in fields(SweepPolicy)),
-    *(one.name for one in fields(StreamOptions) if one.name not in ("sweep", "columns")),
+    *(one.name for one in fields(StreamOptions) if one.name not in ("sweep", "columns", "files")),
 )
 
 
@@ -157,13 +160,18 @@ class _Document:
         swept = {one.name for one in fields(SweepPolicy)}
         try:
             sweep = SweepPolicy(**{name: value for name, value in values.items() if name in swept})
+            files = receipt_files(values)
         except ValueError as error:
             self._refuse(place, str(error))
-        return StreamOptions(sweep, columns=columns, **{name: value for name, value in values.items() if name not in swept})
+        others = {name: value for name, value in values.items() if name not in (*swept, *FILE_OPTIONS)}
+        return StreamOptions(sweep, columns=columns, files=files, **others)
 
     def _values(self, table: Mapping[str, Any], place: str) -> dict[str, Any]:
+        ours = place == f"streams.{FILES_OF}"
         for name in table:
-            self._check_name(name, _OPTIONS, place, "option")
+            if name in FILE_OPTIONS and not ours:
+                self._refuse(place, f"{name} is an option of {FILES_OF} alone: write it in [streams.{FILES_OF}]")
+            self._check_name(name, (*_OPTIONS, *FILE_OPTIONS) if ours else _OPTIONS, place, "option")
         return {name: self._option(name, value, place) for name, value in table.items()}
 
     def _option(self, name: str, value: Any, place: str) -> object:
@@ -173,6 +181,11 @@ class _Document:
             if not isinstance(value, bool):
                 self._refuse(place, f"{name} must be true or false, not {value!r}")
             return value
+        if name in FILE_OPTIONS:
+            try:
+                return checked_option(name, value)
+            except ValueError as error:
+                self._refuse(place, str(error))
         if name.endswith("_every"):
             match = _EVERY.fullmatch(value) if isinstance(value, str) else None
             if match is None:

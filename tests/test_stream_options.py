@@ -11,6 +11,7 @@ from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.catalogue.options import check_options, options_of
 from pleo_connector.column_rules import ColumnRule
 from pleo_connector.errors import ConfigurationError
+from pleo_connector.file_options import FilesOfDeleted, ReceiptFiles
 from pleo_connector.stream_options import DriftPolicy, StreamOptions, SweepPolicy
 
 EXAMPLE = Path(__file__).parents[1] / "docs" / "options.md"
@@ -106,3 +107,33 @@ def test_the_example_of_the_documentation_is_taken(tmp_path: Path) -> None:
     found = options(tmp_path, example)
     assert found["accounting_entries"].drift is DriftPolicy.QUARANTINE
     assert found["accounting_entries"].columns["note"] is ColumnRule.HASH
+
+
+def test_files_of_receipts_are_chosen_where_receipts_are(tmp_path: Path) -> None:
+    text = '[streams.receipts]\nfiles = "kept"\nfiles_per_run = 5\nfiles_largest_mb = 2\nfiles_of_deleted = "remove"'
+    assert options(tmp_path, text) == {"receipts": StreamOptions(files=ReceiptFiles(Path("kept"), 5, 2_000_000, FilesOfDeleted.REMOVE))}
+    assert options(tmp_path, '[streams.receipts]\nfiles = "kept"')["receipts"].files == ReceiptFiles(Path("kept"))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[streams.vendors]\nfiles = "kept"', "[streams.vendors] files is an option of receipts alone: write it in [streams.receipts]"),
+        ('[defaults]\nfiles = "kept"', "[defaults] files is an option of receipts alone"),
+        ("[streams.receipts]\nfiles = true", 'files must be a folder such as "receipts", not True'),
+        ("[streams.receipts]\nfiles_per_run = 5", "name their folder (files) too"),
+        ('[streams.receipts]\nfiles = "a"\nfiles_per_run = 0', "files_per_run must be a whole number from 1 to 1,000,000, not 0"),
+        ('[streams.receipts]\nfiles = "a"\nfiles_of_deleted = "burn"', "files_of_deleted cannot be 'burn'; known: keep, remove"),
+        ('[streams.receipts]\nfile = "a"', "did you mean 'files'?"),
+        (
+            '[streams.receipts]\nfiles = "a"\n[streams.receipts.columns]\naccounting_entry_id = "drop"',
+            "accounting_entry_id must be kept: the sync itself goes by it",
+        ),
+    ],
+)
+def test_a_wrong_choice_about_files_is_told(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        options(tmp_path, text)
+    assert told in str(caught.value)
+    with pytest.raises(ConfigurationError, match="files can be fetched for receipts alone"):
+        check_options({"vendors": StreamOptions(files=ReceiptFiles(Path("kept")))}, CATALOGUE)

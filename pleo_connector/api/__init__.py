@@ -2,7 +2,21 @@
 
 from pleo_connector.api.budget import Budget, RequestBudget
 from pleo_connector.api.client import PleoClient, Traffic
+from pleo_connector.api.file_client import FetchedFile, FileClient, Refusal
 from pleo_connector.api.pages import Interval, PageRequest, page_request
 from pleo_connector.api.shared_budget import Notes, SharedBudget
 
-__all__ = ["Budget", "Interval", "Notes", "PageRequest", "PleoClient", "RequestBudget", "SharedBudget", "Traffic", "page_request"]
+__all__ = [
+    "Budget",
+    "FetchedFile",
+    "FileClient",
+    "Interval",
+    "Notes",
+    "PageRequest",
+    "PleoClient",
+    "Refusal",
+    "RequestBudget",
+    "SharedBudget",
+    "Traffic",
+    "page_request",
+]

@@ -34,6 +34,7 @@ from pleo_connector.errors import (
     RateLimited,
     ReauthRequired,
 )
+from pleo_connector.tls import certificate_refused, checking
 
 T = TypeVar("T")
 
@@ -73,6 +74,7 @@ class PleoClient:
             base_url=api_url,
             auth=auth,
             transport=transport,
+            verify=checking(api_url),
             follow_redirects=False,
             timeout=httpx.Timeout(60.0, connect=10.0),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
@@ -87,7 +89,10 @@ class PleoClient:
         await self._http.__aexit__(kind, error, trace)
 
     async def fetch(self, request: PageRequest, parse: Callable[[bytes], T], traffic: Traffic) -> T:
-        """The parsed body of a 200 answer; `parse` raises BadAnswer for a body worth another try."""
+        """The parsed body of a 200 answer; `parse` raises BadAnswer for a body worth another try.
+
+        Raises the errors of the API, and CertificateRefused, which is not tried again.
+        """
         patience = Patience(self._clock, self._patience)
         retrying = AsyncRetrying(
             sleep=self._sleep, wait=patience.wait, stop=patience.stop, retry=retry_if_exception_type(TransientError), reraise=True
@@ -103,6 +108,8 @@ class PleoClient:
         try:
             response = await self._send(request)
         except httpx.ConnectError as error:
+            if (refused := certificate_refused(error, self._api_url)) is not None:
+                raise refused from None
             unreachable = PleoUnavailable(
                 f"Pleo could not be reached at {self._api_url} for {request.what} ({_reason(error)}); "
                 "check PLEO_ENVIRONMENT, PLEO_API_URL and the network, then run again: it goes on where it stopped."

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pleo_connector.auth.secret import Secret
+from pleo_connector.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class NotProcessed:
     why: str
     retry_after: float | None = None
     worth_retrying: bool = True
+    setting: ConfigurationError | None = None
+    """What a person has to put right first, where it is that."""
 
 
 @dataclass(frozen=True, slots=True)

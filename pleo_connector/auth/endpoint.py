@@ -12,7 +12,6 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 from authlib.oauth2.base import OAuth2Error
@@ -24,6 +23,8 @@ from pleo_connector.auth.deadline import Deadline
 from pleo_connector.auth.redaction import REDACTOR
 from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.token import lifetime_from
+from pleo_connector.errors import CertificateRefused
+from pleo_connector.tls import certificate_refused, checking
 
 DEADLINE = 20.0
 LARGEST_BODY = 64 * 1024
@@ -48,17 +49,28 @@ class PrivateClient:
         self._deadline = deadline
         self._trust_env = trust_env
         self._user_agent = user_agent
-        self._tls: ssl.SSLContext | None = None
+        self._tls: dict[str, ssl.SSLContext] = {}
 
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str], auth: httpx.Auth, data: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        """The whole answer; httpx.TransportError when none came in time. A body over 64 kB counts as none."""
+        """The whole answer; httpx.TransportError when none came in time. A body over 64 kB counts as none.
+
+        CertificateRefused when the server's certificate does not pass; nothing was sent then.
+        """
+        try:
+            return self._send(method, url, headers, auth, data)
+        except httpx.ConnectError as error:
+            if (refused := certificate_refused(error, url)) is not None:
+                raise refused from None
+            raise
+
+    def _send(self, method: str, url: str, headers: Mapping[str, str], auth: httpx.Auth, data: Mapping[str, str] | None) -> httpx.Response:
         with (
             Deadline(self._deadline) as deadline,
             httpx.Client(
                 transport=self._transport,
-                verify=self._verify(url),
+                verify=self._checking(url),
                 trust_env=self._trust_env,
                 follow_redirects=False,
                 timeout=self._deadline,
@@ -86,13 +98,11 @@ class PrivateClient:
         """As Authlib's core calls its session."""
         return self.send("POST", url, headers=headers, auth=auth, data=data)
 
-    def _verify(self, url: str) -> ssl.SSLContext | bool:
-        if urlsplit(url).scheme != "https":
-            return False  # plain http is for loopback only (settings see to that); spares the CA bundle
-        if self._tls is None:
-            # Always from the environment: SSL_CERT_FILE and SSL_CERT_DIR are the way to a private CA.
-            self._tls = httpx.create_ssl_context(trust_env=True)
-        return self._tls
+    def _checking(self, url: str) -> ssl.SSLContext:
+        scheme = httpx.URL(url).scheme
+        if scheme not in self._tls:  # reading the CA certificates takes longer than most requests
+            self._tls[scheme] = checking(url)
+        return self._tls[scheme]
 
 
 class TokenEndpoint:
@@ -139,7 +149,7 @@ class TokenEndpoint:
         return self._answer("refresh", ask)
 
     def introspect(self, token: Secret, hint: str) -> dict[str, Any] | None:
-        """What the server says of one of our tokens, `active` at least; None when it does not say."""
+        """What the server says of one of our tokens, `active` at least; None when it does not say. CertificateRefused is raised."""
         core = OAuth2Client(self._client, client_id=self.credentials.client_id)
         try:
             response: httpx.Response = core.introspect_token(
@@ -178,6 +188,8 @@ class TokenEndpoint:
             return unusable.outcome
         except OAuth2Error as error:
             return Refused(str(error.error), 400)
+        except CertificateRefused as error:
+            return NotProcessed(str(error), worth_retrying=False, setting=CertificateRefused(str(error)))
         except (*_NOT_SENT, httpx.InvalidURL) as error:
             return NotProcessed(f"no connection ({type(error).__name__})")
         except httpx.HTTPError as error:
@@ -209,7 +221,7 @@ class AccessProbe:
         self._client = client
 
     def works(self, access: Secret) -> bool | None:
-        """True (answered, or forbidden), False (401), None when the API did not tell."""
+        """True (answered, or forbidden), False (401), None when the API did not tell. CertificateRefused is raised."""
         answer = self._ask(access)
         if answer is None or answer.status_code == httpx.codes.UNAUTHORIZED:
             return None if answer is None else False

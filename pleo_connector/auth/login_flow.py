@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -12,7 +13,7 @@ from pleo_connector.auth.loopback import LoopbackListener
 from pleo_connector.auth.redirect import AuthorizationRequest, query_of_pasted
 from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.token import TokenSet
-from pleo_connector.errors import ClientRejected, ConfigurationError, LoginFailed
+from pleo_connector.errors import CertificateRefused, ClientRejected, ConfigurationError, LoginFailed
 
 TIMEOUT = 300.0
 
@@ -79,7 +80,9 @@ def trade_code(
     """Exchange the code of a request, once."""
     started = clock()
     granted = _granted(endpoint.exchange(code, request.verifier, request.redirect_uri))
-    seen = endpoint.introspect(granted.refresh, "refresh_token")
+    seen = None
+    with contextlib.suppress(CertificateRefused):  # the tokens are here: what follows must not lose them
+        seen = endpoint.introspect(granted.refresh, "refresh_token")
     return TokenSet(
         granted.access,
         granted.refresh,
@@ -102,5 +105,7 @@ def _granted(answer: Answer) -> Granted:
         if answer.error == "invalid_grant":
             raise LoginFailed("Pleo no longer accepts the code of this login (invalid_grant); run `pleo-connector connect` again.")
         raise ConfigurationError(f"Pleo refused to trade the code for tokens ({answer.error}); check PLEO_REDIRECT_URI and PLEO_SCOPES.")
+    if isinstance(answer, NotProcessed) and answer.setting is not None:
+        raise answer.setting
     hint = "the network and PLEO_AUTH_URL" if isinstance(answer, NotProcessed) else "the network"
     raise LoginFailed(f"The code could not be traded for tokens: {answer.why}. Check {hint}, and run `pleo-connector connect` again.")

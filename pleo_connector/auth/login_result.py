@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +12,7 @@ from pleo_connector.auth.granted import StreamAccess, stream_access
 from pleo_connector.auth.keys import Binding, KeyRing
 from pleo_connector.auth.stores import OpenedStore
 from pleo_connector.auth.token import TokenSet
+from pleo_connector.errors import CertificateRefused
 from pleo_connector.settings import Settings
 
 
@@ -42,17 +45,22 @@ def store_login(
     """Replace what was stored for the connection, and only then ask Pleo what the tokens open: its answer may be lost."""
     # No lock: a refresh in flight loses by generation, and a login must not wait for it.
     generation = opened.store.replace(binding.connection, keys.seal(tokens, binding))
-    told = probe.told(tokens.access)
+    told: Mapping[str, Any] = {}
+    subject: str | None = None
+    with contextlib.suppress(CertificateRefused):  # the login is done; the next request to that host tells
+        told = probe.told(tokens.access)
+        subject = told.get("subjectURN")
+        if not isinstance(subject, str):
+            subject = subject_of(endpoint.introspect(tokens.access, "access_token"))
     seen = told.get("scope")
     granted = tuple((seen if isinstance(seen, str) else tokens.scope).split())
     asked = settings.scopes.split()
-    subject = told.get("subjectURN")
     return LoginResult(
         connection=binding.connection,
         generation=generation,
         scopes=granted,
         missing_scopes=tuple(scope for scope in asked if scope not in granted),
-        subject=subject if isinstance(subject, str) else subject_of(endpoint.introspect(tokens.access, "access_token")),
+        subject=subject,
         store=opened.place,
         streams=stream_access(granted, asked),
     )

@@ -234,6 +234,8 @@ class CredentialManager:
                 process.quiet_until = self._monotonic() + max(wait, 1.0)
                 process.view = _View(outcome.tokens, outcome.generation, State.ACTIVE, self._monotonic())
                 return outcome.tokens
+            if outcome.setting is not None:
+                raise outcome.setting
             if attempt == _ATTEMPTS or not outcome.worth_retrying or wait > _LONGEST_RETRY_AFTER:
                 break
             _log.warning("Refresh of %s postponed: %s; next attempt in %.1f s.", self.connection, outcome.why, wait)

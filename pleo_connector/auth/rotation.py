@@ -57,6 +57,7 @@ class Postponed:
     retry_after: float | None = None
     worth_retrying: bool = True
     intact: bool = True
+    setting: ConfigurationError | None = None
 
 
 class Rotation:
@@ -177,9 +178,9 @@ class Rotation:
                     introspects_refresh=tokens.introspects_refresh,
                 )
                 return self._commit(record, intent, new)
-            case NotProcessed(why=why, retry_after=retry_after, worth_retrying=worth):
+            case NotProcessed(why=why, retry_after=retry_after, worth_retrying=worth, setting=setting):
                 self._mark(record, State.ACTIVE, intent=intent)
-                return Postponed(why, tokens, record.generation, retry_after, worth)
+                return Postponed(why, tokens, record.generation, retry_after, worth, setting=setting)
             case Refused(error=error):
                 self._refused(record, intent, error)
                 return None

@@ -9,6 +9,7 @@ from pleo_connector.catalogue.registry import CATALOGUE, Catalogue
 from pleo_connector.catalogue.stream import Child, Column, LogicalType, Stream
 from pleo_connector.column_rules import ColumnRule
 from pleo_connector.errors import ConfigurationError
+from pleo_connector.file_options import FILES_OF
 from pleo_connector.stream_options import DEFAULT_FILE, StreamOptions, near_miss, parsed_options, read_options
 
 HASHABLE = frozenset(
@@ -44,6 +45,13 @@ def check_options(options: Mapping[str, StreamOptions], catalogue: Catalogue, so
     for name, chosen in options.items():
         stream = catalogue.stream(name)
         known = columns_of(stream)
+        needed = _needed(stream)
+        if chosen.files is not None:
+            if name != FILES_OF:
+                raise ConfigurationError(
+                    f"{source}: [streams.{name}] files can be fetched for {FILES_OF} alone; move it to [streams.{FILES_OF}]."
+                )
+            needed |= {"accounting_entry_id", "file_type"}
         for column, rule in chosen.columns.items():
             if column not in known:
                 raise ConfigurationError(f"{source}: [streams.{name}.columns] there is no column {column!r}; {near_miss(column, known)}")
@@ -52,7 +60,7 @@ def check_options(options: Mapping[str, StreamOptions], catalogue: Catalogue, so
                 raise ConfigurationError(
                     f"{source}: [streams.{name}.columns] {column} is of type {kind.value} and cannot be hashed; keep or drop it."
                 )
-            if rule is not ColumnRule.KEEP and column in _needed(stream):
+            if rule is not ColumnRule.KEEP and column in needed:
                 raise ConfigurationError(f"{source}: [streams.{name}.columns] {column} must be kept: the sync itself goes by it.")
 
 

@@ -10,7 +10,9 @@ import httpx
 
 from pleo_connector.auth.granted import stream_access
 from pleo_connector.cli.findings import Finding, fine, worth_a_look, wrong
+from pleo_connector.errors import CertificateRefused
 from pleo_connector.settings import Settings
+from pleo_connector.tls import certificate_refused, checking
 
 _SKEW_WORTH_A_LOOK, _SKEW_WRONG = 30.0, 300.0
 """Seconds: tokens are refreshed 15 s or more before they expire, so half a minute begins to matter."""
@@ -22,22 +24,34 @@ def check_hosts(settings: Settings, now: Callable[[], datetime] = lambda: dateti
         ("API", "PLEO_API_URL", f"{settings.api_url}/v1/introspect"),
         ("authorisation server", "PLEO_AUTH_URL", f"{settings.auth_url}/oauth/authorize"),
     )
-    with httpx.Client(timeout=10.0, follow_redirects=False, headers={"User-Agent": "pleo-connector"}) as client:
-        for name, variable, address in addresses:
-            try:
-                answer = client.get(address)
-            except httpx.HTTPError as error:
-                advice = f"check {variable}, PLEO_ENVIRONMENT and the network"
-                if settings.environment == "sandbox":
-                    advice += "; `pleo-connector sandbox` starts the local Pleo"
-                yield wrong(name, f"no answer from {address} ({str(error) or type(error).__name__})", advice)
-                continue
-            if answer.is_server_error:
-                yield worth_a_look(name, f"{address} answers {answer.status_code}", "Pleo may have a fault now; try later")
-            else:
-                yield fine(name, f"answers at {address.removesuffix('/v1/introspect').removesuffix('/oauth/authorize')}")
-            if "Date" in answer.headers:
-                yield _skew(name, answer.headers["Date"], now())
+    for name, variable, address in addresses:
+        try:
+            answer = _ask(address)
+        except CertificateRefused as error:
+            yield wrong(name, str(error))
+            continue
+        except httpx.HTTPError as error:
+            advice = f"check {variable}, PLEO_ENVIRONMENT and the network"
+            if settings.environment == "sandbox":
+                advice += "; `pleo-connector sandbox` starts the local Pleo"
+            yield wrong(name, f"no answer from {address} ({str(error) or type(error).__name__})", advice)
+            continue
+        if answer.is_server_error:
+            yield worth_a_look(name, f"{address} answers {answer.status_code}", "Pleo may have a fault now; try later")
+        else:
+            yield fine(name, f"answers at {address.removesuffix('/v1/introspect').removesuffix('/oauth/authorize')}")
+        if "Date" in answer.headers:
+            yield _skew(name, answer.headers["Date"], now())
+
+
+def _ask(address: str) -> httpx.Response:
+    with httpx.Client(timeout=10.0, follow_redirects=False, headers={"User-Agent": "pleo-connector"}, verify=checking(address)) as client:
+        try:
+            return client.get(address)
+        except httpx.ConnectError as error:
+            if (refused := certificate_refused(error, address)) is not None:
+                raise refused from None
+            raise
 
 
 def _skew(name: str, header: str, now: datetime) -> Finding:

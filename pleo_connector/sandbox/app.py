@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pleo_connector.sandbox.control import PREFIX, Control
 from pleo_connector.sandbox.data_api import DataApi, refusal
 from pleo_connector.sandbox.faults import TOKEN_PATH, Fault
+from pleo_connector.sandbox.links import ReceiptLinks
 from pleo_connector.sandbox.oauth_endpoints import OAuthEndpoints
 from pleo_connector.sandbox.query import Refused
 from pleo_connector.sandbox.state import SandboxState
@@ -34,8 +35,9 @@ class SandboxApp:
         self._state = state
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._api = DataApi(state)
-        routes = [*self._api.routes(), *OAuthEndpoints(state).routes(), *Control(state).routes()]
+        links = ReceiptLinks(state)
+        self._api = DataApi(state, links)
+        routes = [*self._api.routes(), *OAuthEndpoints(state).routes(), *links.routes(), *Control(state).routes()]
         self._inner: ASGIApp = Starlette(routes=routes, exception_handlers={HTTPException: _no_such_route})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -37,6 +37,8 @@ class SandboxConfig:
     access_token_lifetime: float = 900.0
     refresh_token_lifetime: float = 60 * _DAY
     code_lifetime: float = 60.0
+    link_lifetime: float = _DAY
+    """For which a link to a receipt's file works; 0 or less makes links that have expired when they arrive."""
     requests_per_minute: int = 600
     """Data requests per grant in any 60 seconds; 0 switches the limit off."""
     redirect_uris: tuple[str, ...] = ("http://127.0.0.1:8765/callback",)

@@ -18,6 +18,7 @@ from pleo_connector.sandbox.clients import basic_pair
 from pleo_connector.sandbox.contract import Operation, operation
 from pleo_connector.sandbox.cursors import CursorUnknown
 from pleo_connector.sandbox.exports import ITEMS
+from pleo_connector.sandbox.links import ReceiptLinks
 from pleo_connector.sandbox.ordering import Value
 from pleo_connector.sandbox.query import Query, Refused, invalid, understand
 from pleo_connector.sandbox.samples import Record
@@ -43,8 +44,9 @@ class Caller:
 class DataApi:
     """The handlers; `routes()` lists where they are."""
 
-    def __init__(self, state: SandboxState) -> None:
+    def __init__(self, state: SandboxState, links: ReceiptLinks) -> None:
         self._state = state
+        self._links = links
 
     def routes(self) -> list[Route]:
         """A route for every declared stream, then the single objects."""
@@ -139,6 +141,8 @@ class DataApi:
         bodies = page.bodies
         if query.stream.operation == "getTagGroups":
             bodies = self._with_tag_counts(bodies, asked=query.parameters.get("include_tags_count") == ["true"])
+        if query.stream.operation == "searchReceiptsByPostV6":
+            bodies = [self._links.linked(body) for body in bodies]
         data = b'{"data":[' + b",".join(bodies) + b"]"
         if query.stream.paging is Paging.WHOLE:
             return data + b"}"

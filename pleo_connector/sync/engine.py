@@ -21,6 +21,8 @@ from pleo_connector.api.patience import OUTAGE
 from pleo_connector.catalogue import CATALOGUE, Catalogue, CompanyIn, Stream
 from pleo_connector.catalogue.rules import under_rules
 from pleo_connector.errors import (
+    CertificateRefused,
+    ConfigurationError,
     CredentialError,
     CursorRefused,
     JobFinished,
@@ -41,12 +43,14 @@ from pleo_connector.sync.owner import registered
 from pleo_connector.sync.parents import Listing
 from pleo_connector.sync.raw import RawLanding
 from pleo_connector.sync.raw_policy import RawPolicy
+from pleo_connector.sync.receipt_files import FileFetching
+from pleo_connector.sync.receipt_report import FilesReport
 from pleo_connector.sync.report import StreamReport, SyncReport
 from pleo_connector.sync.state import STATE_TABLES
 from pleo_connector.sync.sweep import FailedPage, ServedPage, Sweep, walk
 from pleo_connector.warehouses import Publishes, Warehouse
 
-_FATAL = (ReauthRequired, CredentialError, WarehouseError)
+_FATAL = (ReauthRequired, CredentialError, WarehouseError, CertificateRefused)
 """Errors after which no other stream can do better."""
 
 URGENT = 1
@@ -149,6 +153,11 @@ class _Run:
         self._owner = owner
         self._raw = RawLanding(plan.raw)
         self._work = {stream.name: StreamWork(stream, StreamReport(stream.name), may_read_again=True) for stream in dict.fromkeys(streams)}
+        self._files = {
+            name: FileFetching(files, work.stream, warehouse, connection.api_url)
+            for name, work in self._work.items()
+            if (files := plan.options.get(name, DEFAULT).files) is not None
+        }
         self._turns = asyncio.Semaphore(connection.concurrency)
         # What vanishes within the hour does not wait behind months of entries.
         self._urgent_turns = asyncio.Semaphore(URGENT)
@@ -157,6 +166,7 @@ class _Run:
 
     async def go(self, on_load: Listener, on_finish: Listener) -> SyncReport:
         began = time.monotonic()
+        self._on_finish = on_finish
         self._loader = Loader(
             self._warehouse,
             self._work,
@@ -165,7 +175,7 @@ class _Run:
             owner=self._owner,
             raw=self._raw,
             on_load=on_load,
-            on_finish=on_finish,
+            on_finish=lambda report: None if report.stream in self._files else on_finish(report),
         )
         await asyncio.to_thread(self._read_state)
         budget = self._connection.budget(self._connection.requests_per_minute)
@@ -211,6 +221,8 @@ class _Run:
         with self._warehouse.transaction() as transaction:
             transaction.ensure([*tables, *STATE_TABLES])
             self._raw.ensure(transaction)
+            for files in self._files.values():
+                files.prepare(transaction)
             for name, work in self._work.items():
                 if self._plan.options.get(name, DEFAULT).history:
                     transaction.keep_history(work.stream.tables())
@@ -246,7 +258,20 @@ class _Run:
         if work.again:
             await self._read_again(work)
             work.report.seconds = time.monotonic() - began
+            work.judged.clear()
             await self._loader.put(work)
+            await work.judged.wait()
+        if (files := self._files.get(work.stream.name)) is not None:
+            await self._fetch_files(files, work, ids)
+
+    async def _fetch_files(self, files: FileFetching, work: StreamWork, ids: Sequence[str]) -> None:
+        """Fetch the files of what is committed; only then is the stream finished. A folder that refuses fails it, its rows are kept."""
+        work.report.files = FilesReport()
+        try:
+            work.report.warnings += await files.run(self._client, ids, work.report.traffic, work.report.files)
+        except ConfigurationError as error:
+            _note(work, error)
+        self._on_finish(work.report)
 
     async def _read_again(self, work: StreamWork) -> None:
         """Walk the sweeps once more that met another number of records than Pleo reported."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from pathlib import Path
 
 from pleo_connector.errors import ConfigurationError
+from pleo_connector.sync.whole_file import write_whole
 
 
 class RawFolder:
@@ -25,13 +24,7 @@ class RawFolder:
         try:
             if path.is_file():
                 return
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            draft = path.with_name(f".{uuid.uuid4().hex}")
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(page)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
+            write_whole(path, page)
         except OSError as error:
             raise ConfigurationError(
                 f"The folder for raw pages (PLEO_RAW) cannot be written: {error.strerror} in {self._folder}; free space there, "

@@ -9,6 +9,7 @@ from pleo_connector.api import Traffic
 from pleo_connector.errors import PleoError
 from pleo_connector.frames import Drift
 from pleo_connector.sync.raw_report import RawReport
+from pleo_connector.sync.receipt_report import FilesReport
 from pleo_connector.sync.windows import FIRST
 
 
@@ -39,6 +40,8 @@ class StreamReport:
     changed_by_tier: dict[str, int] = field(default_factory=dict)
     """Rows found new, changed or gone, by how often their windows are read: `first` never before, then hot, warm, cool, cold."""
     drift: Drift = field(default_factory=Drift)
+    files: FilesReport | None = None
+    """Of a stream whose files are fetched."""
     warnings: list[str] = field(default_factory=list)
     error: PleoError | None = None
 
@@ -81,6 +84,7 @@ class StreamReport:
             "tables": dict(self.tables),
             "changed_by_tier": dict(self.changed_by_tier),
             "drift": self.drift.as_json(),
+            **({"files": self.files.as_dict()} if self.files is not None else {}),
             "warnings": list(self.warnings),
             "error": str(self.error) if self.error else None,
         }

@@ -20,13 +20,13 @@ Key = tuple[object, ...]
 """One value for each field of the partition, as Iceberg keeps it: months are counted from January 1970."""
 
 
-def by_partition(rows: pa.Table, metadata: TableMetadata) -> Iterator[tuple[Key, pa.Table]]:
-    """The rows of each partition, in the order they came in."""
+def by_partition(rows: pa.Table, metadata: TableMetadata) -> Iterator[tuple[Key, np.ndarray | None]]:
+    """Where the rows of each partition are, in the order they came in; None when all are of one."""
     fields = metadata.spec().fields
     if not rows.num_rows:
         return
     if not fields:
-        yield (), rows
+        yield (), None
         return
     values = [_values(rows, field, metadata).combine_chunks().dictionary_encode(null_encoding="encode") for field in fields]
     codes = np.zeros(rows.num_rows, dtype=np.int64)
@@ -36,7 +36,7 @@ def by_partition(rows: pa.Table, metadata: TableMetadata) -> Iterator[tuple[Key,
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
         key = tuple(column.dictionary[column.indices[int(order[start])].as_py()].as_py() for column in values)
-        yield key, rows.take(pa.array(order[start:end])) if len(starts) > 1 else rows
+        yield key, order[start:end] if len(starts) > 1 else None
 
 
 def month_of(moment: datetime) -> int:

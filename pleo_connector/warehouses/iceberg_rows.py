@@ -1,8 +1,8 @@
 """The rows of one Iceberg table as one transaction sees and leaves them.
 
 Rows lie in parts: the table's data files, which are read column by column when asked for, and what the transaction adds. A row is
-known by its part and its position there. Removing marks positions; only `write` makes files: those that lost rows
-are written anew without them, the others stay as they are.
+known by its part and its position there. Removing marks positions; only `write` makes files. A small file that lost rows, or one
+that lost many, is written anew without them; beside any other lies a delete file that says which of its rows are gone.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io import FileIO
-from pyiceberg.io.pyarrow import ArrowScan, write_file
+from pyiceberg.io.pyarrow import write_file
 from pyiceberg.manifest import DataFile
 from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
 from pyiceberg.table import FileScanTask, Transaction, WriteTask
 from pyiceberg.table.metadata import TableMetadata
 
+from pleo_connector.warehouses.iceberg_deletes import deleted_rows, only_about, write_deletes
 from pleo_connector.warehouses.iceberg_partitions import by_partition
-from pleo_connector.warehouses.iceberg_schema import arrow_type
-from pleo_connector.warehouses.iceberg_snapshots import snapshot
+from pleo_connector.warehouses.iceberg_reading import arrow_schema, read_columns
+from pleo_connector.warehouses.iceberg_snapshots import Change, snapshot
 
 PART, POSITION = "_pleo_part", "_pleo_position"
 """Columns beside those of the table, which say where a row lies."""
@@ -35,20 +35,53 @@ SMALL_ROWS = 20_000
 FEW = 8
 """A partition that is written to and has this many files below that many rows has them gathered into one."""
 
+MARKED = 0.1
+"""Part of a file's rows that may be marked as gone before it is written anew without them; every reader must skip those."""
 
-@dataclass(slots=True)
+MARKED_FROM = 2_000
+"""Rows of a file from which marking costs less than to write it anew."""
+
+
+@dataclass(slots=True, eq=False)
 class Part:
     """Some rows in one place."""
 
     rows: int
     read: Callable[[Sequence[str]], pa.Table]
     file: DataFile | None = None
-    gone: np.ndarray | None = None
-    """True at the positions of removed rows; None while there are none."""
+    deletes: frozenset[DataFile] = frozenset()
+    """Files that say which of the file's rows are gone."""
+    look: Callable[[], np.ndarray | None] = lambda: None
+    """Reads those."""
+    changed: bool = False
+    """Whether this transaction removed rows."""
+    _gone: np.ndarray | None = None
+    _looked: bool = False
 
-    def kept(self, rows: pa.Table) -> pa.Table:
-        """Those of the part's rows that are still there."""
+    @property
+    def gone(self) -> np.ndarray | None:
+        """True at the positions of removed rows; None while there are none."""
+        if not self._looked:
+            self._gone, self._looked = self.look(), True
+        return self._gone
+
+    def remove(self, positions: np.ndarray) -> None:
+        """Mark rows as gone."""
+        gone = self.gone
+        if gone is None:
+            gone = self._gone = np.zeros(self.rows, dtype=bool)
+        gone[positions] = True
+        self.changed = True
+
+    def kept(self, names: Sequence[str]) -> pa.Table:
+        """These columns of the rows that are still there."""
+        rows = self.read(names)
         return rows if self.gone is None else rows.filter(pa.array(~self.gone))
+
+    def is_marked(self) -> bool:
+        """Whether removed rows are better marked than left out of a new file."""
+        gone = self.gone
+        return self.rows >= MARKED_FROM and gone is not None and int(gone.sum()) <= self.rows * MARKED
 
 
 class IcebergRows:
@@ -56,10 +89,7 @@ class IcebergRows:
 
     def __init__(self, work: Transaction, tasks: Iterable[FileScanTask]) -> None:
         self.work = work
-        self._parts = [
-            Part(task.file.record_count, lambda names, task=task: self._scan(task, names), task.file)  # type: ignore[misc]
-            for task in tasks
-        ]
+        self._parts = [self._part(task) for task in tasks]
 
     @property
     def metadata(self) -> TableMetadata:
@@ -81,10 +111,10 @@ class IcebergRows:
         found = [self._empty(names)]
         for number, part in enumerate(self._parts):
             if part.file is None or wanted(part.file):
-                rows = part.read(names)
+                rows = part.kept(names)
+                places = np.arange(part.rows) if part.gone is None else np.flatnonzero(~part.gone)
                 rows = rows.append_column(PART, pa.array(np.full(rows.num_rows, number, np.int32)))
-                rows = rows.append_column(POSITION, pa.array(np.arange(rows.num_rows, dtype=np.int64)))
-                found.append(part.kept(rows))
+                found.append(rows.append_column(POSITION, pa.array(places)))
         return pa.concat_tables(found)
 
     def count(self, null: str | None = None) -> int:
@@ -96,16 +126,13 @@ class IcebergRows:
                 continue
             number = self.metadata.schema().find_field(null).field_id
             counted = (part.file.null_value_counts or {}).get(number) if part.file is not None and part.gone is None else None
-            total += counted if counted is not None else part.kept(part.read([null])).column(0).null_count
+            total += counted if counted is not None else part.kept([null]).column(0).null_count
         return total
 
     def remove(self, where: pa.Table) -> int:
         """Remove the rows at these places; returns how many."""
         for number, positions in _by_part(where):
-            part = self._parts[number]
-            if part.gone is None:
-                part.gone = np.zeros(part.rows, dtype=bool)
-            part.gone[positions] = True
+            self._parts[number].remove(positions)
         return int(where.num_rows)
 
     def take(self, where: pa.Table) -> pa.Table:
@@ -117,79 +144,93 @@ class IcebergRows:
 
     def add(self, rows: pa.Table) -> None:
         """Add rows; columns of the table that they lack are NULL."""
-        schema = self._schema(self.names)
+        schema = arrow_schema(self.metadata, self.names)
         columns = [rows[field.name] if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type) for field in schema]
         whole = pa.table(columns, schema=schema)
         self._parts.append(Part(whole.num_rows, whole.select))
 
     def write(self, properties: dict[str, str]) -> bool:
         """Write the files that the changes need, as one snapshot of the table's transaction; False if there was nothing to write."""
-        touched = [part for part in self._parts if part.file is not None and part.gone is not None]
+        touched = [part for part in self._parts if part.file is not None and part.changed]
+        marked = [part for part in touched if part.is_marked()]
+        anew = [part for part in touched if part not in marked]
         added = [part for part in self._parts if part.file is None]
         names = self.names
-        rows = pa.concat_tables([self._empty(names, places=False), *(part.kept(part.read(names)) for part in [*touched, *added])])
+        rows = pa.concat_tables([self._empty(names, places=False), *(part.kept(names) for part in [*anew, *added])])
         if not touched and not rows.num_rows:
             return False
-        groups = list(by_partition(rows, self.metadata))
-        if gathered := self._small(FEW, {key for key, _ in groups}):
-            touched += gathered
-            rows = pa.concat_tables([rows, *(part.read(names) for part in gathered)])
-            groups = list(by_partition(rows, self.metadata))
-        snapshot(self.work, [part.file for part in touched if part.file is not None], self._files(groups), properties)
+        if gathered := self._small(FEW, {key for key, _ in by_partition(rows, self.metadata)}):
+            anew += gathered
+            marked = [part for part in marked if part not in gathered]
+            rows = pa.concat_tables([rows, *(part.kept(names) for part in gathered)])
+        self._replace(anew, marked, rows, properties)
         return True
 
     def gather(self, properties: dict[str, str]) -> int:
-        """Write the small files of each partition as one, the rows as they are; returns how many files that were."""
+        """Write the small files of each partition as one, and those with rows that are gone anew; returns how many files that were."""
         small = self._small(2)
+        small += [part for part in self._parts if part.gone is not None and part not in small]
         if small:
-            rows = pa.concat_tables([part.read(self.names) for part in small])
-            files = self._files(by_partition(rows, self.metadata))
-            snapshot(self.work, [part.file for part in small if part.file is not None], files, properties)
+            rows = pa.concat_tables([part.kept(self.names) for part in small])
+            self._replace(small, [], rows, properties)
         return len(small)
 
+    def _replace(self, anew: Sequence[Part], marked: Sequence[Part], rows: pa.Table, properties: dict[str, str]) -> None:
+        """One snapshot: these rows in the place of these files, and the rows that are gone from others marked."""
+        change = Change(self._files(rows))
+        for part in anew:
+            if part.file is not None:
+                change.removed.append(part.file)
+                change.removed_deletes += only_about(part.deletes, part.file)
+        for part in marked:
+            if part.file is not None and part.gone is not None:
+                change.added_deletes.append(write_deletes(self.io, part.file, part.gone))
+                change.removed_deletes += only_about(part.deletes, part.file)
+        snapshot(self.work, change, properties)
+
     def _small(self, many: int, partitions: set[tuple[object, ...]] | None = None) -> list[Part]:
-        """Small untouched files of these partitions, or of all, where a partition has many."""
+        """Small files of these partitions, or of all, where a partition has many; not those that are written anew in any case."""
         found: dict[tuple[object, ...], list[Part]] = {}
         for part in self._parts:
             file = part.file
-            if file is None or part.gone is not None or part.rows >= SMALL_ROWS or file.spec_id != self.metadata.default_spec_id:
+            if file is None or part.rows >= SMALL_ROWS or file.spec_id != self.metadata.default_spec_id:
+                continue
+            if part.changed and not part.is_marked():
                 continue
             key = tuple(file.partition[place] for place in range(len(file.partition)))
             if partitions is None or key in partitions:
                 found.setdefault(key, []).append(part)
         return [part for parts in found.values() if len(parts) >= many for part in parts]
 
-    def _files(self, groups: Iterable[tuple[tuple[object, ...], pa.Table]]) -> Iterator[DataFile]:
+    def _part(self, task: FileScanTask) -> Part:
+        deletes = frozenset(task.delete_files)
+        return Part(
+            task.file.record_count,
+            lambda names: read_columns(self.io, self.metadata, task.file, names),
+            task.file,
+            deletes,
+            lambda: deleted_rows(self.io, task.file, deletes),
+        )
+
+    def _files(self, rows: pa.Table) -> Iterator[DataFile]:
         metadata = self.metadata
         spec, schema, load = metadata.spec(), metadata.schema(), uuid.uuid4()
         tasks: list[WriteTask] = []
-        for key, rows in groups:
+        whole = rows.combine_chunks()  # to take from several pieces copies them all each time
+        for key, places in by_partition(whole, metadata):
             values = [PartitionFieldValue(field, value) for field, value in zip(spec.fields, key, strict=True)]
-            place = PartitionKey(values, spec, schema) if values else None
+            partition = PartitionKey(values, spec, schema) if values else None
+            some = whole if places is None else whole.take(pa.array(places))
             tasks += [
                 WriteTask(
-                    load, len(tasks) + number, schema, rows.slice(start, FILE_ROWS).combine_chunks().to_batches(), partition_key=place
+                    load, len(tasks) + number, schema, some.slice(start, FILE_ROWS).combine_chunks().to_batches(), partition_key=partition
                 )
-                for number, start in enumerate(range(0, rows.num_rows, FILE_ROWS))
+                for number, start in enumerate(range(0, some.num_rows, FILE_ROWS))
             ]
         return write_file(self.io, metadata, iter(tasks))
 
-    def _scan(self, task: FileScanTask, names: Sequence[str]) -> pa.Table:
-        metadata = self.metadata
-        schema = metadata.schema().select(*names)
-        if schema.field_ids - set(task.file.value_counts or ()):
-            # For a column that is newer than the file, PyIceberg 0.10 looks up those of the partition among the ones asked for.
-            sources = (metadata.schema().find_column_name(field.source_id) for field in metadata.spec().fields)
-            schema = metadata.schema().select(*names, *(name for name in sources if name is not None))
-        scan = ArrowScan(metadata, self.io, schema, AlwaysTrue())
-        return scan.to_table([task]).select(list(names)).cast(self._schema(names))
-
-    def _schema(self, names: Sequence[str]) -> pa.Schema:
-        schema = self.metadata.schema()
-        return pa.schema([(name, arrow_type(schema.find_field(name).field_type)) for name in names])
-
     def _empty(self, names: Sequence[str], *, places: bool = True) -> pa.Table:
-        schema = self._schema(names)
+        schema = arrow_schema(self.metadata, names)
         if places:
             schema = schema.append(pa.field(PART, pa.int32())).append(pa.field(POSITION, pa.int64()))
         return schema.empty_table()

@@ -19,7 +19,7 @@ from pleo_connector.sandbox import Fault, RunningSandbox, SandboxConfig, consent
 from pleo_connector.settings import load
 from tests.cli.local import command, start
 from tests.portal.harness import PASSWORD, SECRET, Browser, environment, state_of
-from tests.portal.tls_proxy import TLSProxy
+from tests.tls_proxy import TLSProxy
 
 CLIENT_SECRET = "client-secret/with+odd=chars"
 

@@ -25,7 +25,7 @@ from pleo_connector.settings import load
 from scripts.chromium import Tab, chromium, installed, tab_of
 from tests.auth.harness import free_port
 from tests.portal.harness import PASSWORD, Hosted, environment, serving
-from tests.portal.tls_proxy import TLSProxy
+from tests.tls_proxy import TLSProxy
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 

@@ -8,7 +8,7 @@ from pleo_connector import sync
 from pleo_connector.sync.raw_packing import unpacked
 from tests.sync.places import Place
 
-SECRETS = (b"sample-secret", b"files.pleo-sandbox.example", b"whsec_")
+SECRETS = (b"sample-secret", b"files.pleo-sandbox.example", b"/files/receipts/", b"X-Sandbox-Signature", b"whsec_")
 
 
 def everything(place: Place) -> bytes:

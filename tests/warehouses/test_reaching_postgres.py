@@ -11,19 +11,15 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from pleo_connector.errors import ConfigurationError, PleoError, WarehouseError, WarehouseLocked, WarehouseUnwritable
 from pleo_connector.warehouses import MergeCounts, open_warehouse
+from tests.certificates import self_signed
 from tests.postgres_server import new_database, server
 from tests.tls_door import TLSDoor
 from tests.warehouses.conftest import ROOT, Start
@@ -222,36 +218,14 @@ def guarded() -> Iterator[tuple[TLSDoor, Path]]:
     """A server that asks `tester` for a password, behind a door that speaks TLS; and the file of its certificate."""
     hba = "host all tester 127.0.0.1/32 scram-sha-256\nhost all outsider 127.0.0.1/32 reject\n"
     with server(hba=hba) as running:
-        certificate, key = _certificate()
         root = running.folder / "root.crt"
-        root.write_bytes(certificate)
-        (running.folder / "server.pem").write_bytes(certificate + key)
+        root.write_bytes(self_signed("localhost"))
         with psycopg.connect(running.url(), autocommit=True) as connection:
             connection.execute(f"CREATE ROLE tester LOGIN PASSWORD '{PASSWORD}'")
             connection.execute("CREATE ROLE outsider LOGIN")
             connection.execute("CREATE DATABASE spend OWNER tester")
-        with TLSDoor(running.port, running.folder / "server.pem") as door:
+        with TLSDoor(running.port, root) as door:
             yield door, root
-
-
-def _certificate() -> tuple[bytes, bytes]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return certificate.public_bytes(serialization.Encoding.PEM), private
 
 
 def test_passwords_open_the_door_and_are_never_shown(guarded: tuple[TLSDoor, Path]) -> None:

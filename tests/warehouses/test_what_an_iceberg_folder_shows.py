@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import threading
 from collections.abc import Iterator
@@ -263,3 +264,67 @@ def test_a_folder_that_cannot_be_is_said_in_one_sentence(tmp_path: Path) -> None
         with pytest.raises(WarehouseUnwritable, match=message), open_warehouse(f"iceberg:///{tmp_path}/{name}", "pleo").transaction():
             pass
     assert (tmp_path / "bad" / "catalog.db").read_text().startswith("this is no database")
+
+
+def many_bills(count: int, changed: range = range(0)) -> list[dict[str, object]]:
+    return [bill(number, _row_hash="new" if number in changed else "old") for number in range(count)]
+
+
+def delete_files(table: Table) -> list[int]:
+    """Rows that each delete file marks as gone."""
+    return [one.record_count for task in table.scan().plan_files() for one in task.delete_files]
+
+
+def test_few_changed_rows_of_a_large_file_are_marked_and_the_file_stays(warehouse: Warehouse, catalogue: Catalog) -> None:
+    load(warehouse, *many_bills(3000))
+    table = catalogue.load_table("pleo.bills")
+    (first,) = files(table)
+    assert load(warehouse, *many_bills(3000, range(10, 20))) == MergeCounts(updated=10, unchanged=2990)
+    table.refresh()
+    assert (first in files(table), delete_files(table)) == (True, [10])
+    assert load(warehouse, *many_bills(3000, range(10, 25))) == MergeCounts(updated=5, unchanged=2995)
+    table.refresh()
+    assert (first in files(table), delete_files(table)) == (True, [15])  # one file for all that are gone
+    hashes = table.scan().to_arrow()["_row_hash"].to_pylist()
+    assert (len(hashes), hashes.count("new")) == (3000, 15)
+    assert StaticTable.from_metadata(table.metadata_location).scan(row_filter="_row_hash == 'old'").to_arrow().num_rows == 2985
+    summary = table.current_snapshot().summary  # type: ignore[union-attr]
+    assert summary is not None
+    assert [summary[f"total-{name}"] for name in ("delete-files", "position-deletes", "records")] == ["1", "15", "3015"]
+    with warehouse.transaction() as work:
+        assert work.count(BILLS) == 3000
+        assert work.read(BILLS, ["id"], id=key(12)).num_rows == 1
+
+
+def test_a_file_that_lost_many_rows_is_written_anew_and_keeping_up_leaves_no_marks(warehouse: Warehouse, catalogue: Catalog) -> None:
+    load(warehouse, *many_bills(3000))
+    load(warehouse, *many_bills(3000, range(10)))
+    table = catalogue.load_table("pleo.bills")
+    large = max(table.scan().plan_files(), key=lambda task: task.file.record_count).file.file_path
+    load(warehouse, *many_bills(3000, range(400)))
+    table.refresh()
+    assert (delete_files(table), large in files(table)) == ([], False)
+    load(warehouse, *many_bills(3000, range(405)))
+    table.refresh()
+    assert sum(delete_files(table)) > 0
+    assert isinstance(warehouse, IcebergWarehouse)
+    keep_up(warehouse, days=0)
+    table.refresh()
+    assert (delete_files(table), table.scan().to_arrow().num_rows) == ([], 3000)
+    assert not list(Path(table.location().removeprefix("file://")).rglob("*-deletes.parquet"))
+
+
+@pytest.mark.slow
+def test_rows_are_those_of_the_last_load_whatever_was_marked_before(warehouse: Warehouse, catalogue: Catalog) -> None:
+    chance, hashes = random.Random(7), ["old"] * 2500
+    marked = 0
+    for turn in range(12):
+        for number in chance.sample(range(2500), chance.choice([1, 40, 300])):
+            hashes[number] = f"turn {turn}"
+        load(warehouse, *(bill(number, _row_hash=one) for number, one in enumerate(hashes)))
+        table = catalogue.load_table("pleo.bills")
+        found = dict(zip(*(table.scan().to_arrow()[name].to_pylist() for name in ("id", "_row_hash")), strict=True))
+        assert found == {key(number): one for number, one in enumerate(hashes)}
+        assert table.scan().to_arrow().num_rows == 2500
+        marked += sum(delete_files(table))
+    assert marked
