@@ -65,6 +65,11 @@ def build_pleo_connections_definitions(
         raise ConfigurationError("Many connections need every to be a minute at least, and at_once 1 at least.")
     check_template(target)
     chosen = options if options is not None else options_of((settings or load()).config, catalogue)
+    if any(one.files is not None for one in chosen.values()):
+        raise ConfigurationError(
+            "The option files of receipts names one folder, and many connections must not share one: leave it out, or give the "
+            "customer whose files are wanted definitions of its own."
+        )
     catalogue = under_rules(catalogue, chosen)
     partitions = dg.DynamicPartitionsDefinition(name=f"{checked_name(name)}_connections")
     views = not streams and (marts if marts is not None else (settings or load()).marts)

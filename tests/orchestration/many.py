@@ -153,7 +153,8 @@ def many(folder: Path, sandbox: RunningSandbox) -> Iterator[Many]:
 @cache
 def _built(**options: Any) -> dg.Definitions:
     """Definitions whose resources take everything from the environment, when they are used."""
-    return build_pleo_connections_definitions(**{"pleo": Impatient(), "warehouse": WarehouseResource(), "streams": ("vendors",)} | options)
+    usual: dict[str, Any] = {"pleo": Impatient(), "warehouse": WarehouseResource(), "streams": ("vendors",)}
+    return build_pleo_connections_definitions(**usual | options)
 
 
 def variables(folder: Path, sandbox: RunningSandbox) -> dict[str, str]:

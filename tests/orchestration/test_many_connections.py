@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -12,10 +13,12 @@ import pytest
 from pleo_connector.auth import disconnect
 from pleo_connector.auth.stores import State
 from pleo_connector.errors import ConfigurationError
+from pleo_connector.file_options import ReceiptFiles
 from pleo_connector.orchestration import WarehouseResource, build_pleo_connections_definitions
 from pleo_connector.orchestration.connection_runs import Memory, Pace, next_ones, utc_now
 from pleo_connector.sandbox import Fault, RunningSandbox
 from pleo_connector.settings import DEFAULT_SCOPES, load
+from pleo_connector.stream_options import StreamOptions
 from tests.orchestration.many import TWO, Many, many, variables
 from tests.orchestration.place import environment, failure, materialized
 from tests.orchestration.test_plugging_into_a_code_location import example
@@ -217,9 +220,15 @@ def test_the_example_gives_each_connection_a_file_of_its_own(place: Many, monkey
         ({"warehouse": "duckdb:///{connection}.duckdb", "snapshot": "/data/copy.duckdb"}, r"write \{connection\} into it"),
     ],
 )
-def test_places_that_cannot_be_told_apart_are_refused(warehouse: dict[str, str], told: str) -> None:
+def test_places_that_cannot_be_told_apart_are_refused(warehouse: dict[str, Any], told: str) -> None:
     with environment({}), pytest.raises(ConfigurationError, match=told):
         build_pleo_connections_definitions(warehouse=WarehouseResource(**warehouse))
+
+
+def test_files_of_receipts_of_many_customers_are_not_put_into_one_folder() -> None:
+    options = {"receipts": StreamOptions(files=ReceiptFiles(Path("receipts")))}
+    with environment({}), pytest.raises(ConfigurationError, match="many connections must not share one"):
+        build_pleo_connections_definitions(options=options)
 
 
 # --- thirty ----------------------------------------------------------------------------------
