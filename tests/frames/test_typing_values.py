@@ -121,9 +121,13 @@ def test_uuids_are_canonical_and_do_not_know_is_null() -> None:
 
 def test_undefined_country_and_currency_are_null() -> None:
     vendors = CATALOGUE.stream("vendors")
-    row = first(load({**example(vendors, full=True), "country": "UNDEFINED", "defaultCurrency": "UNDEFINED"}, stream=vendors), "vendors")
+    batch = load({**example(vendors, full=True), "country": "UNDEFINED", "defaultCurrency": "UNDEFINED"}, stream=vendors)
+    row = first(batch, "vendors")
     assert row["country"] is None
     assert row["default_currency"] is None
+    assert not batch.drift, "Pleo answered: it does not know"
+    silent = load({**example(vendors, full=True), "defaultCurrency": None}, stream=vendors)
+    assert set(silent.drift.missing_required) == {"defaultCurrency"}
 
 
 @pytest.mark.parametrize(
