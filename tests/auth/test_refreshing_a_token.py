@@ -109,6 +109,32 @@ def test_a_second_401_running_is_an_error_that_says_what_to_do(connected: Pleo) 
     assert connected.sandbox.counters()["by_path"]["/v1/introspect"] == 2
 
 
+def test_a_token_that_others_replaced_on_its_way_is_no_refusal(connected: Pleo) -> None:
+    """Refreshes by other processes kill what this request carries, twice running: nothing is wrong with the grant."""
+    elsewhere = connected.manager()
+    manager = connected.manager()
+    taken = manager.access_token
+
+    def overtaken(rejected: auth.Secret | None = None) -> auth.Secret:
+        token = taken(rejected)
+        if sent < 3:
+            elsewhere.refresh()
+        return token
+
+    sent = 0
+
+    def count(_: httpx.Request) -> None:
+        nonlocal sent
+        sent += 1
+
+    manager.access_token = overtaken  # type: ignore[method-assign]
+    with httpx.Client(base_url=connected.url, auth=auth.PleoAuth(manager, [connected.url]), trust_env=False) as client:
+        client.event_hooks = {"request": [count]}
+        assert client.get("/v1/introspect").status_code == 200
+    assert connected.sandbox.counters()["by_path"]["/v1/introspect"] == 4
+    assert connected.counted("refreshes") == 3 and connected.counted("reuse") == 0
+
+
 def test_a_403_never_refreshes(connected: Pleo) -> None:
     connected.sandbox.state.set_faults(Fault("status", path="/v1/introspect", status=403))
     with connected.client() as client:
