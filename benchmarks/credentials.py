@@ -31,6 +31,8 @@ PRIVATE = "tests/auth/test_keeping_the_store_private.py"
 LOGIN = "tests/auth/test_logging_in.py"
 KEYS = "tests/auth/test_changing_the_sealing_key.py"
 CANCEL = "tests/orchestration/test_cancelling_a_run_that_refreshes.py"
+FORKS = "tests/auth/test_forks.py"
+JUNK = "tests/auth/test_junk_on_a_real_socket.py"
 HOSTS = "tests/auth/test_sending_credentials_only_to_pleo.py"
 CERTIFICATES = "tests/auth/test_refusing_certificates.py"
 
@@ -58,7 +60,7 @@ ROWS = (
         (f"{STORMS}::test_signals_during_a_slow_post_lose_nothing", CANCEL)),
     Row(6, "9 faults x 3 oracles x 20", (f"{STORMS}::test_every_fault_again_and_again",)),
     Row(7, "junk answers", (f"{ENDPOINT}::test_junk_is_sorted_and_never_becomes_a_token",
-        f"{ENDPOINT}::test_a_server_that_drips_is_cut_off_at_the_deadline", f"{REFRESH}::test_junk_never_reaches_the_store")),
+        f"{ENDPOINT}::test_a_server_that_drips_is_cut_off_at_the_deadline", f"{REFRESH}::test_junk_never_reaches_the_store", JUNK)),
     Row(8, "revoked elsewhere, 8 processes for 30 s, then a restart", (f"{STORMS}::test_a_grant_revoked_elsewhere_is_asked_about_once",)),
     Row(9, "a loser gets invalid_grant while a winner commits", (f"{REFRESH}::test_a_loser_that_is_refused_uses_the_winners_tokens",)),
     Row(10, "invalid_client and other OAuth errors keep the tokens", (f"{REFRESH}::test_a_wrong_client_secret_keeps_the_tokens",
@@ -70,6 +72,7 @@ ROWS = (
         "a full disk is played by a store that refuses; not 50 times"),
     Row(12, "clocks that are wrong or set, odd `expires_in`", (f"{REFRESH}::test_a_clock_set_back_does_not_keep_a_dead_token",
         f"{REFRESH}::test_an_odd_expires_in_is_taken_for_five_minutes", f"{REFRESH}::test_clocks_that_are_five_minutes_off_fail_no_call",
+        f"{REFRESH}::test_a_clock_that_steps_during_a_run_costs_a_refresh_and_no_call",
         f"{POSTGRES}::test_another_hosts_wrong_clock_does_not_shorten_the_wait")),
     Row(13, "an access token killed after each of 50 pages; 50 killed while 8 processes read; 401 twice", (
         f"{STORMS}::test_a_token_that_dies_after_each_page_costs_no_row",
@@ -80,7 +83,8 @@ ROWS = (
         (f"{POSTGRES}::test_fifty_owners_lose_their_locks", f"{STORMS}::test_an_owner_that_is_stopped_and_goes_on_loses_nothing_unseen",
          f"{POSTGRES}::test_a_pooler_in_transaction_mode_is_refused")),
     Row(15, "login and disconnect during a refresh x 50", (f"{STORMS}::test_logins_and_disconnects_during_a_refresh",)),
-    Row(16, "forks", (f"{MANY}::test_a_fork_made_during_a_refresh_can_refresh_by_itself",), "a killed parent is not tried"),
+    Row(16, "a fork while a thread holds the lock; its child killed; its parent killed, each store",
+        (f"{MANY}::test_a_fork_made_during_a_refresh_can_refresh_by_itself", FORKS)),
     Row(17, "POST delayed 15 s, 200 waiters, each store", (f"{STORMS}::test_200_waiters_wait_for_one_slow_post",)),
     Row(18, "backoff with Retry-After", (f"{REFRESH}::test_backoff_honours_retry_after_and_ends",)),
     Row(19, "canaries in logs, tracebacks, files, Dagster's event log and compute logs",

@@ -74,6 +74,7 @@ class PleoComponent(dg.Component, dg.Model, dg.Resolvable):
     ] = Field(default=None, description="Keys, groups, owners, tags of the assets; may use {{ table.name }} and {{ stream.name }}.")
     blocking_checks: bool = Field(default=False, description="Failed checks are errors and stop what is downstream.")
     step_per_table: bool = Field(default=False, description="One step per stream, for executors that spread steps over machines.")
+    marts: bool | None = Field(default=None, description="Whether the views for analysts are assets too; PLEO_MARTS when left out.")
     partitioned: bool = Field(default=False, description="A partition per month for streams that are read by month.")
     schedule: str | None = Field(default=None, description="Sync at these times (cron, UTC) from the start; other schedules wait.")
 
@@ -84,6 +85,7 @@ class PleoComponent(dg.Component, dg.Model, dg.Resolvable):
         built = build_pleo_definitions(
             **self._shared(),
             step_per_table=self.step_per_table,
+            marts=self.marts,
             partitioned=self.partitioned,
         )
         return dg.Definitions.merge(built, dg.Definitions(schedules=self._schedules()))

@@ -118,10 +118,11 @@ def test_signals_during_a_slow_post_lose_nothing(tmp_path: Path, kind: str) -> N
     """Seventy in each store; runs that Dagster cancels are in tests/orchestration/test_cancelling_a_run_that_refreshes.py."""
     numbers = [signal.SIGINT, signal.SIGTERM] * scaled(35, 2)
     lanes = 4
+    stores = [in_store(kind) for _ in range(lanes)]  # not in the threads: they would each start a server
 
     def interrupted(lane: int) -> int:
         (tmp_path / str(lane)).mkdir()
-        with pleo(tmp_path / str(lane), in_store(kind), requests_per_minute=0) as found:
+        with pleo(tmp_path / str(lane), stores[lane], requests_per_minute=0) as found:
             found.connect()
             found.sandbox.state.reset_counters()
             for done, number in enumerate(numbers[lane::lanes], 1):
@@ -197,12 +198,13 @@ def test_a_token_that_dies_costs_one_refresh_for_eight_reading_processes(tmp_pat
         for file in progress:
             file.touch()
         running = [start(found, "read", str(file)) for file in progress]
+        wait_for(lambda: all(file.stat().st_size for file in progress), 300)
         for number in range(1, kills + 1):
             # Two tokens that die within one call are a refusal, and rightly so: each call is to meet one at most.
             before = [file.stat().st_size for file in progress]
-            wait_for(lambda before=before: all(file.stat().st_size >= two + 2 for file, two in zip(progress, before, strict=True)), 60)
+            wait_for(lambda before=before: all(file.stat().st_size >= two + 2 for file, two in zip(progress, before, strict=True)), 120)
             found.sandbox.state.expire_access_tokens()
-            wait_for(lambda number=number: found.counted("refreshes") >= number, 30)
+            wait_for(lambda number=number: found.counted("refreshes") >= number, 120)
         for file in progress:
             file.unlink()
         told = told_by(running, 60)
