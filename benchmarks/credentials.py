@@ -28,6 +28,7 @@ POSTGRES = "tests/auth/test_tokens_in_postgresql.py"
 REFRESH = "tests/auth/test_refreshing_a_token.py"
 ENDPOINT = "tests/auth/test_asking_the_token_endpoint.py"
 PRIVATE = "tests/auth/test_keeping_the_store_private.py"
+RESTORED = "tests/auth/test_restored_and_copied_stores.py"
 LOGIN = "tests/auth/test_logging_in.py"
 KEYS = "tests/auth/test_changing_the_sealing_key.py"
 CANCEL = "tests/orchestration/test_cancelling_a_run_that_refreshes.py"
@@ -96,8 +97,8 @@ ROWS = (
     Row(22, "the listener, and pasting", (LOGIN,)),
     Row(23, "credentials go to Pleo's hosts alone", (HOSTS,)),
     Row(24, "TLS: self-signed, wrong name, expired, unreadable CA bundle", (CERTIFICATES,)),
-    Row(25, "an old snapshot restored, a store copied", (),
-        "not written: the manual warns, nothing checks"),
+    Row(25, "an old snapshot restored, a store copied: refused or warned about before any request, no false alarm", (RESTORED,),
+        "a snapshot of a whole machine brings its own marks along, and is not noticed"),
     Row(26, "both ways of client authentication, odd secrets", (f"{ENDPOINT}::test_basic_is_form_encoded_before_base64",
         f"{ENDPOINT}::test_post_puts_id_and_secret_into_the_form", f"{REFRESH}::test_post_authentication_works_too")),
     Row(27, "an API key: no store, no lock, no token request",
@@ -238,7 +239,7 @@ grant was lost before). *Lost*: the store no longer holds the live token, which 
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 {rows}
 
-CI runs all rows that have a test (3 and 25 have none), with a tenth of the counts and the soak of ten minutes (`PLEO_PROOF_SCALE`, `PLEO_SOAK_SECONDS`). `make soak` runs
+CI runs all rows that have a test (3 has none), with a tenth of the counts and the soak of ten minutes (`PLEO_PROOF_SCALE`, `PLEO_SOAK_SECONDS`). `make soak` runs
 the hour.
 """
 

@@ -18,6 +18,7 @@ from pleo_connector.auth.keys import Binding, KeyRing
 from pleo_connector.auth.reauth import connected, missing_key
 from pleo_connector.auth.rotation import Postponed, Rotation, Settled
 from pleo_connector.auth.secret import Secret
+from pleo_connector.auth.stores.installation import Installation
 from pleo_connector.auth.stores.protocol import State, TokenStore
 from pleo_connector.auth.token import TokenSet
 from pleo_connector.errors import PleoError, RefreshUnavailable, WrongKey
@@ -61,6 +62,7 @@ class CredentialManager:
         store: TokenStore,
         keys: Callable[[], KeyRing | None],
         binding: Binding,
+        installation: Installation,
         rotation: Callable[[KeyRing], Rotation],
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -73,6 +75,7 @@ class CredentialManager:
         self._load_keys = keys
         self._keys: KeyRing | None = None
         self._binding = binding
+        self._installation = installation
         self._rotation = rotation
         self._clock = clock
         self._monotonic = monotonic
@@ -97,7 +100,7 @@ class CredentialManager:
     def access_token(self, rejected: Secret | None = None) -> Secret:
         """An access token to send; refreshes first when due, or when `rejected` (answered with 401) is still the stored one.
 
-        Raises ReauthRequired (a person must act), RefreshUnavailable (try later), ClientRejected,
+        Raises ReauthRequired (a person must act; StaleTokenStore among them), RefreshUnavailable (try later), ClientRejected,
         ConfigurationError, WrongKey, TokenStoreCorrupt, TokenStoreUnavailable.
         """
         view = self._look(fresh=rejected is not None)
@@ -142,6 +145,8 @@ class CredentialManager:
             seen_at = self._monotonic()
             record = connected(self._store.read(self.connection), self.connection)
             known = view is not None and view.generation == record.generation
+            if not known:
+                self._installation.check(record, lambda: self._store.read(self.connection))
             try:
                 tokens = view.tokens if view is not None and known else self._opened(record.blob or b"")
             except WrongKey:  # a key rotation may have sealed it anew, and dropped the old key, since it was read
