@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the same names as in _HOME, for type checkers and editors
     from pleo_connector.orchestration import PleoTranslator as PleoTranslator
     from pleo_connector.orchestration import WarehouseResource as WarehouseResource
     from pleo_connector.orchestration import build_pleo_assets as build_pleo_assets
+    from pleo_connector.orchestration import build_pleo_connections_definitions as build_pleo_connections_definitions
     from pleo_connector.orchestration import build_pleo_definitions as build_pleo_definitions
     from pleo_connector.orchestration import get_asset_key_for_table as get_asset_key_for_table
     from pleo_connector.orchestration import load_pleo_asset_specs as load_pleo_asset_specs
@@ -48,6 +49,7 @@ _HOME = {
     "SweepPolicy": "pleo_connector.stream_options",
     "WarehouseResource": "pleo_connector.orchestration",
     "build_pleo_assets": "pleo_connector.orchestration",
+    "build_pleo_connections_definitions": "pleo_connector.orchestration",
     "build_pleo_definitions": "pleo_connector.orchestration",
     "get_asset_key_for_table": "pleo_connector.orchestration",
     "load_pleo_asset_specs": "pleo_connector.orchestration",

@@ -1,7 +1,8 @@
 """`@pleo_assets`: a connection's tables as one step, with a body of your own around the sync."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -12,7 +13,7 @@ from pleo_connector.catalogue.rules import under_rules
 from pleo_connector.orchestration.assets import pleo_key, table_specs, warehouse_key
 from pleo_connector.orchestration.checks import Checks
 from pleo_connector.orchestration.launchpad import PleoSyncConfig
-from pleo_connector.orchestration.partitions import within_partitions
+from pleo_connector.orchestration.partitions import backfill_policy, within_partitions
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.translator import PleoTranslator
 from pleo_connector.settings import load
@@ -28,14 +29,18 @@ class PleoSync:
     """What was chosen in the launchpad, within the run's partitions where it has some."""
     pleo: PleoResource
     warehouse: WarehouseResource
-    _run: Callable[[PleoSyncConfig], Iterator[Any]]
+    _run: Callable[[PleoSyncConfig, PleoResource, WarehouseResource], Iterator[Any]]
 
     def run(self, config: PleoSyncConfig | None = None) -> Iterator[Any]:
         """Each table's MaterializeResult as it finishes, and its check results; at the end Failure names the streams that failed.
 
         `config` replaces the launchpad's.
         """
-        return self._run(config or self.config)
+        return self._run(config or self.config, self.pleo, self.warehouse)
+
+    def instead(self, pleo: PleoResource, warehouse: WarehouseResource) -> "PleoSync":
+        """The same sync from another connection into another warehouse."""
+        return replace(self, pleo=pleo, warehouse=warehouse)
 
 
 Body = Callable[[dg.AssetExecutionContext, PleoSync], Iterator[Any]]
@@ -84,7 +89,7 @@ def pleo_assets(
             required_resource_keys={pleo_key(name), warehouse_key(name), *required_resource_keys},
             retry_policy=retry_policy,
             partitions_def=partitions_def,
-            backfill_policy=dg.BackfillPolicy.single_run() if partitions_def is not None else None,
+            backfill_policy=backfill_policy(partitions_def),
             op_tags=op_tags,
         )
         def pleo_tables(context: dg.AssetExecutionContext, config: PleoSyncConfig) -> Iterator[Any]:
@@ -92,8 +97,8 @@ def pleo_assets(
 
             step = Step(catalogue, keys, checks, chosen)
             pleo, target = (getattr(context.resources, key) for key in (pleo_key(name), warehouse_key(name)))
-            asked = within_partitions(context, config, needed=partitions_def is not None)
-            yield from body(context, PleoSync(context, asked, pleo, target, lambda config: step.execute(context, config, pleo, target)))
+            asked = within_partitions(context, config, partitions_def)
+            yield from body(context, PleoSync(context, asked, pleo, target, partial(step.execute, context)))
 
         return pleo_tables
 

@@ -76,18 +76,19 @@ def weekly_full_schedule(name: str, job: Any, ops: Sequence[str]) -> dg.Schedule
 LOST = 3600
 """Seconds after which a run that seems to be under way is not waited for: its process may be gone."""
 
-_UNDER_WAY = [
+UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+"""Statuses of a run that has not ended."""
 
 
 def run_under_way(instance: dg.DagsterInstance, job_name: str) -> str | None:
     """The id of a run of the job that has not ended, if there is one."""
-    for record in instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=_UNDER_WAY), limit=5):
+    for record in instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=UNDER_WAY), limit=5):
         if (datetime.now(UTC) - record.create_timestamp).total_seconds() < LOST:
             return record.dagster_run.run_id
     return None

@@ -22,6 +22,7 @@ from pydantic import Field
 
 from pleo_connector.catalogue.options import options_from
 from pleo_connector.errors import ConfigurationError
+from pleo_connector.orchestration.connections import build_pleo_connections_definitions
 from pleo_connector.orchestration.definitions import build_pleo_definitions
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource, holds_password
 from pleo_connector.orchestration.translator import PleoTableData, PleoTranslator
@@ -64,6 +65,7 @@ class PleoComponent(dg.Component, dg.Model, dg.Resolvable):
     warehouse: str | None = Field(default=None, description="The warehouse's URL, if it holds no password.")
     warehouse_env: str | None = Field(default=None, description="Name of the variable with the warehouse's URL.")
     schema_name: str | None = Field(default=None, description="The schema that the tables are in.")
+    connections: bool = Field(default=False, description="Every labelled connection of the token store, each a partition.")
     streams: list[str] = Field(default=[], description="Streams to read; none means all.")
     options: dict[str, Any] = Field(default={}, description="Choices by stream, with the tables of a pleo.toml: defaults, streams.")
     translation: Annotated[
@@ -78,20 +80,37 @@ class PleoComponent(dg.Component, dg.Model, dg.Resolvable):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - what is declared needs no place
         """The connection's definitions; ConfigurationError names the attribute that is wrong."""
+        if self.connections:
+            return self._many()
         built = build_pleo_definitions(
-            name=self.name,
-            translator=_Translated(self.translation) if self.translation is not None else None,
-            pleo=self._pleo(),
-            warehouse=WarehouseResource(warehouse=self._either("warehouse"), schema_name=self.schema_name),
-            streams=self.streams,
-            options=options_from(self.options, "options") if self.options else None,
-            blocking_checks=self.blocking_checks,
+            **self._shared(),
             step_per_table=self.step_per_table,
             marts=self.marts,
             partitioned=self.partitioned,
-            executor=None,  # a code location has one, and other components may be in it
         )
         return dg.Definitions.merge(built, dg.Definitions(schedules=self._schedules()))
+
+    def _many(self) -> dg.Definitions:
+        for attribute in ("connection_label", "api_key_env", "step_per_table", "partitioned", "schedule"):
+            if getattr(self, attribute):
+                raise ConfigurationError(
+                    f"PleoComponent {self.name}: {attribute} does not go with connections: true, where each connection of the token store "
+                    "is a partition with runs of its own; leave it out."
+                )
+        return build_pleo_connections_definitions(**self._shared())
+
+    def _shared(self) -> dict[str, Any]:
+        """What one connection and many are built from."""
+        return {
+            "name": self.name,
+            "translator": _Translated(self.translation) if self.translation is not None else None,
+            "pleo": self._pleo(),
+            "warehouse": WarehouseResource(warehouse=self._either("warehouse"), schema_name=self.schema_name),
+            "streams": self.streams,
+            "options": options_from(self.options, "options") if self.options else None,
+            "blocking_checks": self.blocking_checks,
+            "executor": None,  # a code location has one, and other components may be in it
+        }
 
     def _pleo(self) -> PleoResource:
         return PleoResource(

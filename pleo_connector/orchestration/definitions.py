@@ -59,7 +59,7 @@ def build_pleo_definitions(
     catalogue = under_rules(catalogue, chosen)
     opened, translator = target.open(), translator or PleoTranslator()
     tables = build_pleo_assets(
-        name=_checked(name),
+        name=checked_name(name),
         warehouse=target,
         translator=translator,
         streams=streams,
@@ -115,10 +115,11 @@ def load_pleo_asset_specs(
     """The asset of every table, as `build_pleo_definitions` makes them, without anything to run. No network."""
     target = warehouse or WarehouseResource.from_settings(settings or load())
     catalogue = under_rules(catalogue, options if options is not None else options_of((settings or load()).config, catalogue))
-    return list(table_specs(_checked(name), target.open(), translator or PleoTranslator(), catalogue, streams).values())
+    return list(table_specs(checked_name(name), target.open(), translator or PleoTranslator(), catalogue, streams).values())
 
 
-def _checked(name: str) -> str:
+def checked_name(name: str) -> str:
+    """The name, if a connection may have it; else ConfigurationError."""
     if not _NAME.fullmatch(name):
         raise ConfigurationError(f"A connection's name must be small letters, digits and _, starting with a letter: {name!r} is not.")
     return name

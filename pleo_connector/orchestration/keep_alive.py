@@ -18,7 +18,8 @@ WEEKLY = "0 4 * * 1"
 OLD_DAYS = 45
 """Days without a refresh from which the sensor warns and acts."""
 
-_A_DAY = 86_400
+A_DAY = 86_400
+"""Seconds."""
 
 
 def keep_alive_job(name: str) -> Any:
@@ -64,7 +65,7 @@ def token_age_sensor(name: str, job: Any) -> dg.SensorDefinition:
     @dg.sensor(
         name=f"{name}_token_age",
         job_name=job.name,  # given as a job, Dagster warns of a beta feature of its own
-        minimum_interval_seconds=_A_DAY,
+        minimum_interval_seconds=A_DAY,
         required_resource_keys={pleo_key(name)},
         default_status=dg.DefaultSensorStatus.STOPPED,
         description=f"From day {OLD_DAYS} without a refresh: warns, and refreshes the tokens. Stopped until you start it.",

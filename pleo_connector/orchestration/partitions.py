@@ -23,13 +23,25 @@ MONTHS = dg.MonthlyPartitionsDefinition(FIRST, end_offset=1)
 """Calendar months in UTC, the current one included."""
 
 
-def within_partitions(context: dg.AssetExecutionContext, config: PleoSyncConfig, *, needed: bool) -> PleoSyncConfig:
-    """The config limited to the months of the run's partitions; as it is where the run has none and none is `needed`.
+def backfill_policy(partitions: dg.PartitionsDefinition[str] | None) -> dg.BackfillPolicy | None:
+    """A range of months is one run; of anything else (connections), each partition has a run of its own."""
+    if partitions is None:
+        return None
+    months = isinstance(partitions, dg.TimeWindowPartitionsDefinition)
+    return dg.BackfillPolicy.single_run() if months else dg.BackfillPolicy.multi_run(1)
+
+
+def within_partitions(
+    context: dg.AssetExecutionContext, config: PleoSyncConfig, partitions: dg.PartitionsDefinition[str] | None
+) -> PleoSyncConfig:
+    """The config limited to the months of the run's partitions; as it is where these tables have none, or others than months.
 
     The current month has no end: what is dated ahead belongs to it until its own month begins.
     """
+    if partitions is not None and not isinstance(partitions, dg.TimeWindowPartitionsDefinition):
+        return config
     if not (context.has_partition_key or context.has_partition_key_range):
-        if needed:
+        if partitions is not None:
             raise failures.whole_run(ConfigurationError("These tables are read by month: choose the months (partitions) of this run."))
         return config
     if config.start or config.end:

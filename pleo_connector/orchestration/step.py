@@ -136,6 +136,10 @@ def _warned(context: dg.AssetExecutionContext, report: SyncReport) -> SyncReport
 
 
 def _last(context: dg.AssetExecutionContext, key: dg.AssetKey) -> dg.AssetMaterialization | None:
+    if context.has_partition_key:  # another partition is another connection, or another month
+        wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[context.partition_key])
+        records = context.instance.fetch_materializations(wanted, limit=1).records
+        return records[0].asset_materialization if records else None
     event = context.instance.get_latest_materialization_event(key)
     return event.asset_materialization if event else None
 

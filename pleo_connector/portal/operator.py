@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from pleo_connector.auth.connection_status import disconnect, status
 from pleo_connector.auth.granted import StreamAccess, stream_access
+from pleo_connector.auth.stored import stored_labels
 from pleo_connector.errors import PleoError
 from pleo_connector.portal.asked import Asked
 from pleo_connector.portal.invitations import seconds_of
@@ -165,10 +166,7 @@ class OperatorPages:
 
     def _rows(self) -> Iterator[Row]:
         settings = self._parts.settings
-        whole = settings.labelled("").connection
-        stored = {
-            name[len(whole) :].lstrip("/") for name in self._parts.opened.store.names() if name == whole or name.startswith(f"{whole}/")
-        }
+        stored = set(stored_labels(settings, self._parts.opened))
         invited = self._parts.invitations.open()
         for label in sorted(stored | set(invited)):
             until = _iso(invited[label]) if label in invited else None

@@ -95,6 +95,15 @@ translation: {{group_name: finance, key: "fin/{{{{ table.name }}}}", owners: ["t
     assert repository.get_schedule_def("acme_daily").default_status is dg.DefaultScheduleStatus.STOPPED
 
 
+def test_every_connection_of_the_store_is_a_partition_where_that_is_chosen() -> None:
+    with environment({}):
+        built = definitions("{name: acme, connections: true, streams: [vendors], warehouse: 'duckdb:///{connection}.duckdb'}")
+        vendors = built.resolve_asset_graph().get(dg.AssetKey(["acme", "vendors"]))
+        assert vendors.partitions_def == dg.DynamicPartitionsDefinition(name="acme_connections")
+        with pytest.raises(ConfigurationError, match="connection_label does not go with connections: true"):
+            definitions("{connections: true, connection_label: acme}")
+
+
 @pytest.mark.parametrize("marts", [True, False])
 def test_marts_may_be_left_out(tmp_path: Path, *, marts: bool) -> None:
     with environment({}):

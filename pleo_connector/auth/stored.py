@@ -1,0 +1,43 @@
+"""The connections of a client in a token store, told without opening anything that is sealed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pleo_connector.auth.stores import OpenedStore, State, open_store
+from pleo_connector.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class StoredConnection:
+    """One connection as its store tells it; nothing here is secret."""
+
+    label: str
+    """Empty for the connection without one."""
+    state: State
+    reason: str
+    refreshed_at: float | None
+    """When tokens last arrived, in seconds since the epoch."""
+
+    @property
+    def works(self) -> bool:
+        """Whether a run may use it, as far as the store knows."""
+        return self.state in (State.ACTIVE, State.REFRESHING)
+
+
+def stored_labels(settings: Settings, opened: OpenedStore) -> list[str]:
+    """Every label that the settings' client ever had in this environment, sorted; empty for the connection without one."""
+    whole = settings.labelled("").connection
+    return sorted(name[len(whole) :].lstrip("/") for name in opened.store.names() if name == whole or name.startswith(f"{whole}/"))
+
+
+def stored_connections(settings: Settings, opened: OpenedStore | None = None) -> list[StoredConnection]:
+    """What the store knows of each; it needs no key. TokenStoreCorrupt and TokenStoreUnavailable are raised."""
+    opened = opened or open_store(settings.token_store)
+    whole = settings.labelled("").connection
+    found = []
+    for label in stored_labels(settings, opened):
+        record = opened.store.read(f"{whole}/{label}" if label else whole)
+        if record is not None:
+            found.append(StoredConnection(label, record.state, record.reason, record.refreshed_at))
+    return found

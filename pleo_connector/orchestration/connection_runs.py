@@ -1,0 +1,138 @@
+"""What Dagster knows of the runs of each connection, and which connections are next."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from pleo_connector.orchestration.automation import LOST, UNDER_WAY
+
+PARTITION = "dagster/partition"
+"""Dagster's own tag of a run for one partition."""
+
+HOURLY, AT_ONCE = timedelta(hours=1), 8
+
+_IN_A_PROCESS = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often each connection is synced, and how many at once."""
+
+    every: timedelta = HOURLY
+    at_once: int = AT_ONCE
+
+    @property
+    def first_at_once(self) -> int:
+        """How many of these may be connections that no run has brought up to date yet: such a run can take hours."""
+        return max(1, self.at_once // 2)
+
+
+@dataclass(slots=True)
+class Memory:
+    """The sensor's cursor."""
+
+    told: dict[str, str] = field(default_factory=dict)
+    """What was said of connections that are not synced, by label."""
+    began: dict[str, float] = field(default_factory=dict)
+    """When the last run of each connection was made, in seconds since the epoch; 0 for none."""
+    synced: list[str] = field(default_factory=list)
+    """Connections that a run has brought up to date."""
+    again: list[str] = field(default_factory=list)
+    """Connections that work again, and wait for a run whenever the last one was."""
+
+    @classmethod
+    def read(cls, cursor: str | None) -> "Memory":
+        """What an earlier evaluation wrote; nothing for what is none of ours."""
+        try:
+            return cls(**json.loads(cursor or "{}"))
+        except (TypeError, ValueError):
+            return cls()
+
+    def write(self) -> str:
+        """As text."""
+        return json.dumps({name: getattr(self, name) for name in self.__slots__}, sort_keys=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """The runs of one job, by the connection that they are for."""
+
+    instance: dg.DagsterInstance
+    job: str
+    assets: frozenset[dg.AssetKey]
+
+    def under_way(self, labels: Sequence[str], now: datetime) -> dict[str, str]:
+        """Label -> id of a run that has not ended; also of a backfill, or of one that a person started from the assets."""
+        if not labels:
+            return {}
+        wanted = dg.RunsFilter(statuses=UNDER_WAY, tags={PARTITION: list(labels)})
+        return {
+            record.dagster_run.tags[PARTITION]: record.dagster_run.run_id
+            for record in self.instance.get_run_records(wanted)
+            if self._is_ours(record.dagster_run) and not self._is_lost(record, now)
+        }
+
+    def note(self, memory: Memory, labels: Iterable[str], since: datetime) -> None:
+        """Bring the memory up to date with runs that anything happened to since then, and learn what it does not know yet."""
+        for record in self.instance.get_run_records(dg.RunsFilter(job_name=self.job, updated_after=since)):
+            self._note(memory, record)
+        for label in labels:
+            if label not in memory.began:
+                memory.began[label] = 0.0
+                for record in self._newest(label):
+                    self._note(memory, record)
+            if label not in memory.synced and self._newest(label, dg.DagsterRunStatus.SUCCESS):
+                memory.synced.append(label)
+
+    def key_after_last(self, label: str) -> str:
+        """The key of the next run: the same until there is one, so that it is made once however often it is asked for."""
+        last = self._newest(label)
+        return f"{label} after {last[0].dagster_run.run_id if last else 'none'}"
+
+    def _newest(self, label: str, *statuses: dg.DagsterRunStatus) -> Sequence[dg.RunRecord]:
+        return self.instance.get_run_records(dg.RunsFilter(job_name=self.job, statuses=statuses, tags={PARTITION: label}), limit=1)
+
+    def _note(self, memory: Memory, record: dg.RunRecord) -> None:
+        label = record.dagster_run.tags.get(PARTITION)
+        if label is None:
+            return
+        memory.began[label] = max(memory.began.get(label, 0.0), record.create_timestamp.timestamp())
+        if record.dagster_run.status is dg.DagsterRunStatus.SUCCESS and label not in memory.synced:
+            memory.synced.append(label)
+
+    def _is_ours(self, run: dg.DagsterRun) -> bool:
+        return run.job_name == self.job or bool(self.assets & (run.asset_selection or frozenset()))
+
+    def _is_lost(self, record: dg.RunRecord, now: datetime) -> bool:
+        """A run of a process that is gone: it has written nothing for an hour, where a sync writes a line every ten seconds."""
+        if record.dagster_run.status not in _IN_A_PROCESS or (now - record.create_timestamp).total_seconds() < LOST:
+            return False
+        newest = self.instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False).records
+        return not newest or now.timestamp() - newest[0].timestamp >= LOST
+
+
+def next_ones(works: Sequence[str], busy: Iterable[str], memory: Memory, pace: Pace, now: datetime) -> list[str]:
+    """The connections to sync now: those due that waited longest, within what may run at once."""
+    running = set(busy)
+    late = (now - pace.every).timestamp()
+    due = [label for label in works if label not in running and (label in memory.again or memory.began.get(label, 0.0) <= late)]
+    free = pace.at_once - len(running)
+    first_free = pace.first_at_once - sum(label not in memory.synced for label in running)
+    chosen: list[str] = []
+    for label in sorted(due, key=lambda label: (memory.began.get(label, 0.0), label)):
+        if len(chosen) >= free:
+            break
+        if label not in memory.synced:
+            if first_free < 1:
+                continue
+            first_free -= 1
+        chosen.append(label)
+    return chosen
+
+
+def utc_now() -> datetime:
+    """The time, aware."""
+    return datetime.now(UTC)

@@ -1,0 +1,91 @@
+"""The sensor for many connections: partitions in step with the token store, and one run at a time for each that can be synced."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from pleo_connector.errors import PleoError
+from pleo_connector.orchestration.assets import pleo_key, warehouse_key
+from pleo_connector.orchestration.connection_places import API_KEY_IS_ONE
+from pleo_connector.orchestration.connection_runs import Memory, Pace, Runs, next_ones, utc_now
+from pleo_connector.orchestration.connection_standing import Standing, standing
+
+EVERY = 60
+"""Seconds between two looks; a look asks Pleo nothing."""
+
+CONNECTION = "pleo/connection"
+"""Tag of a run that the sensor asked for: the label. A limit of one for each value of it stops doubles from elsewhere too."""
+
+
+def connection_sensor(
+    name: str, job: Any, partitions: dg.DynamicPartitionsDefinition, assets: Sequence[dg.AssetKey], pace: Pace
+) -> dg.SensorDefinition:
+    """Keeps the partitions in step and asks for runs of `job`; stopped until somebody starts it."""
+
+    @dg.sensor(
+        name=f"{name}_connections",
+        job_name=job.name,
+        minimum_interval_seconds=EVERY,
+        required_resource_keys={pleo_key(name), warehouse_key(name)},
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description=(
+            f"A partition for each connection of the token store, and a run for each every {pace.every}, {pace.at_once} at once, "
+            "those that waited longest first. Stopped until you start it."
+        ),
+    )
+    def connections(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        pleo, warehouse = (getattr(context.resources, key) for key in (pleo_key(name), warehouse_key(name)))
+        return evaluate(context, pleo, warehouse, partitions, Runs(context.instance, job.name, frozenset(assets)), pace)
+
+    return connections
+
+
+def evaluate(
+    context: dg.SensorEvaluationContext, pleo: Any, warehouse: Any, partitions: dg.DynamicPartitionsDefinition, runs: Runs, pace: Pace
+) -> dg.SensorResult:
+    """One evaluation. A store that cannot be read changes nothing."""
+    from pleo_connector.auth.stored import stored_connections
+
+    memory, now = Memory.read(context.cursor), utc_now()
+    known = context.instance.get_dynamic_partitions(str(partitions.name))
+    try:
+        settings = pleo.settings()
+        if settings.uses_api_key:
+            return dg.SensorResult(skip_reason=API_KEY_IS_ONE, cursor=context.cursor)
+        told = standing(stored_connections(settings), known, settings, warehouse)
+    except PleoError as error:
+        context.log.warning("%s", error)
+        return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)
+    for label in told.works:  # one that was connected again is due at once
+        if label in memory.told and label not in memory.again:
+            memory.again.append(label)
+    _say(context, memory, told)
+    runs.note(memory, told.works, now - pace.every)
+    busy = runs.under_way([*told.works, *told.idle], now)
+    chosen = next_ones(told.works, busy, memory, pace, now)
+    memory.again = [label for label in memory.again if label in told.works and label not in chosen]
+    memory.began = {label: when for label, when in memory.began.items() if label in told.works}
+    memory.synced = sorted(set(memory.synced) & {*told.works, *told.idle})
+    changes: list[Any] = [partitions.build_add_request(told.add)] if told.add else []
+    changes += [partitions.build_delete_request(told.remove)] if told.remove else []
+    requests = [dg.RunRequest(runs.key_after_last(label), partition_key=label, tags={CONNECTION: label}) for label in chosen]
+    reason = None if requests else _nothing(told, busy)
+    return dg.SensorResult(run_requests=requests, skip_reason=reason, cursor=memory.write(), dynamic_partitions_requests=changes)
+
+
+def _say(context: dg.SensorEvaluationContext, memory: Memory, told: Standing) -> None:
+    """Say of each connection that is not synced why, once."""
+    for label, why in told.idle.items():
+        if memory.told.get(label) != why:
+            context.log.warning("%s", why)
+    for label in told.remove:
+        context.log.info("%s was disconnected: its partition is removed, its tables stay.", label)
+    memory.told = dict(told.idle)
+
+
+def _nothing(told: Standing, busy: dict[str, str]) -> str:
+    if not told.works:
+        return "No connection of the token store can be synced." if told.idle else "The token store has no connection with a label."
+    idle = f", {len(told.idle)} not synced" if told.idle else ""
+    return f"{len(told.works)} connections, {len(busy)} under way{idle}; none is due or has room."
