@@ -16,9 +16,14 @@ import dagster as dg
 
 from pleo_connector.orchestration import build_pleo_definitions
 
+HERE = Path(__file__).parent
+
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """The Pleo connection of the environment, with whatever was scaffolded into `pleo_connector/defs`."""
-    scaffolded = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
-    return dg.Definitions.merge(build_pleo_definitions(), scaffolded)
+    ours = build_pleo_definitions()
+    scaffolded = {one.name for one in (HERE / "pleo_connector" / "defs").iterdir()} - {"__init__.py", "__pycache__"}
+    if not scaffolded:  # Dagster looks through every component that is installed before it finds that a folder is empty
+        return ours
+    return dg.Definitions.merge(ours, dg.load_from_defs_folder(path_within_project=HERE))

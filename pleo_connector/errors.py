@@ -5,6 +5,7 @@
     │   ├── CertificateRefused     a server's certificate is not trusted; nothing was sent
     │   └── UnknownCompany         a company that this credential does not cover
     ├── ReauthRequired             a person must run `pleo-connector connect` (exit 3)
+    │   └── StaleTokenStore        the token store is an older or a second copy; nothing was sent
     ├── CredentialError            stored credentials cannot be used as they are
     │   ├── TokenStoreCorrupt      the token store is not what we wrote
     │   ├── TokenStoreUnavailable  the token store cannot be read or written now
@@ -64,6 +65,10 @@ class ReauthRequired(PleoError):
     """The grant is gone, or its state unknown: a person must consent again."""
 
     exit_code = 3
+
+
+class StaleTokenStore(ReauthRequired):
+    """The token store is an older copy that was put back, or a second one: its refresh token must not be sent."""
 
 
 class CredentialError(PleoError):

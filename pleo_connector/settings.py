@@ -166,6 +166,11 @@ def default_token_store() -> str:
     return str(user_state_path("pleo-connector") / "tokens.sqlite")
 
 
+def default_host_marks() -> str:
+    """A folder of this host, apart from the token store's, so that one restored with its folder is noticed."""
+    return str(user_state_path("pleo-connector-host"))
+
+
 class Settings(BaseModel):
     """What the connector needs to know. Field `x` is the variable `PLEO_X` (but `schema_name`: `PLEO_SCHEMA`, `connection_label`: `PLEO_CONNECTION`)."""
 
@@ -182,6 +187,8 @@ class Settings(BaseModel):
     api_key: SecretStr = SecretStr("")
     token_store: Annotated[str, AfterValidator(_token_store)] = Field(default_factory=default_token_store, repr=False)
     """A path; a URL may hold a password, so it stays out of the repr."""
+    host_marks: str = Field(default_factory=default_host_marks)
+    """The folder in which this host notes what it has seen of token stores."""
     token_keys: SecretStr = SecretStr("")
     key_provider: str = ""
     connection_label: Annotated[str, AfterValidator(_label)] = ""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 
 from hypothesis import settings
 
@@ -13,6 +16,9 @@ for name in [
 ]:
     del os.environ[name]
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
+# What the connector keeps for a user (what this host has seen of token stores, among it) stays out of the developer's own folder.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="pleo-state-")
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)

@@ -165,3 +165,9 @@ def new_database(options: str = "") -> str:
         connection.execute(f"CREATE DATABASE {name} {options}")
     parts = urlsplit(_shared())
     return parts._replace(path=f"/{name}").geturl()
+
+
+def drop_database(url: str) -> None:
+    """Let go of a database that `new_database` made, and of whoever is still connected to it."""
+    with psycopg.connect(_shared(), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {urlsplit(url).path[1:]} WITH (FORCE)")

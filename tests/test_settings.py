@@ -77,6 +77,7 @@ def test_every_variable_is_read() -> None:
         "PLEO_SCOPES": " companies:read   users:read ",
         "PLEO_TOKEN_STORE": "~/tokens.sqlite",
         "PLEO_TOKEN_KEYS": "k1,k2",
+        "PLEO_HOST_MARKS": "/var/lib/pleo-host",
         "PLEO_KEY_PROVIDER": "keyring",
         "PLEO_CONNECTION": "acme",
         "PLEO_CONFIG": "conf/pleo.toml",
@@ -106,6 +107,7 @@ def test_every_variable_is_read() -> None:
     assert settings.redirect_uri == "https://etl.example.com/callback"
     assert settings.scopes == "companies:read users:read"
     assert settings.token_store == str(Path.home() / "tokens.sqlite")
+    assert settings.host_marks == "/var/lib/pleo-host"
     assert settings.token_keys.get_secret_value() == "k1,k2"
     assert settings.warehouse == "duckdb:////data/spend.duckdb"
     assert (settings.schema_name, settings.snapshot) == ("spend", "on")

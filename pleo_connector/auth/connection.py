@@ -60,7 +60,7 @@ def build_auth(settings: Settings, **injectables: Any) -> httpx.Auth:
 def build_manager(settings: Settings, *, opened: OpenedStore | None = None, **injectables: Any) -> CredentialManager:
     """The credential manager of the settings' connection; `opened` replaces the store that they name."""
     given = Injectables(**injectables)
-    opened = opened or open_store(settings.token_store)
+    opened = opened or open_store(settings.token_store, settings.host_marks)
     client = PrivateClient(given.transport, deadline=given.deadline, user_agent=given.user_agent)
     endpoint = TokenEndpoint(settings.auth_url, credentials_of(settings), client, clock=given.clock)
     binding = binding_of(settings)
@@ -71,6 +71,7 @@ def build_manager(settings: Settings, *, opened: OpenedStore | None = None, **in
             keys=keys,
             binding=binding,
             endpoint=endpoint,
+            installation=opened.installation,
             oracle=Oracle(endpoint, AccessProbe(settings.api_url, client), clock=given.clock),
             spill=Spill(binding.connection, opened.spill_folders),
             clock=given.clock,
@@ -85,6 +86,7 @@ def build_manager(settings: Settings, *, opened: OpenedStore | None = None, **in
         store=opened.store,
         keys=lambda: keys_of(settings, opened),
         binding=binding,
+        installation=opened.installation,
         rotation=rotation,
         clock=given.clock,
         monotonic=given.monotonic,
@@ -116,7 +118,7 @@ def login(
     client = PrivateClient(given.transport, deadline=given.deadline, user_agent=given.user_agent)
     endpoint = TokenEndpoint(settings.auth_url, credentials_of(settings), client, clock=given.clock)
     way = _way(settings, show, open_browser, prompt, None if paste else timeout)
-    opened = opened or open_store(settings.token_store)
+    opened = opened or open_store(settings.token_store, settings.host_marks)
     binding = binding_of(settings)
     # Everything that can be wrong here is found before a person is bothered.
     keys = keys_for_login(settings, opened, binding)

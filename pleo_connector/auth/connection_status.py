@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from pleo_connector.auth.advice import how_to_connect
 from pleo_connector.auth.connection import LOCK_TIMEOUT, Injectables, binding_of, credentials_of, keys_of
 from pleo_connector.auth.endpoint import AccessProbe, PrivateClient, TokenEndpoint
 from pleo_connector.auth.login_result import subject_of
-from pleo_connector.auth.reauth import how_to_connect, missing_key, utc
+from pleo_connector.auth.reauth import missing_key, utc
 from pleo_connector.auth.spill import Spill
 from pleo_connector.auth.stores import OpenedStore, State, open_store
 from pleo_connector.auth.uninstalling import uninstall_at_pleo
@@ -21,7 +22,7 @@ class ConnectionStatus:
 
     connection: str
     state: str
-    """`active`, `refreshing`, `reauth_required`, `disconnected`, `not connected` or `api key`."""
+    """`active`, `refreshing`, `reauth_required`, `stale` (an older or a second copy of the store), `disconnected`, `not connected` or `api key`."""
     reason: str = ""
     access_expires_at: str | None = None
     access_expired: bool | None = None
@@ -37,6 +38,10 @@ class ConnectionStatus:
     subject: str | None = None
     lock_holder: str | None = None
     """Who holds the refresh lock at this moment, as far as can be told."""
+    installation: str | None = None
+    """What this host knows of the store, and what is wrong with that; None where nothing is stored."""
+    installation_fault: bool = False
+    """True when that is worth a look."""
     others: tuple[str, ...] = ()
     """Other connections with tokens in the same store."""
 
@@ -52,7 +57,7 @@ def status(settings: Settings, *, online: bool = False, opened: OpenedStore | No
             connection=str(settings.environment), state="api key", reason="requests carry PLEO_API_KEY; no tokens are stored"
         )
     given = Injectables(**injectables)
-    opened = opened or open_store(settings.token_store)
+    opened = opened or open_store(settings.token_store, settings.host_marks)
     binding = binding_of(settings)
     record = opened.store.read(binding.connection)
     permissions = getattr(opened.store, "permissions", lambda: None)()
@@ -89,10 +94,12 @@ def status(settings: Settings, *, online: bool = False, opened: OpenedStore | No
     if record.intent is not None:
         intent = record.intent
         reason = f"a refresh was started {utc(intent.started)} by host={intent.host} pid={intent.pid}"
+    judged = opened.installation.judge(record, lambda: opened.store.read(binding.connection))
+    stale = judged.standing.stale and record.state is not State.REAUTH_REQUIRED
     return ConnectionStatus(
         connection=binding.connection,
-        state=record.state.value,
-        reason=reason,
+        state="stale" if stale else record.state.value,
+        reason=judged.sentence if stale else reason,
         access_expires_at=utc(tokens.expires_at),
         access_expired=tokens.has_expired(given.clock()),
         scopes=tuple(tokens.scope.split()),
@@ -101,6 +108,8 @@ def status(settings: Settings, *, online: bool = False, opened: OpenedStore | No
         key_id=keys.key_id,
         online_active=active,
         subject=subject_of(told),
+        installation=judged.sentence or opened.installation.told(judged.standing, record),
+        installation_fault=bool(judged.sentence) or opened.installation.marks.fault() is not None,
         **place,
     )
 
@@ -125,7 +134,7 @@ def disconnect(
     """
     if settings.uses_api_key:
         return "Nothing to forget: requests carry PLEO_API_KEY; unset it, and delete the key in Pleo."
-    opened = opened or open_store(settings.token_store)
+    opened = opened or open_store(settings.token_store, settings.host_marks)
     connection = settings.connection
     record = opened.store.read(connection)
     if record is None or record.state is State.DISCONNECTED:
@@ -134,7 +143,11 @@ def disconnect(
         uninstall_at_pleo(settings, opened, lock_timeout=lock_timeout, **injectables)
     with opened.store.lock(connection, lock_timeout):
         open_intent = (opened.store.read(connection) or record).intent
+        before = opened.store.read(connection)
         opened.store.delete(connection)
+        after = opened.store.read(connection)
+        if before is not None and after is not None and not opened.installation.judge(before, lambda: before).standing.stale:
+            opened.installation.saw(after)
     if open_intent is not None:
         Spill(connection, opened.spill_folders).drop(open_intent.id)
     if uninstall:

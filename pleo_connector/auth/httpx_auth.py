@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncGenerator, Generator, Iterable
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from functools import partial
+from typing import TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -17,6 +19,10 @@ from pleo_connector.errors import ClientRejected, ReauthRequired
 
 _THREADS = 8  # per event loop: waiting for a refresh must not eat the loop's own thread pool
 _limiter: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("pleo_connector_auth_threads")
+
+_MOST_TRIES = 4  # of one request: others may refresh while it is under way, though hardly that often
+
+R = TypeVar("R")
 
 Origin = tuple[str, str, int | None]
 
@@ -48,10 +54,10 @@ class Origins:
 
 
 class PleoAuth(httpx.Auth):
-    """Bearer tokens from a CredentialManager; one retry after a 401 with a token that is not the refused one.
+    """Bearer tokens from a CredentialManager; after a 401 once more, with a token that is not the refused one.
 
     Works in httpx.Client and httpx.AsyncClient, from any number of threads and event loops.
-    Besides what the manager raises: ReauthRequired when Pleo refuses a fresh token too.
+    Besides what the manager raises: ReauthRequired when Pleo refuses the newest token twice running.
     """
 
     def __init__(self, manager: CredentialManager, origins: Iterable[str]) -> None:
@@ -64,25 +70,43 @@ class PleoAuth(httpx.Auth):
             yield request
             return
         token = self.manager.access_token()
-        response = yield _bearing(request, token)
-        if response.status_code == httpx.codes.UNAUTHORIZED and _replayable(request):
+        tries = _Tries()
+        while (yield _bearing(request, token)).status_code == httpx.codes.UNAUTHORIZED and _replayable(request):
+            tries.refused(request, newest=self.manager.is_newest(token))
             token = self.manager.access_token(rejected=token)
-            response = yield _bearing(request, token)
-            if response.status_code == httpx.codes.UNAUTHORIZED:
-                raise _refused_again(request)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """As httpx calls it for AsyncClient; waiting and I/O go to worker threads."""
         if not self._origins.allow(request):
             yield request
             return
-        token = self.manager.cached() or await _in_thread(self.manager, None)
-        response = yield _bearing(request, token)
-        if response.status_code == httpx.codes.UNAUTHORIZED and _replayable(request):
-            token = await _in_thread(self.manager, token)
-            response = yield _bearing(request, token)
-            if response.status_code == httpx.codes.UNAUTHORIZED:
-                raise _refused_again(request)
+        cached = self.manager.cached()
+        token = await _in_thread(self.manager.access_token) if cached is None else cached
+        tries = _Tries()
+        while (yield _bearing(request, token)).status_code == httpx.codes.UNAUTHORIZED and _replayable(request):
+            tries.refused(request, newest=await _in_thread(partial(self.manager.is_newest, token)))
+            token = await _in_thread(partial(self.manager.access_token, token))
+
+
+class _Tries:
+    """Whether one more try is due after a 401 on one request.
+
+    Each refresh by any process kills the tokens before it, on their way too: such a 401 says nothing about the grant.
+    """
+
+    def __init__(self) -> None:
+        self._sent = 0
+        self._newest_refused = 0
+
+    def refused(self, request: httpx.Request, *, newest: bool) -> None:
+        """Count a 401; ReauthRequired when it was about the newest token for the second time, or nothing else is left to try."""
+        self._sent += 1
+        self._newest_refused += newest
+        if self._newest_refused > 1 or self._sent >= _MOST_TRIES:
+            raise ReauthRequired(
+                f"Pleo refused (401 from {request.url.host}) an access token that it had just issued: the app may have been uninstalled, "
+                "or PLEO_API_URL and PLEO_AUTH_URL belong to different environments; check them, then run `pleo-connector connect`."
+            )
 
 
 class ApiKeyAuth(httpx.Auth):
@@ -117,18 +141,11 @@ def _replayable(request: httpx.Request) -> bool:
     return isinstance(request.stream, httpx.ByteStream)
 
 
-def _refused_again(request: httpx.Request) -> ReauthRequired:
-    return ReauthRequired(
-        f"Pleo refused (401 from {request.url.host}) an access token that it had just issued: the app may have been uninstalled, "
-        "or PLEO_API_URL and PLEO_AUTH_URL belong to different environments; check them, then run `pleo-connector connect`."
-    )
-
-
-async def _in_thread(manager: CredentialManager, rejected: Secret | None) -> Secret:
+async def _in_thread(ask: Callable[[], R]) -> R:
     try:
         limiter = _limiter.get()
     except LookupError:
         limiter = anyio.CapacityLimiter(_THREADS)
         _limiter.set(limiter)
     # Abandoning is safe: a refresh under way runs in its own thread and is never cut.
-    return await anyio.to_thread.run_sync(manager.access_token, rejected, abandon_on_cancel=True, limiter=limiter)
+    return await anyio.to_thread.run_sync(ask, abandon_on_cancel=True, limiter=limiter)

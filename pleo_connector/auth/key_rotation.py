@@ -37,7 +37,7 @@ def rotate_key(
     """
     if settings.uses_api_key:
         raise ConfigurationError("PLEO_API_KEY is set: no tokens are stored, so there is no key to change.")
-    opened = opened or open_store(settings.token_store)
+    opened = opened or open_store(settings.token_store, settings.host_marks)
     with opened.store.lock("sealing keys", lock_timeout):  # one key rotation at a time
         return _rotated(settings, opened, lock_timeout, forget_old=forget_old)
 

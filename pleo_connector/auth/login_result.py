@@ -44,7 +44,11 @@ def store_login(
 ) -> LoginResult:
     """Replace what was stored for the connection, and only then ask Pleo what the tokens open: its answer may be lost."""
     # No lock: a refresh in flight loses by generation, and a login must not wait for it.
+    before = opened.store.read(binding.connection)
     generation = opened.store.replace(binding.connection, keys.seal(tokens, binding))
+    after = opened.store.read(binding.connection)
+    if after is not None and after.generation == generation:  # else a refresh with the new tokens was quicker, and has noted it
+        opened.installation.logged_in(before, after)
     told: Mapping[str, Any] = {}
     subject: str | None = None
     with contextlib.suppress(CertificateRefused):  # the login is done; the next request to that host tells

@@ -18,6 +18,7 @@ from pleo_connector.auth.keys import Binding, KeyRing
 from pleo_connector.auth.reauth import connected, missing_key
 from pleo_connector.auth.rotation import Postponed, Rotation, Settled
 from pleo_connector.auth.secret import Secret
+from pleo_connector.auth.stores.installation import Installation
 from pleo_connector.auth.stores.protocol import State, TokenStore
 from pleo_connector.auth.token import TokenSet
 from pleo_connector.errors import PleoError, RefreshUnavailable, WrongKey
@@ -61,6 +62,7 @@ class CredentialManager:
         store: TokenStore,
         keys: Callable[[], KeyRing | None],
         binding: Binding,
+        installation: Installation,
         rotation: Callable[[KeyRing], Rotation],
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -73,6 +75,7 @@ class CredentialManager:
         self._load_keys = keys
         self._keys: KeyRing | None = None
         self._binding = binding
+        self._installation = installation
         self._rotation = rotation
         self._clock = clock
         self._monotonic = monotonic
@@ -97,13 +100,18 @@ class CredentialManager:
     def access_token(self, rejected: Secret | None = None) -> Secret:
         """An access token to send; refreshes first when due, or when `rejected` (answered with 401) is still the stored one.
 
-        Raises ReauthRequired (a person must act), RefreshUnavailable (try later), ClientRejected,
+        Raises ReauthRequired (a person must act; StaleTokenStore among them), RefreshUnavailable (try later), ClientRejected,
         ConfigurationError, WrongKey, TokenStoreCorrupt, TokenStoreUnavailable.
         """
         view = self._look(fresh=rejected is not None)
         if self._good(view) and view.tokens.access != rejected:
             return view.tokens.access
         return self._take_turn(rejected, force_generation=None).access
+
+    def is_newest(self, token: Secret) -> bool:
+        """Whether the store still has this access token and nobody is replacing it; what `access_token` raises of the store."""
+        view = self._look(fresh=True)
+        return view.state is State.ACTIVE and view.tokens.access == token
 
     def refresh(self) -> TokenSet:
         """Refresh now, due or not; if another process does so meanwhile, its tokens do."""
@@ -137,6 +145,8 @@ class CredentialManager:
             seen_at = self._monotonic()
             record = connected(self._store.read(self.connection), self.connection)
             known = view is not None and view.generation == record.generation
+            if not known:
+                self._installation.check(record, lambda: self._store.read(self.connection))
             try:
                 tokens = view.tokens if view is not None and known else self._opened(record.blob or b"")
             except WrongKey:  # a key rotation may have sealed it anew, and dropped the old key, since it was read

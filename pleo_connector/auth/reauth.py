@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from pleo_connector.auth.advice import how_to_connect
 from pleo_connector.auth.stores.protocol import Intent, Record, State
 from pleo_connector.errors import ReauthRequired, WrongKey
-
-
-def how_to_connect(connection: str) -> str:
-    """What to do, as part of a sentence; `connection` is environment, client, and perhaps a label."""
-    _, _, label = connection.partition("/")[2].partition("/")
-    return f"run `pleo-connector connect{f' --connection {label}' if label else ''}`"
 
 
 def connected(record: Record | None, connection: str) -> Record:

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pleo_connector.auth.answers import Granted, NotProcessed, Refused, Uncertain
 from pleo_connector.auth.endpoint import DEADLINE, TokenEndpoint
@@ -22,6 +22,7 @@ from pleo_connector.auth.oracle import Oracle, Verdict
 from pleo_connector.auth.reauth import connected, outcome_unknown, reauth
 from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.spill import Spill
+from pleo_connector.auth.stores.installation import Installation
 from pleo_connector.auth.stores.protocol import Intent, LockHandle, Record, State, TokenStore
 from pleo_connector.auth.token import TokenSet
 from pleo_connector.errors import (
@@ -70,6 +71,7 @@ class Rotation:
         keys: KeyRing,
         binding: Binding,
         endpoint: TokenEndpoint,
+        installation: Installation,
         oracle: Oracle,
         spill: Spill,
         clock: Callable[[], float] = time.time,
@@ -84,6 +86,7 @@ class Rotation:
         self._keys = keys
         self._binding = binding
         self._endpoint = endpoint
+        self._installation = installation
         self._oracle = oracle
         self._spill = spill
         self._clock = clock
@@ -111,6 +114,7 @@ class Rotation:
             last_retry = False
             while True:
                 record = connected(self._store.read(self._binding.connection), self._binding.connection)
+                self._installation.check(record, lambda: self._store.read(self._binding.connection))
                 tokens = self._keys.open(record.blob or b"", self._binding)
                 if record.intent is not None:
                     if self._adopt(record, record.intent):
@@ -229,6 +233,7 @@ class Rotation:
         if not stored:
             _log.warning("Refresh %s: a newer login was stored meanwhile; its tokens are used, these are dropped.", intent.id)
             return None
+        self._installation.saw(replace(record, generation=record.generation + 1))
         _log.info("Refresh %s done: generation %d, token %s.", intent.id, record.generation + 1, self._keys.fingerprint(new.refresh))
         return Settled(record.generation + 1, new)
 

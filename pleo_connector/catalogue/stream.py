@@ -6,9 +6,10 @@ these declarations. A declaration checks itself: a typo fails at import, with th
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pleo_connector.catalogue.hash_key import HashKey
@@ -174,7 +175,13 @@ class Stream:
     keeps_unknown: bool = True
     """False where a field that nobody declared might be a secret: then it is reported by name and its value dropped."""
 
+    declared_at: tuple[str, int] | None = field(default=None, compare=False, repr=False)
+    """(file, line) of the declaration, for people who want to read it; found by itself, and kept by `replace`."""
+
     def __post_init__(self) -> None:
+        if self.declared_at is None:
+            caller = sys._getframe(2)  # noqa: SLF001 - whoever calls the class; above it is the __init__ that dataclass makes
+            object.__setattr__(self, "declared_at", (caller.f_code.co_filename, caller.f_lineno))
         for fault in (*self._request_faults(), *self._column_faults()):
             raise ValueError(f"stream {self.name}: {fault}")
         for fault in self._table_faults():

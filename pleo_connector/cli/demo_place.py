@@ -99,6 +99,7 @@ class DemoPlace:
             "PLEO_CLIENT_SECRET": SANDBOX_CLIENT_SECRET,
             "PLEO_REDIRECT_URI": redirect_uri,
             "PLEO_TOKEN_STORE": str(self.root / "tokens.sqlite"),
+            "PLEO_HOST_MARKS": str(self.root / "host-marks"),
             "PLEO_WAREHOUSE": f"duckdb:///{self.warehouse}",
             "PLEO_SCHEMA": SCHEMA,
             "PLEO_REQUESTS_PER_MINUTE": "100000",

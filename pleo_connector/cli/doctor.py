@@ -84,6 +84,8 @@ def _check_connection(settings: Settings, scopes: list[str]) -> Iterator[Finding
     if told.store_place:
         place = f"{told.store_kind}, {told.store_place}{f', {told.store_permissions}' if told.store_permissions else ''}"
         yield fine("token store", place)
+    if told.installation is not None and told.state != "stale":
+        yield (worth_a_look if told.installation_fault else fine)("installation", told.installation)
     if told.state not in USABLE:
         advice = needs_connect(told)
         if told.others:

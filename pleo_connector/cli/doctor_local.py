@@ -79,6 +79,9 @@ def check_warehouse(settings: Settings) -> Iterator[Finding]:
     if warehouse.kind == "postgres":
         yield from _check_postgres(warehouse)
         return
+    if warehouse.location.startswith("iceberg://"):
+        yield _check_catalogue(warehouse)
+        return
     file = Path(warehouse.location) / ("catalog.db" if warehouse.kind == "iceberg" else "")
     if warehouse.location.startswith("md:"):
         yield worth_a_look("warehouse", f"{warehouse.location} is a service and was not opened")
@@ -104,6 +107,16 @@ def check_warehouse(settings: Settings) -> Iterator[Finding]:
         if isinstance(warehouse, DuckDBWarehouse) and warehouse.snapshot is not None:
             yield _snapshot(warehouse.snapshot)
         yield fine("disk space", told) if free >= _LITTLE_SPACE else worth_a_look("disk space", told, "free some space before a large sync")
+
+
+def _check_catalogue(warehouse: Warehouse) -> Finding:
+    """Whether the catalogue answers; nothing is written."""
+    try:
+        with warehouse.transaction() as transaction:
+            transaction.scalar("SELECT version()")
+    except PleoError as error:
+        return wrong("warehouse", str(error))
+    return fine("warehouse", f"iceberg (PyIceberg {version('pyiceberg')}), the catalogue {warehouse.location} answers")
 
 
 def _check_postgres(warehouse: Warehouse) -> Iterator[Finding]:

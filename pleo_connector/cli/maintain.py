@@ -29,9 +29,10 @@ def maintain(
             output.print(f"{warehouse.location} ({warehouse.kind}) looks after itself: nothing was done.")
         return
     from pleo_connector.warehouses.iceberg import IcebergWarehouse  # noqa: PLC0415 - its library comes with an extra
+    from pleo_connector.warehouses.iceberg_named import NamedIcebergWarehouse  # noqa: PLC0415
     from pleo_connector.warehouses.iceberg_upkeep import keep_up  # noqa: PLC0415
 
-    assert isinstance(warehouse, IcebergWarehouse)  # noqa: S101 - for the type checker: the kind says so
+    assert isinstance(warehouse, (IcebergWarehouse, NamedIcebergWarehouse))  # noqa: S101 - for the type checker: the kind says so
     done = keep_up(warehouse, days)
     output.answer(
         {
@@ -45,7 +46,9 @@ def maintain(
         }
     )
     if not output.json:
+        size = ""
+        if done.bytes_before is not None and done.bytes_after is not None:
+            size = f": {done.bytes_before / 1e6:,.1f} MB are {done.bytes_after / 1e6:,.1f} MB now"
         output.print(
-            f"{done.snapshots:,} snapshots older than {days} days forgotten, {done.gathered:,} small files gathered, {done.deleted:,} files "
-            f"deleted: {done.bytes_before / 1e6:,.1f} MB are {done.bytes_after / 1e6:,.1f} MB now."
+            f"{done.snapshots:,} snapshots older than {days} days forgotten, {done.gathered:,} small files gathered, {done.deleted:,} files deleted{size}."
         )

@@ -46,11 +46,13 @@ def status(
 
 def needs_connect(told: ConnectionStatus) -> str:
     """Why a person must act, in one sentence."""
-    from pleo_connector.auth.reauth import how_to_connect  # noqa: PLC0415
+    from pleo_connector.auth.advice import how_to_connect  # noqa: PLC0415
 
     how = how_to_connect(told.connection)
     if told.state == "reauth_required":
         return f"{told.connection} must be connected again ({told.reason or 'Pleo refused the grant'}); {how}."
+    if told.state == "stale":
+        return told.reason
     return f"{told.connection} is not connected; {how}."
 
 
@@ -69,6 +71,7 @@ def _show(told: ConnectionStatus, output: Output) -> None:
         "generation": told.generation,
         "key": told.key_id,
         "refreshing now": told.lock_holder,
+        "installation": told.installation if told.state != "stale" else None,
         "also in this store": ", ".join(told.others),
         "store": told.store_place
         and f"{told.store_kind}, {told.store_place}{f', {told.store_permissions}' if told.store_permissions else ''}",

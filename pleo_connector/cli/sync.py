@@ -17,7 +17,7 @@ from pleo_connector.cli.output import Output, add_rows, natural_width, plural, t
 from pleo_connector.errors import SyncFailed
 
 if TYPE_CHECKING:
-    from pleo_connector.sync import RawReport, StreamReport, SyncReport
+    from pleo_connector.sync import FilesReport, RawReport, StreamReport, SyncReport
 
 _HEADINGS = ("stream", "served", "inserted", "updated", "unchanged", "deleted", "quarantined", "requests", "seconds")
 
@@ -104,6 +104,8 @@ def show(report: SyncReport, output: Output, location: str) -> None:
     if report.raw.pages:
         output.print(kept(report.raw), style="dim")
     for each in report.streams.values():
+        if each.files is not None:
+            output.print(fetched(each.files), style="dim")
         if each.found_late:
             output.note(_late(each))
         for warning in each.warnings:
@@ -158,6 +160,14 @@ def kept(raw: RawReport) -> str:
         f"Raw pages: {plural(raw.new, 'new page')} of {plural(raw.pages, 'page')} read; in all {raw.total_pages:,}, "
         f"{size(raw.total_bytes)} compressed{pruned}."
     )
+
+
+def fetched(files: FilesReport) -> str:
+    """One sentence on the files of receipts."""
+    more = f", {files.adopted:,} found in the folder" if files.adopted else ""
+    more += f", {files.removed:,} of deleted receipts removed" if files.removed else ""
+    why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(files.left.items()) if count)
+    return f"Receipt files: {files.fetched:,} fetched ({size(files.bytes)}){more}; {files.left.total():,} left{f' ({why})' if why else ''}."
 
 
 def size(count: int) -> str:

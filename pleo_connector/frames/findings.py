@@ -59,9 +59,11 @@ def _probes(rows: Rows, good: npt.NDArray[np.bool_]) -> Iterator[Probe]:
         money = column.type is LogicalType.MONEY
         served = {LogicalType.MONEY: "_minors", LogicalType.MONEY_TIMES_100: "_value"}.get(column.type, "")
         value, path = rows.columns[column.name + served], level.said(column.source)
+        # UNDEFINED is an answer, though it is stored as NULL.
+        answer = rows.raws[column.name] if column.type in (LogicalType.COUNTRY, LogicalType.CURRENCY) else value
         found: list[Probe] = []
-        if column.required and value.null_count:
-            found.append(("missing_required", path, pc.and_(live, value.is_null()), None))
+        if column.required and answer.null_count:
+            found.append(("missing_required", path, pc.and_(live, answer.is_null()), None))
         if column.values:
             found.append(("unseen_values", path, pc.and_(live, pc.invert(pc.is_in(value, pa.array([*column.values, None])))), value))
         if money and value.null_count < len(value):

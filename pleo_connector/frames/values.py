@@ -53,14 +53,22 @@ _QUICK: dict[LogicalType, Callable[[pa.Array], pa.Array]] = {
 def _any_timestamp() -> str:
     """Every ISO 8601 date-time, to UTC; without an offset it is UTC already.
 
-    DuckDB's own cast ignores offsets, and its 1.4 wants seconds, so the pieces are put together here.
+    DuckDB's own cast ignores offsets, and its 1.4 wants seconds, so the pieces are put together here. A leap second (23:59:60 UTC)
+    is the first second of the next day, as in PostgreSQL: no warehouse has a place of its own for it.
     """
     seconds = "coalesce(nullif(regexp_extract(rec, '^.{16}(:\\d\\d([.,]\\d+)?)', 1), ''), ':00')"
     offset = "regexp_extract(rec, '^.{16,}([+-])(\\d\\d):?(\\d\\d)?$', ['sign', 'hours', 'minutes'])"
     minutes = f"coalesce(TRY_CAST({offset}.hours AS INTEGER), 0) * 60 + coalesce(TRY_CAST({offset}.minutes AS INTEGER), 0)"
-    moment = f"TRY_CAST((substr(rec, 1, 10) || ' ' || substr(rec, 12, 5) || replace({seconds}, ',', '.')) AS TIMESTAMP)"
     shift = f"to_minutes(CASE WHEN {offset}.sign = '-' THEN 1 ELSE -1 END * ({minutes}))"
-    return f"CASE WHEN regexp_full_match(rec, {literal(_ISO)}) THEN {moment} + {shift} END"
+
+    def moment(seconds: str) -> str:
+        return f"TRY_CAST((substr(rec, 1, 10) || ' ' || substr(rec, 12, 5) || replace({seconds}, ',', '.')) AS TIMESTAMP) + {shift}"
+
+    after_leap = moment(f"replace({seconds}, ':60', ':59')") + " + INTERVAL 1 SECOND"
+    return (
+        f"CASE WHEN NOT regexp_full_match(rec, {literal(_ISO)}) THEN NULL WHEN NOT starts_with({seconds}, ':60') THEN {moment(seconds)}"
+        f" WHEN date_trunc('second', {after_leap}) = date_trunc('day', {after_leap}) THEN {after_leap} END"
+    )
 
 
 _COMPLETE = {

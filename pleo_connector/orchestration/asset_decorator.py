@@ -7,7 +7,8 @@ from typing import Any
 import dagster as dg
 
 from pleo_connector.catalogue import CATALOGUE, Catalogue
-from pleo_connector.catalogue.options import check_options, options_of
+from pleo_connector.catalogue.options import options_of
+from pleo_connector.catalogue.rules import under_rules
 from pleo_connector.orchestration.assets import pleo_key, table_specs, warehouse_key
 from pleo_connector.orchestration.checks import Checks
 from pleo_connector.orchestration.launchpad import PleoSyncConfig
@@ -66,12 +67,12 @@ def pleo_assets(
     function, or `op_name`.
     """
     named = translator or PleoTranslator()
+    chosen = options if options is not None else options_of(load().config, catalogue)
+    catalogue = under_rules(catalogue, chosen)
     specs = table_specs(name, (warehouse or WarehouseResource()).open(), named, catalogue, streams)
     keys = {table: spec.key for table, spec in specs.items()}
     tables = [table for table in catalogue.tables() if table.name in specs]
     checks = Checks(catalogue, blocking_checks, named.fresh_within)
-    chosen = options if options is not None else options_of(load().config, catalogue)
-    check_options(chosen, catalogue)
 
     def decorate(body: Body) -> dg.AssetsDefinition:
         @dg.multi_asset(

@@ -72,6 +72,7 @@ class PleoComponent(dg.Component, dg.Model, dg.Resolvable):
     ] = Field(default=None, description="Keys, groups, owners, tags of the assets; may use {{ table.name }} and {{ stream.name }}.")
     blocking_checks: bool = Field(default=False, description="Failed checks are errors and stop what is downstream.")
     step_per_table: bool = Field(default=False, description="One step per stream, for executors that spread steps over machines.")
+    marts: bool | None = Field(default=None, description="Whether the views for analysts are assets too; PLEO_MARTS when left out.")
     partitioned: bool = Field(default=False, description="A partition per month for streams that are read by month.")
     schedule: str | None = Field(default=None, description="Sync at these times (cron, UTC) from the start; other schedules wait.")
 
@@ -86,6 +87,7 @@ class PleoComponent(dg.Component, dg.Model, dg.Resolvable):
             options=options_from(self.options, "options") if self.options else None,
             blocking_checks=self.blocking_checks,
             step_per_table=self.step_per_table,
+            marts=self.marts,
             partitioned=self.partitioned,
             executor=None,  # a code location has one, and other components may be in it
         )

@@ -110,9 +110,11 @@ def load_pleo_asset_specs(
     warehouse: WarehouseResource | None = None,
     streams: Sequence[str] = (),
     catalogue: Catalogue = CATALOGUE,
+    options: Mapping[str, StreamOptions] | None = None,
 ) -> Sequence[dg.AssetSpec]:
     """The asset of every table, as `build_pleo_definitions` makes them, without anything to run. No network."""
     target = warehouse or WarehouseResource.from_settings(settings or load())
+    catalogue = under_rules(catalogue, options if options is not None else options_of((settings or load()).config, catalogue))
     return list(table_specs(_checked(name), target.open(), translator or PleoTranslator(), catalogue, streams).values())
 
 

@@ -3,10 +3,14 @@
 It looks at all companies' open jobs every two minutes and asks for a run that lands their items. What it asked for is in
 its cursor; whether that was done is in the event log: only a run that succeeded counts. A job is landed again when its
 status changes, and once more when it has ended.
+
+What Pleo refuses because a scope is missing is asked for again after an hour, or when the grant has other scopes: a run every
+two minutes would not change it.
 """
 
 import hashlib
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from pleo_connector.catalogue import CATALOGUE, Catalogue, SyncMode
-from pleo_connector.errors import PleoError
+from pleo_connector.errors import Forbidden, PleoError
+from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.assets import pleo_key
 from pleo_connector.orchestration.automation import ALL_OR_FAIL, run_under_way
 
@@ -29,6 +34,9 @@ SECONDS = 25.0
 
 ENDED = "ended"
 
+PATIENCE = 3600.0
+"""Seconds for which what Pleo refused is not asked for again."""
+
 
 @dataclass(slots=True)
 class Memory:
@@ -40,6 +48,13 @@ class Memory:
     attempt: int = 0
     first: str | None = None
     """The company to begin with."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Jobs, by state, whose items Pleo refused."""
+    refusal: str = ""
+    refused_at: float = 0.0
+    """Seconds since 1970."""
+    scopes: list[str] = field(default_factory=list)
+    """Of the grant, when it was refused."""
 
     @classmethod
     def read(cls, cursor: str | None) -> "Memory":
@@ -53,8 +68,8 @@ class Memory:
         """As text."""
         return json.dumps({name: getattr(self, name) for name in self.__slots__}, sort_keys=True)
 
-    def settle(self, status: dg.DagsterRunStatus | None) -> None:
-        """Take over how the last asked run ended; None: it was never made."""
+    def settle(self, status: dg.DagsterRunStatus | None, refusal: str = "") -> None:
+        """Take over how the last asked run ended, and Pleo's refusal where it failed by one; None: it was never made."""
         if not self.asked:
             return
         if status is dg.DagsterRunStatus.SUCCESS:
@@ -62,7 +77,29 @@ class Memory:
             self.attempt = 0
         else:
             self.attempt += 1
+        if refusal:
+            self.refuse(refusal, self.asked)
         self.asked = {}
+
+    def refuse(self, refusal: str, jobs: dict[str, str]) -> None:
+        """Note that Pleo refuses these jobs, or with none of them the list of jobs."""
+        self.refusal, self.refused, self.refused_at = refusal, self.refused | jobs, time.time()
+
+    def reconsider(self, scopes: Sequence[str]) -> None:
+        """Forget a refusal that is old, or was of a grant with other scopes."""
+        if time.time() - self.refused_at >= PATIENCE or list(scopes) != self.scopes:
+            self.refusal, self.refused, self.refused_at = "", {}, 0.0
+        self.scopes = list(scopes)
+
+    @property
+    def list_is_refused(self) -> bool:
+        """Whether the list of jobs itself was refused, so that there is nothing to look at."""
+        return bool(self.refusal) and not self.refused
+
+    def because(self) -> str:
+        """The refusal, and when it is asked for again."""
+        again = time.strftime("%H:%M", time.gmtime(self.refused_at + PATIENCE))
+        return f"{self.refusal} Asked for again at {again} UTC, or when the grant has other scopes."
 
     def wanted(self, seen: "Seen") -> dict[str, str]:
         """Jobs to land now, by state."""
@@ -71,7 +108,7 @@ class Memory:
             gone = [job for job in self.landed if job not in seen.open_jobs]
             found |= {job: ENDED for job in gone if self.landed[job] != ENDED}
             self.landed = {job: state for job, state in self.landed.items() if job in seen.open_jobs or state != ENDED}
-        return found
+        return {job: state for job, state in found.items() if self.refused.get(job) != state}
 
     def ask(self, jobs: dict[str, str]) -> str:
         """Note what is asked for; returns the run's key, the same for the same jobs in the same states until a run of it failed."""
@@ -119,16 +156,21 @@ def evaluate(context: dg.SensorEvaluationContext, pleo: Any, job_name: str, *, s
     from pleo_connector.sync.watching import look
 
     memory = Memory.read(context.cursor)
-    memory.settle(_status(context.instance, job_name, memory.run_key))
+    memory.settle(*_ended(context.instance, job_name, memory.run_key))
     try:
+        memory.reconsider(_scopes(pleo))
+        if memory.list_is_refused:
+            return dg.SensorResult(skip_reason=memory.because(), cursor=memory.write())
         seen = look(pleo.connection(), seconds=seconds, first=memory.first)
     except PleoError as error:
+        if isinstance(error, Forbidden):
+            memory.refuse(str(error), {})
         context.log.warning("%s", error)
-        return dg.SensorResult(skip_reason=str(error), cursor=memory.write())
+        return dg.SensorResult(skip_reason=memory.because() if memory.refusal else str(error), cursor=memory.write())
     memory.first = seen.next_company
     wanted = memory.wanted(seen)
     if not wanted:
-        return dg.SensorResult(skip_reason=_nothing(seen), cursor=memory.write())
+        return dg.SensorResult(skip_reason=memory.because() if memory.refused else _nothing(seen), cursor=memory.write())
     run_key = memory.ask(wanted)
     context.log.info("Landing export jobs: %s.", ", ".join(f"{job} ({state})" for job, state in sorted(wanted.items())))
     return dg.SensorResult(run_requests=[dg.RunRequest(run_key=run_key)], cursor=memory.write())
@@ -141,9 +183,28 @@ def _nothing(seen: "Seen") -> str:
     return f"Open export jobs: {len(seen.open_jobs)}, all landed{part}."
 
 
-def _status(instance: dg.DagsterInstance, job_name: str, run_key: str) -> dg.DagsterRunStatus | None:
-    """How the newest run with this key ended, or None without one."""
-    if not run_key:
-        return None
-    runs = instance.get_runs(dg.RunsFilter(job_name=job_name, tags={"dagster/run_key": run_key}), limit=1)
-    return runs[0].status if runs else None
+def _scopes(pleo: Any) -> tuple[str, ...]:
+    """What the stored grant covers; nothing for an API key."""
+    from pleo_connector.auth import status
+
+    return tuple(sorted(status(pleo.settings()).scopes))
+
+
+def _ended(instance: dg.DagsterInstance, job_name: str, run_key: str) -> tuple[dg.DagsterRunStatus | None, str]:
+    """How the newest run with this key ended (None without one), and Pleo's refusal if it failed by nothing else."""
+    runs = instance.get_runs(dg.RunsFilter(job_name=job_name, tags={"dagster/run_key": run_key}), limit=1) if run_key else []
+    if not runs:
+        return None, ""
+    run = runs[0]
+    if run.status is not dg.DagsterRunStatus.FAILURE:
+        return run.status, ""
+    ends = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    told = [entry.dagster_event.step_failure_data.user_failure_data for entry in ends if entry.dagster_event is not None]
+    if told and all(one is not None and one.label and _kind(one) == failures.ACCESS.name for one in told):
+        return run.status, " ".join(str(one.description) for one in told if one is not None)
+    return run.status, ""
+
+
+def _kind(failure: Any) -> str:
+    found = failure.metadata.get("failure")
+    return str(found.value) if found is not None else ""

@@ -19,6 +19,7 @@ from pleo_connector.errors import (
     RateLimited,
     ReauthRequired,
     RefreshUnavailable,
+    SyncCancelled,
     TokenStoreCorrupt,
     TokenStoreUnavailable,
     WarehouseError,
@@ -59,12 +60,17 @@ PLEO = Kind(
 WAREHOUSE = Kind("warehouse", "Make the warehouse writable again, as the message says; then re-execute from failure.", passes=True)
 DRIFT = Kind("drift", 'Look at what changed; then update the connector, or set drift = "evolve" for the stream.')
 DELETION = Kind("deletion", "Check what the credential covers. If the rows are really gone, run these tables once with allow_mass_delete.")
+UNEXPECTED = Kind(
+    "unexpected",
+    "Report this with the trace below and the version of the connector: it is a fault of the connector or of its surroundings that nobody "
+    "foresaw. Nothing that was loaded is lost, and it is not tried again by itself.",
+)
 
 _KINDS: tuple[tuple[type[PleoError] | tuple[type[PleoError], ...], Kind], ...] = (
     (ConfigurationError, CONFIGURATION),
     ((ReauthRequired, ClientRejected, TokenStoreCorrupt, WrongKey), REAUTHORISATION),
     (Forbidden, ACCESS),
-    ((RefreshUnavailable, TokenStoreUnavailable, RateLimited, PleoUnavailable, WarehouseLocked), TRANSIENT),
+    ((RefreshUnavailable, TokenStoreUnavailable, RateLimited, PleoUnavailable, WarehouseLocked, SyncCancelled), TRANSIENT),
     (CredentialError, REAUTHORISATION),
     (MissingContraAccounts, Kind("bookkeeping", "The company's bookkeeper sets contra accounts in Pleo's export settings.", passes=True)),
     (ApiError, PLEO),
@@ -75,9 +81,18 @@ _KINDS: tuple[tuple[type[PleoError] | tuple[type[PleoError], ...], Kind], ...] =
 """The first that fits."""
 
 
-def kind_of(error: PleoError) -> Kind:
+def kind_of(error: Exception) -> Kind:
     """What sort of failure an error is."""
-    return next((kind for errors, kind in _KINDS if isinstance(error, errors)), TRANSIENT)
+    return next((kind for errors, kind in _KINDS if isinstance(error, errors)), UNEXPECTED)
+
+
+def unforeseen(error: Exception) -> dg.Failure:
+    """The end of a step by an error that is none of ours; to be raised `from` it, so that Dagster shows where it came from.
+
+    Its own text is left to the trace. A user's retry policy does not apply: whoever tries a fault again sees the last trace and not the first.
+    """
+    metadata = {"failure": UNEXPECTED.name, "remedy": UNEXPECTED.remedy, "error": type(error).__name__}
+    return dg.Failure(f"The sync ended by an error that nobody foresaw ({type(error).__name__}).", metadata=metadata, allow_retries=False)
 
 
 def whole_run(error: PleoError) -> dg.Failure | dg.RetryRequested:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 
 from pleo_connector.catalogue import Catalogue, Child, Column, Stream, Table
+from pleo_connector.orchestration.code_places import stream_place
 
 
 def raw_key(connection: str, stream: Stream) -> dg.AssetKey:
@@ -20,7 +21,10 @@ def raw_specs(connection: str, catalogue: Catalogue, streams: Sequence[str] = ()
             description=f"{stream.title} as Pleo serves them: `{stream.method} {stream.path}`.",
             group_name=f"{connection}_raw",
             kinds={"pleo", "json"},
-            metadata={"dagster/column_schema": dg.TableSchema([dg.TableColumn(path, "json") for path in _paths(stream)])},
+            metadata={
+                "dagster/column_schema": dg.TableSchema([dg.TableColumn(path, "json") for path in _paths(stream)]),
+                **stream_place(stream),
+            },
         )
         for stream in catalogue
         if not streams or stream.name in streams

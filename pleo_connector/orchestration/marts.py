@@ -23,7 +23,7 @@ def mart_specs(
     made = [view for view in views(catalogue) if not view.name.startswith("live_")]
     personal = personal_columns(made, catalogue)
     for view in made:
-        data = PleoMartData(view, name, warehouse.kind, warehouse.relation(view), personal[view.name])
+        data = PleoMartData(view, name, warehouse.kind, warehouse.relation(view), personal[view.name], warehouse.location)
         spec = translator.get_mart_spec(data)
         keys[view.name] = spec.key
         specs[view.name] = spec.replace_attributes(

@@ -49,6 +49,15 @@ def stream_metadata(report: StreamReport, requests_per_minute: int) -> dict[str,
     if report.changed_by_tier:
         metadata["rows_changed_outside_hot_window"] = sum(report.found_late.values())
     metadata |= {f"rows_changed_{tier}": count for tier, count in report.changed_by_tier.items()}
+    if (files := report.files) is not None:
+        metadata |= {
+            "files_fetched": files.fetched,
+            "files_found": files.adopted,
+            "files_removed": files.removed,
+            "files_left": files.left.total(),
+            "bytes_of_files": files.bytes,
+        }
+        metadata |= {f"files_left_{reason.replace(' ', '_')}": count for reason, count in sorted(files.left.items()) if count}
     if drift := _drift_records(report):
         metadata["drift"] = dg.MetadataValue.table(records=drift)
     if report.warnings:

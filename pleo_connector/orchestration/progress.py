@@ -30,7 +30,8 @@ class Progress:
         self._say = say
         self._note = note
         self._clock = clock
-        self._began = self._last = clock()
+        self._last = clock()
+        self._began: dict[str, tuple[float, int]] = {}
         self._noted: dict[str, float] = {}
         self._open: dict[str, StreamReport] = {}
 
@@ -38,7 +39,8 @@ class Progress:
         """Rows of a stream were committed."""
         self._open[report.stream] = report
         now = self._clock()
-        if now - self._noted.setdefault(report.stream, self._began) >= NOTE:
+        self._began.setdefault(report.stream, (now, report.walked))
+        if now - self._noted.setdefault(report.stream, now) >= NOTE:
             self._noted[report.stream] = now
             left = self._left(report)
             numbers = {"rows_so_far": report.served, "pages": report.pages, "windows_done": report.walked, "windows_due": report.sweeps}
@@ -72,10 +74,15 @@ class Progress:
         return ", ".join(parts)
 
     def _left(self, report: "StreamReport") -> float | None:
-        """Seconds until the last window is read, if the others take as long as those before; None while nobody knows."""
-        if report.walked < _ENOUGH or report.walked >= report.sweeps:
+        """Seconds until the last window is read, if the others take as long as those since the stream was first heard of.
+
+        None while nobody knows. Streams begin at different times: what the run did before says nothing about this one.
+        """
+        began, before = self._began[report.stream]
+        done = report.walked - before
+        if done < _ENOUGH or report.walked >= report.sweeps:
             return None
-        return (self._clock() - self._began) / report.walked * (report.sweeps - report.walked)
+        return (self._clock() - began) / done * (report.sweeps - report.walked)
 
 
 def _amount(report: "StreamReport") -> str:

@@ -52,6 +52,10 @@ class Step:
                 yield from self._sync(context, plan, pleo, warehouse, selection, checks)
         except PleoError as error:
             raise failures.whole_run(error) from None
+        except (dg.Failure, dg.RetryRequested):
+            raise
+        except Exception as error:
+            raise failures.unforeseen(error) from error
 
     def _sync(
         self,

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from pleo_connector.catalogue import Stream, Table, View
+from pleo_connector.orchestration.code_places import mart_place, stream_place
 from pleo_connector.orchestration.columns import PERSONAL, column_schema, view_schema
 from pleo_connector.orchestration.lineage import column_lineage
 
@@ -40,6 +41,8 @@ class PleoMartData:
     relation: str
     personal: frozenset[str]
     """Columns that say something about a person."""
+    location: str = ""
+    """Where the warehouse is, without secrets."""
 
 
 class PleoTranslator:
@@ -67,12 +70,13 @@ class PleoTranslator:
             tags={PERSONAL: "yes"} if personal else {},
             code_version=code_version(data),
             owners=list(self.owners),
-            freshness_policy=dg.FreshnessPolicy.time_window(fail_window=self.fresh_within) if self.fresh_within else None,
+            freshness_policy=self._freshness(),
             metadata={
                 "dagster/column_schema": column_schema(table),
                 "dagster/column_lineage": column_lineage(data.connection, stream, table),
                 "dagster/relation_identifier": data.relation,
-                **_places(data),
+                **_places(data.location, data.relation),
+                **stream_place(stream),
                 "pleo/stream": stream.name,
                 "pleo/request": f"{stream.method} {stream.path}",
                 "pleo/scope": stream.scope,
@@ -89,17 +93,25 @@ class PleoTranslator:
             kinds={data.warehouse_kind, "view"},
             tags={PERSONAL: "yes"} if data.personal else {},
             code_version=data.view.mark,
-            metadata={"dagster/column_schema": view_schema(data.view, data.personal), "dagster/relation_identifier": data.relation},
+            owners=list(self.owners),
+            freshness_policy=self._freshness(),
+            metadata={
+                "dagster/column_schema": view_schema(data.view, data.personal),
+                "dagster/relation_identifier": data.relation,
+                **_places(data.location, data.relation),
+                **mart_place(data.view),
+            },
         )
 
+    def _freshness(self) -> dg.FreshnessPolicy | None:
+        return dg.FreshnessPolicy.time_window(fail_window=self.fresh_within) if self.fresh_within else None
 
-def _places(data: PleoTableData) -> dict[str, Any]:
-    """Where the table is stored."""
-    places: dict[str, Any] = {}
-    if data.location:
-        location = data.location if ":" in data.location else f"file://{data.location}"
-        places["dagster/uri"] = f"{location}#{data.relation}"
-    return places
+
+def _places(location: str, relation: str) -> dict[str, Any]:
+    """Where a table or view is stored."""
+    if not location:
+        return {}
+    return {"dagster/uri": f"{location if ':' in location else f'file://{location}'}#{relation}"}
 
 
 def code_version(data: PleoTableData) -> str:

@@ -183,7 +183,7 @@ class OperatorPages:
         values: dict[str, Any] = {"last_refresh": told.last_refresh, "scopes": told.scopes, "open_until": until}
         if told.scopes:
             values["missing"] = tuple(one for one in stream_access(told.scopes, settings.scopes.split()) if not one.granted)
-        reason = told.reason if told.state in ("reauth_required", "refreshing") else ""
+        reason = told.reason if told.state in ("reauth_required", "refreshing", "stale") else ""
         return Row(label, told.state, reason, **values)
 
 

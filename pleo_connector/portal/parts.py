@@ -40,7 +40,7 @@ class Parts:
 def parts_of(settings: Settings, *, clock: Callable[[], float] = time.time, **injectables: Any) -> Parts:
     """All parts; ConfigurationError when the portal is not set up."""
     place = place_of(settings)
-    opened = open_store(settings.token_store)
+    opened = open_store(settings.token_store, settings.host_marks)
     ledger = ledger_beside(opened, settings, clock)
     secret = settings.portal_secret.get_secret_value()
     return Parts(

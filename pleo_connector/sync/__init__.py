@@ -4,7 +4,20 @@ from pleo_connector.sync.engine import Connection, Mode, SyncPlan, run
 from pleo_connector.sync.raw_policy import RawPolicy
 from pleo_connector.sync.raw_report import RawReport
 from pleo_connector.sync.reaching import reach
+from pleo_connector.sync.receipt_report import FilesReport
 from pleo_connector.sync.report import StreamReport, SyncReport
 from pleo_connector.sync.state import STATE_TABLES
 
-__all__ = ["STATE_TABLES", "Connection", "Mode", "RawPolicy", "RawReport", "StreamReport", "SyncPlan", "SyncReport", "reach", "run"]
+__all__ = [
+    "STATE_TABLES",
+    "Connection",
+    "FilesReport",
+    "Mode",
+    "RawPolicy",
+    "RawReport",
+    "StreamReport",
+    "SyncPlan",
+    "SyncReport",
+    "reach",
+    "run",
+]

@@ -1,7 +1,8 @@
 """Floor 2: where the rows go. `open_warehouse(url, schema)` is the door; `protocol.py` says what is behind it.
 
 Built in: `duckdb:///spend.duckdb` (relative), `duckdb:////data/spend.duckdb` (absolute), `md:name` for MotherDuck
-(the same code, not tested here), `postgresql://user@host/database` (extra `postgres`) and `iceberg:///folder` (extra `iceberg`).
+(the same code, not tested here), `postgresql://user@host/database` (extra `postgres`), `iceberg:///folder` and
+`iceberg://name` for a catalogue that PyIceberg's configuration names (extra `iceberg`).
 Another warehouse is an entry point in the group `pleo_connector.warehouses` whose
 name is the URL scheme and whose value is a callable `(url, schema, *, wait) -> Warehouse`.
 """
@@ -9,6 +10,7 @@ name is the URL scheme and whose value is a callable `(url, schema, *, wait) -> 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -25,6 +27,9 @@ FORMS = (
     "duckdb:///spend.duckdb for a file in the current folder, duckdb:////data/spend.duckdb for an absolute path, "
     "postgresql://user@host/database for PostgreSQL, iceberg:///lake for Iceberg tables in a folder"
 )
+
+_CATALOGUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+"""A name that PyIceberg's configuration can hold, in its variables too."""
 
 _FILES = ("sqlite", "sqlite3", "file")
 """Schemes of other databases that are one file, as DuckDB's are."""
@@ -108,15 +113,19 @@ def _postgres(url: str, schema: str, *, wait: float) -> Warehouse:
 def _iceberg(url: str, schema: str, *, wait: float) -> Warehouse:
     try:
         from pleo_connector.warehouses.iceberg import IcebergWarehouse  # noqa: PLC0415 - its library comes with an extra
+        from pleo_connector.warehouses.iceberg_named import NamedIcebergWarehouse  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"PLEO_WAREHOUSE asks for Iceberg, whose library is not installed ({error.name}); run: pip install 'pleo-connector[iceberg]'"
         ) from None
+    if _CATALOGUE.fullmatch(name := url.removeprefix("iceberg://")):
+        return NamedIcebergWarehouse(name, schema, wait=wait)
     folder = url.removeprefix("iceberg:///")
     if folder == url:
         raise ConfigurationError(
             "PLEO_WAREHOUSE must have three slashes before a relative folder and four before an absolute one: "
-            "iceberg:///lake for the folder `lake` here, iceberg:////data/lake for an absolute path."
+            "iceberg:///lake for the folder `lake` here, iceberg:////data/lake for an absolute path; or two before the name of a catalogue "
+            "in PyIceberg's configuration: iceberg://name."
         )
     if not folder.strip("/"):
         raise ConfigurationError("PLEO_WAREHOUSE names no folder; write iceberg:///lake or iceberg:////data/lake.")

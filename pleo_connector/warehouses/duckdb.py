@@ -130,8 +130,11 @@ class DuckDBWarehouse:
     def _connect(self) -> duckdb.DuckDBPyConnection:
         import duckdb
 
-        connection = duckdb.connect(self._database)
+        from pleo_connector.warehouses.duckdb_opening import connected
+
+        connection = duckdb.connect(self._database) if self._remote else connected(self._database)
         try:
+            connection.execute("SET enable_progress_bar = false")  # it would be drawn into what a command prints
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("BEGIN TRANSACTION")
         except BaseException:

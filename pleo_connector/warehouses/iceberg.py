@@ -24,6 +24,14 @@ CATALOGUE_NAME = "pleo"
 CATALOGUE_FILE = "catalog.db"
 
 
+@contextmanager
+def asking() -> Iterator[duckdb.DuckDBPyConnection]:
+    """The DuckDB in memory that answers a transaction's questions."""
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+
+
 class IcebergWarehouse:
     """Tables in one namespace of a folder's catalogue; `wait` is how many seconds a transaction waits for its turn."""
 
@@ -46,8 +54,7 @@ class IcebergWarehouse:
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Take the turn; at the end write, and let all tables be seen at once. On any error nothing is seen."""
-        with self.writing() as catalog, duckdb.connect() as connection:
-            connection.execute("SET TimeZone = 'UTC'")
+        with self.writing() as catalog, asking() as connection:
             work = IcebergTransaction(connection, catalog, self.schema, self.location, f"file://{self.folder}")
             yield work
             work.commit()

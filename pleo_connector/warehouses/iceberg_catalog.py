@@ -16,6 +16,7 @@ from pyiceberg.io import FileIO
 from pyiceberg.table import CommitTableResponse, StagedTable, Table
 from pyiceberg.table.metadata import TableMetadata
 from sqlalchemy import insert, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 _Pointer = tuple[str | None, str]
@@ -42,6 +43,16 @@ class TogetherCatalog(SqlCatalog):
 
     def publish(self) -> None:
         """Move the pointers of all tables that were committed; CommitFailedException if somebody else moved one."""
+        try:
+            self._move_pointers()
+        except IntegrityError as error:
+            raise CommitFailedException("A table has been made by another process") from error
+        self._waiting.clear()
+        for io, base, metadata in self._outdated:
+            super()._delete_old_metadata(io, base, metadata)
+        self._outdated.clear()
+
+    def _move_pointers(self) -> None:
         with Session(self.engine) as session:
             for name, (before, after) in self._waiting.items():
                 namespace = Catalog.namespace_to_string(Catalog.namespace_from(name))
@@ -57,9 +68,10 @@ class TogetherCatalog(SqlCatalog):
                 if moved.rowcount != 1:  # type: ignore[attr-defined] # a cursor result has it
                     raise CommitFailedException(f"Table {row['table_name']} has been updated by another process")
             session.commit()
+
+    def forget(self) -> None:
+        """Give up what waits for `publish`."""
         self._waiting.clear()
-        for io, base, metadata in self._outdated:
-            super()._delete_old_metadata(io, base, metadata)
         self._outdated.clear()
 
     def _kind(self) -> dict[str, str]:

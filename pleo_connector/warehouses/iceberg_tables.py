@@ -6,8 +6,10 @@ import hashlib
 import re
 
 from pyiceberg.catalog import Catalog
+from pyiceberg.table import Table as Stored
 from pyiceberg.table import Transaction
 from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.update import AssertTableUUID
 
 from pleo_connector.catalogue import Table
 from pleo_connector.warehouses.iceberg_schema import ICEBERG, PROPERTIES, TYPES, partitions_of, schema_of
@@ -27,6 +29,14 @@ class Work(Transaction):
         if self._known is None or self._known[0] != len(self._updates):
             self._known = len(self._updates), super().table_metadata
         return self._known[1]
+
+    def commit_transaction(self) -> Stored:
+        """Commit, once. PyIceberg's own would put our changes on top of somebody else's, who may have written the same keys."""
+        if self._updates:
+            uuid = AssertTableUUID(uuid=self.table_metadata.table_uuid)
+            self._table._do_commit(updates=self._updates, requirements=(*self._requirements, uuid))  # noqa: SLF001 - it has no other name
+        self._updates, self._requirements = (), ()
+        return self._table
 
 
 def created(catalog: Catalog, schema: str, table: Table, folder: str | None) -> Transaction:

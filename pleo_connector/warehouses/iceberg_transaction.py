@@ -16,7 +16,8 @@ from datetime import datetime
 import duckdb
 import pandas as pd
 import pyarrow as pa
-from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 from pyiceberg.io import FileIO
 
 from pleo_connector.catalogue import Table, View
@@ -43,14 +44,13 @@ _STAR = re.compile(r"(?:\bselect|\bdistinct|\ball|,|\.)\s*\*|\bnatural\b|\bcolum
 class IcebergTransaction(DuckDBTransaction):
     """One open transaction; nothing of it is seen before `commit`."""
 
-    def __init__(
-        self, connection: duckdb.DuckDBPyConnection, catalog: TogetherCatalog, schema: str, location: str, folder: str | None
-    ) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, catalog: Catalog, schema: str, location: str, folder: str | None) -> None:
         super().__init__(connection, schema, location, ICEBERG)
         self._plan: PlacesPlan = PlacesPlan(ICEBERG, schema, self._plan.catalog)
         self._catalog = catalog
         self._folder = folder
         self._load = uuid.uuid4().hex
+        self._children: set[str] = set()
         self._open: dict[str, IcebergRows] = {}
         self._shown: dict[str, str] = {}
         self._history = IcebergHistory(self._plan, self.run, self._arrow, self._show, self._rows)
@@ -62,6 +62,8 @@ class IcebergTransaction(DuckDBTransaction):
             self._catalog.create_namespace_if_not_exists((self._schema,))
             for table in tables:
                 rows = self._find(table.name)
+                if table.parent is not None:
+                    self._children.add(table.name)
                 if rows is None:
                     self._open[table.name] = IcebergRows(created(self._catalog, self._schema, table, self._folder), ())
                 else:
@@ -74,6 +76,7 @@ class IcebergTransaction(DuckDBTransaction):
     def merge(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame], *, history: bool = False) -> MergeCounts:
         """Write new and changed parents (`tables[0]`) and replace their children."""
         parent = tables[0]
+        self._children |= {table.name for table in tables[1:]}
         self._show(parent.name, [*parent.key, "_row_hash", "_deleted_at", "_deleted_source"])
         return super().merge(tables, frames, history=history)
 
@@ -90,6 +93,7 @@ class IcebergTransaction(DuckDBTransaction):
 
     def tombstone(self, tables: Sequence[Table], scope: Scope, sweeps: Sequence[str], at: datetime, *, history: bool = False) -> int:
         """Mark absent parents and their children deleted at `at`; returns how many parents."""
+        self._children |= {table.name for table in tables[1:]}
         self._show_absence(tables[0], scope)
         return super().tombstone(tables, scope, sweeps, at, history=history)
 
@@ -122,18 +126,32 @@ class IcebergTransaction(DuckDBTransaction):
             return rows.count("_deleted_at" if "_deleted_at" in table.column_names else None)
 
     def commit(self) -> None:
-        """Write all changes, and let them be seen together."""
+        """Write all changes, and let them be seen: together, where the catalogue can, or table by table in the order of `_turn_of`."""
         unneeded: list[tuple[FileIO, str]] = []
         with refusing(self._location):
             for name, rows in self._open.items():
                 if rows.write({"pleo.load": self._load}) and name.startswith("_"):
                     outdated = rows.metadata.snapshots[:-STATE_SNAPSHOTS]
                     unneeded += [(rows.io, file) for file in forgotten(rows.work, outdated)]
-                rows.work.commit_transaction()
-            self._catalog.publish()
+            for name in sorted(self._open, key=self._turn_of):
+                self._open[name].work.commit_transaction()
+            if isinstance(self._catalog, TogetherCatalog):
+                self._catalog.publish()
         for io, file in unneeded:
             with suppress(OSError):
                 io.delete(file)
+
+    def _turn_of(self, name: str) -> int:
+        """So that what a load leaves that is cut off between two tables is mended by the next load of the same rows.
+
+        Children first: as long as their parent is the old one, it counts as changed, and they are replaced again. Then the parent, and
+        its history, which catches up. The checkpoints last: as long as they are the old ones, the rows are loaded again.
+        """
+        if name.startswith("_"):
+            return 3
+        if name.endswith("_history"):
+            return 2
+        return 0 if name in self._children else 1
 
     def _delete_changed(self, table: Table, parent: Table) -> None:
         if table is not parent:
@@ -192,7 +210,8 @@ class IcebergTransaction(DuckDBTransaction):
         self.run(self._plan.view(table, [*columns, PART, POSITION], name))
 
     def _named_in(self, sql: str) -> list[str]:
-        with refusing(self._location):
+        stored: list[str] = []
+        with refusing(self._location), suppress(NoSuchNamespaceError):
             stored = [name for *_, name in self._catalog.list_tables((self._schema,))]
         names = list(dict.fromkeys([*stored, *self._open]))
         if "_as_known" in sql.lower():  # a view over the history tables of a parent and its child

@@ -10,8 +10,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pyiceberg.catalog import Catalog
+from pyiceberg.io import FileIO
 
 from pleo_connector.warehouses.iceberg import IcebergWarehouse
+from pleo_connector.warehouses.iceberg_catalog import TogetherCatalog
+from pleo_connector.warehouses.iceberg_named import NamedIcebergWarehouse
 from pleo_connector.warehouses.iceberg_refusals import refusing
 from pleo_connector.warehouses.iceberg_rows import IcebergRows
 from pleo_connector.warehouses.iceberg_snapshots import files_of, forgotten
@@ -23,37 +26,55 @@ GRACE = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Upkeep:
-    """What was done, and the folder's size."""
+    """What was done, and the size of a folder; None for other catalogues."""
 
-    bytes_before: int
-    bytes_after: int
     snapshots: int
     gathered: int
     deleted: int
+    bytes_before: int | None = None
+    bytes_after: int | None = None
 
 
-def keep_up(warehouse: IcebergWarehouse, days: int) -> Upkeep:
-    """Forget the snapshots of all tables that are older than so many days, gather small files, delete what is left over."""
+def keep_up(warehouse: IcebergWarehouse | NamedIcebergWarehouse, days: int) -> Upkeep:
+    """Forget the snapshots of all tables that are older than so many days, gather small files, delete what is left over.
+
+    What a killed writer left is found in a folder alone.
+    """
     oldest = (datetime.now(UTC) - timedelta(days=days)).timestamp() * 1000
-    snapshots = gathered = 0
+    if isinstance(warehouse, NamedIcebergWarehouse):
+        with warehouse.opened() as catalog, refusing(warehouse.location):
+            snapshots, gathered, unneeded = _tidied(catalog, warehouse.schema, oldest)
+            if isinstance(catalog, TogetherCatalog):
+                catalog.publish()
+            for io, file in unneeded:
+                with suppress(OSError):
+                    io.delete(file)
+            return Upkeep(snapshots, gathered, len(unneeded))
     with warehouse.writing() as catalog, refusing(warehouse.location):
         before = _size(warehouse.folder)
-        unneeded: set[Path] = set()
-        for name in _tables(catalog, warehouse.schema):
-            stored = catalog.load_table(name)
-            work = Work(stored)
-            gathered += IcebergRows(work, stored.scan().plan_files()).gather({"pleo.load": "maintain"})
-            outdated = [one for one in work.table_metadata.snapshots if one.timestamp_ms < oldest]
-            unneeded |= {_path(file) for file in forgotten(work, outdated)}
-            left = {one.snapshot_id for one in work.table_metadata.snapshots}
-            snapshots += len({one.snapshot_id for one in stored.metadata.snapshots} - left)
-            work.commit_transaction()
+        snapshots, gathered, unneeded = _tidied(catalog, warehouse.schema, oldest)
         catalog.publish()
-        unneeded |= set(_left_over(catalog, warehouse))
-        for file in unneeded:
+        paths = {_path(file) for _, file in unneeded} | set(_left_over(catalog, warehouse))
+        for path in paths:
             with suppress(OSError):
-                file.unlink()
-    return Upkeep(before, _size(warehouse.folder), snapshots, gathered, len(unneeded))
+                path.unlink()
+    return Upkeep(snapshots, gathered, len(paths), before, _size(warehouse.folder))
+
+
+def _tidied(catalog: Catalog, schema: str, oldest: float) -> tuple[int, int, list[tuple[FileIO, str]]]:
+    """(snapshots forgotten, small files gathered, files to delete once this is published)."""
+    snapshots = gathered = 0
+    unneeded: list[tuple[FileIO, str]] = []
+    for name in _tables(catalog, schema):
+        stored = catalog.load_table(name)
+        work = Work(stored)
+        gathered += IcebergRows(work, stored.scan().plan_files()).gather({"pleo.load": "maintain"})
+        outdated = [one for one in work.table_metadata.snapshots if one.timestamp_ms < oldest]
+        unneeded += [(stored.io, file) for file in forgotten(work, outdated)]
+        left = {one.snapshot_id for one in work.table_metadata.snapshots}
+        snapshots += len({one.snapshot_id for one in stored.metadata.snapshots} - left)
+        work.commit_transaction()
+    return snapshots, gathered, unneeded
 
 
 def _tables(catalog: Catalog, schema: str) -> list[tuple[str, ...]]:

@@ -2,6 +2,8 @@
 
 Settings come from the environment. Verbs:
   call THREADS SECONDS   threads that keep calling the API; prints {"calls", "failed", "errors"}
+  read FILE              reads all accounting entries page by page, again and again until FILE is removed, with a byte into it
+                         per page; prints {"calls", "failed", "errors"} of readings
   fork                   for each line on stdin, forks a child that refreshes back to back, and prints its pid
   once                   one refresh; prints "done"
   verb                   the same as the command line does it: SIGTERM ends it like Ctrl-C
@@ -15,12 +17,14 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 import httpx
 
 from pleo_connector.auth import build_auth, build_manager
 from pleo_connector.cli.ending import _sigterm_as_ctrl_c
 from pleo_connector.settings import load
+from tests.auth.reading import ROWS, read_entries
 
 DEADLINE = float(os.environ.get("REFRESHER_DEADLINE", "20"))
 """Where a lock does not prove its owner dead, this long passes before an open refresh is looked into."""
@@ -57,6 +61,24 @@ def call(threads: int, seconds: float) -> None:
     tell(json.dumps({"calls": sum(calls), "failed": len(errors), "errors": sorted(set(errors))[:5]}))
 
 
+def read(progress: Path) -> None:
+    settings = load(None, None)
+    readings, errors = 0, []
+    with (
+        progress.open("ab", buffering=0) as pages,
+        httpx.Client(base_url=settings.api_url, auth=build_auth(settings), trust_env=False) as client,
+    ):
+        while progress.exists():
+            readings += 1
+            try:
+                ids = read_entries(client, lambda: pages.write(b"."))
+                if len(ids) != ROWS or len(set(ids)) != ROWS:
+                    errors.append(f"{len(ids)} rows, {len(set(ids))} of them once")
+            except Exception as error:  # noqa: BLE001 - counted and told
+                errors.append(f"{type(error).__name__}: {error}")
+    tell(json.dumps({"calls": readings, "failed": len(errors), "errors": sorted(set(errors))[:5]}))
+
+
 def fork() -> None:
     tell("ready")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # killed children leave no zombies
@@ -89,6 +111,8 @@ if __name__ == "__main__":
     verb, *rest = sys.argv[1:]
     if verb == "call":
         call(int(rest[0]), float(rest[1]))
+    elif verb == "read":
+        read(Path(rest[0]))
     elif verb == "fork":
         fork()
     elif verb == "verb":

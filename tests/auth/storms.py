@@ -15,10 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cryptography.fernet import Fernet
+
 from pleo_connector.auth.connection import binding_of, keys_of
 from pleo_connector.auth.stores import State, open_store
 from pleo_connector.errors import ReauthRequired
 from tests.auth.harness import Pleo, pleo, saw
+from tests.auth.postgres_server import fresh_database
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,6 +32,13 @@ SCALE = float(os.environ.get("PLEO_PROOF_SCALE", "0.1"))
 def scaled(full: int, least: int = 1) -> int:
     """So many of the full count."""
     return max(least, round(full * SCALE))
+
+
+def in_store(kind: str) -> dict[str, str]:
+    """The variables of a fresh store: `sqlite` or `postgresql`."""
+    if kind == "sqlite":
+        return {}
+    return {"PLEO_TOKEN_STORE": fresh_database(), "PLEO_TOKEN_KEYS": Fernet.generate_key().decode()}
 
 
 def start(found: Pleo, *arguments: str) -> subprocess.Popen[str]:

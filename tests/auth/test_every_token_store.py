@@ -49,6 +49,24 @@ def test_a_login_is_stored_and_connections_are_apart(store: TokenStore) -> None:
     assert two.blob == b"two" and one.refreshed_at is not None
 
 
+def test_a_login_has_a_name_that_refreshes_keep(store: TokenStore) -> None:
+    def lineage() -> str | None:
+        record = store.read(ONE)
+        return None if record is None else record.lineage
+
+    store.replace(ONE, b"one")
+    first = lineage()
+    store.begin(ONE, 1, intent())
+    store.commit(ONE, 1, "abc", b"two")
+    store.mark(ONE, 2, State.REAUTH_REQUIRED, "lost")
+    store.rescue(ONE, 2, b"three")
+    assert first and lineage() == first
+    store.delete(ONE)
+    assert lineage() == first
+    store.replace(ONE, b"four")
+    assert lineage() not in (None, first)
+
+
 def test_an_intent_is_kept_whole_and_opens_once(store: TokenStore) -> None:
     store.replace(ONE, b"one")
     assert store.begin(ONE, 1, intent())

@@ -109,6 +109,32 @@ def test_a_second_401_running_is_an_error_that_says_what_to_do(connected: Pleo) 
     assert connected.sandbox.counters()["by_path"]["/v1/introspect"] == 2
 
 
+def test_a_token_that_others_replaced_on_its_way_is_no_refusal(connected: Pleo) -> None:
+    """Refreshes by other processes kill what this request carries, twice running: nothing is wrong with the grant."""
+    elsewhere = connected.manager()
+    manager = connected.manager()
+    taken = manager.access_token
+
+    def overtaken(rejected: auth.Secret | None = None) -> auth.Secret:
+        token = taken(rejected)
+        if sent < 3:
+            elsewhere.refresh()
+        return token
+
+    sent = 0
+
+    def count(_: httpx.Request) -> None:
+        nonlocal sent
+        sent += 1
+
+    manager.access_token = overtaken  # type: ignore[method-assign]
+    with httpx.Client(base_url=connected.url, auth=auth.PleoAuth(manager, [connected.url]), trust_env=False) as client:
+        client.event_hooks = {"request": [count]}
+        assert client.get("/v1/introspect").status_code == 200
+    assert connected.sandbox.counters()["by_path"]["/v1/introspect"] == 4
+    assert connected.counted("refreshes") == 3 and connected.counted("reuse") == 0
+
+
 def test_a_403_never_refreshes(connected: Pleo) -> None:
     connected.sandbox.state.set_faults(Fault("status", path="/v1/introspect", status=403))
     with connected.client() as client:
@@ -272,9 +298,11 @@ def test_a_refresh_that_was_not_processed_is_done_again(connected: Pleo, oracle:
 @pytest.mark.parametrize(("kind", "more"), ROTATED)
 def test_a_rotation_whose_answer_was_lost_is_reported(connected: Pleo, oracle: str, kind: str, more: dict[str, object]) -> None:
     connected.sandbox.state.set_faults(*prepared(connected, oracle), token_fault(kind, **more))
+    before = connected.record()
     with pytest.raises(ReauthRequired, match=r"rotation uncertain.*pleo-connector connect"):
         refresh_with(connected, oracle)
     record = connected.record()
+    assert before == replace(record, state=State.ACTIVE, reason="", intent=None, updated_at=before.updated_at), "the tokens' bytes stay"
     assert record.state is State.REAUTH_REQUIRED and "pid=" in record.reason and "last good refresh" in record.reason
     assert connected.counted("refreshes") == 1
     # Without an oracle one last retry is sent: if it is reuse, the grant was lost before.
@@ -339,6 +367,19 @@ def test_clocks_that_are_five_minutes_off_fail_no_call(connected: Pleo, off: flo
             assert client.get("/v1/introspect").status_code == 200
             time.sleep(LOOK_EVERY + 0.01)  # a look into the store counts for so long
     assert 6 <= connected.counted("refreshes") <= 12 and connected.counted("reuse") == 0
+
+
+def test_a_clock_that_steps_during_a_run_costs_a_refresh_and_no_call(connected: Pleo) -> None:
+    """Back by an hour, and forth: as a wrong time server does, or a switch to winter time on a clock that keeps local time."""
+    steps = [0.0]
+    with connected.client(clock=lambda: time.time() + sum(steps)) as client:
+        for step, seconds in enumerate((0.0, -3600.0, 3600.0, 3600.0, -3600.0)):
+            steps.append(seconds)
+            for _ in range(3):
+                assert client.get("/v1/introspect").status_code == 200
+            assert connected.counted("refreshes") <= step, "one for each step at most"
+            time.sleep(LOOK_EVERY + 0.01)
+    assert connected.counted("refreshes") >= 1 and connected.counted("reuse") == 0
 
 
 # --- logins and refreshes at once ------------------------------------------------------------

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,19 +30,13 @@ from pleo_connector.errors import PleoError
 from pleo_connector.sandbox import Fault
 from tests.auth import test_refreshing_a_token as refreshing
 from tests.auth.harness import Pleo, pleo, saw
-from tests.auth.postgres_server import fresh_database
-from tests.auth.storms import ROOT, SCALE, child_of, forker, scaled, start, stored_token_lives, verdict, wait_for
+from tests.auth.reading import PAGE, ROWS, read_entries
+from tests.auth.storms import ROOT, SCALE, child_of, forker, in_store, scaled, start, stored_token_lives, verdict, wait_for
 from tests.postgres_server import server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(4000)]
 
 QUICK = 0.8
-
-
-def in_store(kind: str) -> dict[str, str]:
-    if kind == "sqlite":
-        return {}
-    return {"PLEO_TOKEN_STORE": fresh_database(), "PLEO_TOKEN_KEYS": Fernet.generate_key().decode()}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -118,19 +113,32 @@ def test_kills_in_the_window_that_no_client_can_close(stored: Pleo) -> None:
 # --- 5: signals during the POST ----------------------------------------------------------------
 
 
-def test_signals_during_a_slow_post_lose_nothing(stored: Pleo) -> None:
-    found = replace(stored, environ=stored.environ | {"REFRESHER_DEADLINE": "20"})
-    numbers = [signal.SIGINT, signal.SIGTERM] * scaled(25)
-    for done, number in enumerate(numbers):
-        stored.sandbox.state.set_faults(Fault("delay_after", path="/oauth/token$", times=1, seconds=3.0 * min(1.0, SCALE * 2)))
-        process = start(found, "verb")
-        wait_for(lambda done=done: stored.counted("refreshes") == done + 1, 90)
-        process.send_signal(number)
-        _, err = process.communicate(timeout=30)
-        assert "KeyboardInterrupt" in err
-        assert stored.record().generation == done + 2 and stored.record().state is State.ACTIVE
-        saw(signals=1, lost=not stored_token_lives(stored))
-    assert stored.counted("reuse") == 0
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_signals_during_a_slow_post_lose_nothing(tmp_path: Path, kind: str) -> None:
+    """Seventy in each store; runs that Dagster cancels are in tests/orchestration/test_cancelling_a_run_that_refreshes.py."""
+    numbers = [signal.SIGINT, signal.SIGTERM] * scaled(35, 2)
+    lanes = 4
+    stores = [in_store(kind) for _ in range(lanes)]  # not in the threads: they would each start a server
+
+    def interrupted(lane: int) -> int:
+        (tmp_path / str(lane)).mkdir()
+        with pleo(tmp_path / str(lane), stores[lane], requests_per_minute=0) as found:
+            found.connect()
+            found.sandbox.state.reset_counters()
+            for done, number in enumerate(numbers[lane::lanes], 1):
+                found.sandbox.state.set_faults(Fault("delay_after", path="/oauth/token$", times=1, seconds=3.0 if SCALE == 1 else 0.6))
+                process = start(found, "verb")
+                wait_for(lambda done=done: found.counted("refreshes") == done, 90)
+                process.send_signal(number)
+                _, err = process.communicate(timeout=60)
+                assert "KeyboardInterrupt" in err
+                assert found.record().generation == done + 1 and found.record().state is State.ACTIVE
+                assert stored_token_lives(found)
+            assert found.counted("reuse") == 0
+        return len(numbers[lane::lanes])
+
+    with ThreadPoolExecutor(lanes) as pool:
+        saw(signals=sum(pool.map(interrupted, range(lanes))))
 
 
 # --- 6: lost answers ---------------------------------------------------------------------------
@@ -170,18 +178,39 @@ def test_a_grant_revoked_elsewhere_is_asked_about_once(stored: Pleo) -> None:
 # --- 13: tokens that die between pages ---------------------------------------------------------
 
 
-def test_a_token_that_dies_costs_one_refresh_for_eight_processes(stored: Pleo) -> None:
+def test_a_token_that_dies_after_each_page_costs_no_row(tmp_path: Path) -> None:
+    with pleo(tmp_path, requests_per_minute=0, rows=ROWS) as found:
+        found.connect()
+        with found.client() as client:
+            ids = read_entries(client, found.sandbox.state.expire_access_tokens)
+        assert len(ids) == len(set(ids)) == ROWS
+        assert found.counted("refreshes") == ROWS // PAGE - 1 and found.counted("reuse") == 0
+        saw(rows=len(ids), tokens_killed=ROWS // PAGE)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_token_that_dies_costs_one_refresh_for_eight_reading_processes(tmp_path: Path, kind: str) -> None:
     kills = scaled(50)
-    seconds = 10 + 0.5 * kills
-    running = calling(stored, 8, 2, seconds)
-    wait_for_calls(stored, 8)
-    for number in range(1, kills + 1):
-        stored.sandbox.state.expire_access_tokens()
-        wait_for(lambda number=number: stored.counted("refreshes") >= number, 30)
-        time.sleep(0.3)
-    told_by(running, seconds + 60)
-    assert stored.counted("refreshes") == stored.counted("token_requests") == kills
-    saw(tokens_killed=kills)
+    with pleo(tmp_path, in_store(kind), requests_per_minute=0, rows=ROWS) as found:
+        found.connect()
+        found.sandbox.state.reset_counters()
+        progress = [tmp_path / f"pages-{number}" for number in range(8)]
+        for file in progress:
+            file.touch()
+        running = [start(found, "read", str(file)) for file in progress]
+        wait_for(lambda: all(file.stat().st_size for file in progress), 300)
+        for number in range(1, kills + 1):
+            # Two tokens that die within one call are a refusal, and rightly so: each call is to meet one at most.
+            before = [file.stat().st_size for file in progress]
+            wait_for(lambda before=before: all(file.stat().st_size >= two + 2 for file, two in zip(progress, before, strict=True)), 120)
+            found.sandbox.state.expire_access_tokens()
+            wait_for(lambda number=number: found.counted("refreshes") >= number, 120)
+        for file in progress:
+            file.unlink()
+        told = told_by(running, 60)
+        assert sum(one["failed"] for one in told) == 0, told  # type: ignore[misc]
+        assert found.counted("refreshes") == found.counted("token_requests") == kills
+        saw(tokens_killed=kills)
 
 
 def refreshing_into(found: Pleo, tokens: list[object]) -> None:

@@ -12,6 +12,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.warehouses import open_warehouse
 from tests.cli.local import Local, local
+from tests.warehouses.rest_catalogue import named_catalogue
 
 
 @pytest.fixture
@@ -90,3 +91,18 @@ def test_all_streams_then_nothing_then_an_edit_and_a_deletion(pleo: Local, lake:
         assert work.scalar(f"SELECT _deleted_source FROM {{schema}}.vendors WHERE id = '{other['id']}'") == "sweep_absent"
     changed = {name for name, rows in contents(lake).items() if rows != before[name]}
     assert changed == {"vendors"}
+
+
+@pytest.mark.slow
+def test_a_rest_catalogue_is_examined_synced_into_and_maintained(pleo: Local, tmp_path: Path) -> None:
+    pleo.environ["PLEO_WAREHOUSE"] = url = named_catalogue(tmp_path / "rest")
+    assert warehouse_of(pleo, 0)["warehouse"].endswith(f"the catalogue {url} answers")
+    assert "which PyIceberg's configuration does not have" in warehouse_of(pleo, 1, PLEO_WAREHOUSE="iceberg://nowhere")["warehouse"]
+    for _ in range(2):
+        ended = pleo.run("sync", "companies", "vendors")
+        assert ended.code == 0, ended.err
+    told = json.loads(pleo.run("maintain", "--days", "0", "--json").out)
+    assert told["snapshots_forgotten"] > 0
+    assert told["bytes_before"] is None
+    with open_warehouse(url, "pleo").transaction() as work:
+        assert work.count(CATALOGUE.stream("vendors").tables()[0]) == 21

@@ -60,6 +60,8 @@ BAD: list[tuple[str, dict[str, object]]] = [
     ("performedAt", {"performedAt": "yesterday"}),
     ("performedAt", {"performedAt": "2026-01-02"}),
     ("performedAt", {"performedAt": "2026-13-02T00:00:00Z"}),
+    ("performedAt", {"performedAt": "2026-05-05T12:30:60Z"}),
+    ("performedAt", {"performedAt": "2016-12-31T23:59:61Z"}),
     ("performedAt", {"performedAt": 1700000000}),
     ("performedAt", {"performedAt": "infinity"}),
     ("transactionValue.minors", {"transactionValue": {"currency": "DKK", "minors": "12"}}),
@@ -215,3 +217,26 @@ def test_nothing_served_is_ever_lost(mutations: list[tuple[int, dict[str, object
     owners = set(batch.frames["accounting_entries"]["id"])
     for table in ENTRIES.tables()[1:]:
         assert set(batch.frames[table.name]["accounting_entry_id"]) <= owners
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(MUTATION(st.sampled_from([*FIELDS, "status"]), JSON, max_size=2), min_size=1, max_size=3))
+def test_freeze_stops_exactly_where_evolve_reports_drift(mutations: list[dict[str, object]]) -> None:
+    records = [{**example(ENTRIES, full=True, number=number), **fields} for number, fields in enumerate(mutations)]
+    drift = load(*records).drift
+    if drift.unknown_fields or drift.type_changes or drift.impossible_values:
+        with pytest.raises(DriftError):
+            load(*records, policy=DriftPolicy.FREEZE)
+    else:
+        load(*records, policy=DriftPolicy.FREEZE)
+
+
+def test_half_of_a_surrogate_pair_costs_its_record_alone() -> None:
+    halved = raw(entry(1, note="@")).replace(b"@", b"\\ud83c and no more")
+    whole = raw(entry(2, note="@")).replace(b"@", b"\\ud83c\\udf89")
+    batch = load(entry(0), halved, whole)
+    assert dict(zip(batch.frames["accounting_entries"]["id"], batch.frames["accounting_entries"]["note"].fillna(""), strict=True)) == {
+        key(0): "",
+        key(2): "\N{PARTY POPPER}",
+    }
+    assert [text.encode() for text in batch.quarantined["record"]] == [halved]

@@ -72,6 +72,11 @@ TIMES = [
     ("2026-01-02T03:04Z", datetime(2026, 1, 2, 3, 4, 0, 0, UTC)),
     ("2026-01-02T03:04:05", datetime(2026, 1, 2, 3, 4, 5, 0, UTC)),
     ("2026-01-02 03:04:05z", datetime(2026, 1, 2, 3, 4, 5, 0, UTC)),
+    ("2026-10-25T02:30:00+02:00", datetime(2026, 10, 25, 0, 30, 0, 0, UTC)),  # the hour that comes twice
+    ("2026-10-25T02:30:00+01:00", datetime(2026, 10, 25, 1, 30, 0, 0, UTC)),
+    ("2026-03-29T02:30:00+01:00", datetime(2026, 3, 29, 1, 30, 0, 0, UTC)),  # the hour that is left out
+    ("2016-12-31T23:59:60Z", datetime(2017, 1, 1, 0, 0, 0, 0, UTC)),  # a leap second
+    ("2017-01-01T00:59:60.123456789+01:00", datetime(2017, 1, 1, 0, 0, 0, 123456, UTC)),
 ]
 
 
@@ -99,6 +104,25 @@ def test_any_offset_is_taken_off(moments: list[datetime]) -> None:
     assert stored == [(moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) for moment in moments]
 
 
+WHOLE_SECONDS = st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29)).map(lambda moment: moment.replace(microsecond=0))  # noqa: DTZ001
+FRACTIONS = st.text("0123456789", max_size=9)
+ENDINGS = st.sampled_from(["", "Z", "z", "+00", "-0000", "+05:45", "-0930", "+14:00", "-12"])
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(WHOLE_SECONDS, FRACTIONS, ENDINGS, st.sampled_from("T t")), min_size=1, max_size=40))
+def test_any_number_of_digits_is_cut_to_microseconds(times: list[tuple[datetime, str, str, str]]) -> None:
+    texts, expected = [], []
+    for moment, fraction, ending, between in times:
+        texts.append(moment.isoformat(sep="T").replace("T", between) + ("." + fraction if fraction else "") + ending)
+        digits = ending[1:].replace(":", "").ljust(4, "0") if len(ending) > 1 else "0000"
+        shift = timedelta(hours=int(digits[:2]), minutes=int(digits[2:])) * (-1 if ending.startswith("-") else 1)
+        exact = moment.replace(microsecond=int(fraction[:6].ljust(6, "0")), tzinfo=UTC) - shift
+        expected.append((exact - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1))
+    batch = load(*(entry(n, performedAt=text) for n, text in enumerate(texts)))
+    assert pa.array(batch.frames["accounting_entries"]["performed_at"].array).cast(pa.int64()).to_pylist() == expected
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
 def test_any_text_survives(note: str) -> None:
@@ -121,9 +145,13 @@ def test_uuids_are_canonical_and_do_not_know_is_null() -> None:
 
 def test_undefined_country_and_currency_are_null() -> None:
     vendors = CATALOGUE.stream("vendors")
-    row = first(load({**example(vendors, full=True), "country": "UNDEFINED", "defaultCurrency": "UNDEFINED"}, stream=vendors), "vendors")
+    batch = load({**example(vendors, full=True), "country": "UNDEFINED", "defaultCurrency": "UNDEFINED"}, stream=vendors)
+    row = first(batch, "vendors")
     assert row["country"] is None
     assert row["default_currency"] is None
+    assert not batch.drift, "Pleo answered: it does not know"
+    silent = load({**example(vendors, full=True), "defaultCurrency": None}, stream=vendors)
+    assert set(silent.drift.missing_required) == {"defaultCurrency"}
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,13 @@ translation: {{group_name: finance, key: "fin/{{{{ table.name }}}}", owners: ["t
     assert repository.get_schedule_def("acme_daily").default_status is dg.DefaultScheduleStatus.STOPPED
 
 
+@pytest.mark.parametrize("marts", [True, False])
+def test_marts_may_be_left_out(tmp_path: Path, *, marts: bool) -> None:
+    with environment({}):
+        built = definitions(f"{{marts: {str(marts).lower()}, warehouse: 'duckdb:///{tmp_path}/w.duckdb'}}")
+    assert built.resolve_asset_graph().has(dg.AssetKey(["pleo", "spend"])) is marts
+
+
 def test_options_are_checked() -> None:
     with environment({}), pytest.raises(ConfigurationError, match=r"there is no stream 'vendor'; did you mean 'vendors'"):
         definitions("options: {streams: {vendor: {history: true}}}")

@@ -11,7 +11,23 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-HEAVY = ("pandas", "numpy", "duckdb", "pyarrow", "httpx", "authlib", "cryptography", "msgspec", "tenacity", "pleo_connector.sync.engine")
+HEAVY = (
+    "pandas",
+    "numpy",
+    "duckdb",
+    "pyarrow",
+    "psycopg",
+    "pyiceberg",
+    "httpx",
+    "authlib",
+    "cryptography",
+    "keyring",
+    "msgspec",
+    "tenacity",
+    "tomlkit",  # with it Dagster would look through all installed components, for an empty folder
+    "pleo_connector.sync.engine",
+    "pleo_connector.sandbox",
+)
 """What reads and loads; the step that runs imports it."""
 
 LOCATION = "import definitions; definitions.defs.load_fn().get_repository_def()"
@@ -27,6 +43,11 @@ def imported(code: str) -> set[str]:
 @pytest.mark.parametrize("code", [LOCATION, "from pleo_connector import load_pleo_asset_specs; load_pleo_asset_specs()"])
 def test_nothing_that_reads_or_loads_is_imported_before_a_step_runs(code: str) -> None:
     assert imported(code) <= imported("import dagster")
+
+
+def test_the_package_alone_needs_no_dagster() -> None:
+    show = "import sys, pleo_connector; pleo_connector.CATALOGUE; print([name for name in sys.modules if name.startswith('dagster')])"
+    assert subprocess.run([sys.executable, "-c", show], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
 def test_the_search_finds_what_is_imported() -> None:

@@ -114,13 +114,55 @@ def test_a_cursor_that_was_lost_brings_the_same_key_so_dagster_runs_it_once(worl
 
 def test_a_run_that_failed_is_asked_for_again_under_another_key(world: World) -> None:
     first = world.tick()
-    world.sandbox.state.set_faults(Fault("status", path="/v3/export-items", status=403))
+    world.sandbox.state.set_faults(Fault("html", path="/v3/export-items"))
     assert not world.run(first)
     world.sandbox.state.set_faults()
     second = world.tick()
     assert second.run_requests[0].run_key != first.run_requests[0].run_key
     assert world.run(second)
     assert world.tick().run_requests == []
+
+
+@pytest.mark.slow
+def test_items_that_pleo_refuses_are_asked_for_once_and_again_after_an_hour(world: World) -> None:
+    first = world.tick()
+    world.sandbox.state.set_faults(Fault("status", path="/v3/export-items", status=403))
+    assert not world.run(first)
+    for _ in range(2):
+        told = world.tick()
+        assert told.run_requests == [] and "lacks the scope export-items:read" in told.skip_message
+        assert "Asked for again at" in told.skip_message
+    memory = json.loads(world.cursor or "")
+    fresh = world.open_job()
+    assert world.tick(keep_cursor=False).run_requests, "another job is asked for: it may be of a company that is not refused"
+    world.sandbox.state.move_export_job(fresh, "completed")
+    world.cursor = json.dumps(memory | {"scopes": ["export-items:read"]})
+    assert world.tick(keep_cursor=False).run_requests, "the grant was of other scopes"
+    world.cursor = json.dumps(memory | {"refused_at": memory["refused_at"] - 3600})
+    assert world.tick().run_requests[0].run_key != first.run_requests[0].run_key, "an hour later"
+
+
+def test_a_list_that_pleo_refuses_is_not_asked_for_within_the_hour(world: World) -> None:
+    world.sandbox.state.set_faults(Fault("status", path=JOBS, status=403))
+    assert "lacks the scope export-jobs:read" in world.tick().skip_message
+    world.sandbox.state.reset_counters()
+    assert "lacks the scope export-jobs:read" in world.tick().skip_message
+    assert world.sandbox.state.counters()["by_path"] == {}
+
+
+def test_looks_spend_from_the_budget_that_runs_share(world: World) -> None:
+    with environment(world.place.environment | {"PLEO_REQUESTS_PER_MINUTE": "3", "PLEO_BUDGET_SCOPE": "shared"}):
+        few = World(world.sandbox, world.place, world.instance)
+        pleo = few.repository.get_top_level_resources()["pleo"]
+        with dg.build_sensor_context(instance=few.instance, resources={"pleo": pleo}) as context:
+            told: Any = export_sensor.evaluate(context, context.resources.pleo, "pleo_export_items", seconds=3)
+            counted = sum(world.sandbox.state.counters()["by_path"].values())
+            again: Any = export_sensor.evaluate(context, context.resources.pleo, "pleo_export_items", seconds=2)
+    assert told.run_requests or told.skip_reason
+    assert 0 < counted <= 3, "one minute's requests"
+    assert sum(world.sandbox.state.counters()["by_path"].values()) == counted and not again.run_requests, (
+        "and none are left for the next look"
+    )
 
 
 @pytest.mark.parametrize(("key", "advice"), [("wrong", "make a new key in Pleo"), ("", "pleo-connector connect")])
@@ -144,7 +186,7 @@ def test_a_look_that_runs_out_of_time_goes_on_where_it_stopped(world: World) -> 
     with dg.build_sensor_context(instance=world.instance, resources={"pleo": pleo}) as context:
         companies = look(context.resources.pleo.connection(), seconds=9, jobs=False).companies
         world.sandbox.state.set_faults(Fault("delay_before", path=JOBS, seconds=30, after=1))
-        told: Any = export_sensor.evaluate(context, context.resources.pleo, "pleo_export_items", seconds=0.5)
+        told: Any = export_sensor.evaluate(context, context.resources.pleo, "pleo_export_items", seconds=3)
     assert json.loads(told.cursor)["first"] == companies[1]
     assert told.run_requests or "looked at 1 of" in told.skip_reason.skip_message
 

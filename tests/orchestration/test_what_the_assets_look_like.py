@@ -9,9 +9,19 @@ import pytest
 
 from pleo_connector.analytics import marts
 from pleo_connector.catalogue import CATALOGUE
+from pleo_connector.column_rules import ColumnRule
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.orchestration import PleoTableData, PleoTranslator, WarehouseResource, build_pleo_definitions, load_pleo_asset_specs
+from pleo_connector.orchestration import (
+    PleoSync,
+    PleoTableData,
+    PleoTranslator,
+    WarehouseResource,
+    build_pleo_definitions,
+    load_pleo_asset_specs,
+    pleo_assets,
+)
 from pleo_connector.orchestration.translator import code_version
+from pleo_connector.stream_options import StreamOptions
 from tests.orchestration.place import environment
 
 
@@ -168,3 +178,20 @@ def test_what_pleo_serves_is_in_the_graph(tmp_path: Path) -> None:
     raw = graph.get(dg.AssetKey(["pleo", "raw", "vendors"]))
     assert not raw.is_executable and raw.group_name == "pleo_raw"
     assert raw.description == "Vendors as Pleo serves them: `POST /v1/vendors:search`."
+
+
+def test_hashed_and_dropped_columns_are_shown_so_by_every_way_to_plug_in(tmp_path: Path) -> None:
+    options = {"employees": StreamOptions(columns={"email": ColumnRule.HASH, "phone": ColumnRule.DROP})}
+
+    @pleo_assets(streams=["employees"], options=options)
+    def own(_context: dg.AssetExecutionContext, sync: PleoSync) -> Any:
+        yield from sync.run()
+
+    with environment({"PLEO_WAREHOUSE": f"duckdb:///{tmp_path}/w.duckdb"}):
+        built, *_ = build_pleo_definitions(options=options, streams=["employees", "companies"]).assets or ()
+        alone = load_pleo_asset_specs(options=options, streams=["employees"])
+    assert isinstance(built, dg.AssetsDefinition)
+    for specs in (own.specs, built.specs, alone):
+        columns = columns_of({spec.key.path[-1]: spec for spec in specs}, "employees")
+        assert "Hashed by choice" in (columns["email"].description or "") and columns["email"].tags
+        assert "always NULL" in (columns["phone"].description or "") and not columns["phone"].tags

@@ -6,6 +6,7 @@ import gc
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,21 +56,28 @@ class Ui:
         return [(event.asset_key.path[-1], event.partition) for event in events if event is not None]
 
 
-@pytest.fixture
-def ui(place: Place) -> Iterator[Ui]:
-    home = place.folder / "home"
+@contextmanager
+def served(folder: Path, variables: dict[str, str], location: str = LOCATION) -> Iterator[Ui]:
+    """What a browser would talk to, over the code location with these PLEO_* variables."""
+    home = folder / "home"
     home.mkdir()
     (home / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text() + AT_ONCE)
-    file = place.folder / "location.py"
-    file.write_text(LOCATION)
-    target = PythonFileTarget(python_file=str(file), attribute=None, working_directory=str(place.folder), location_name="location")
+    file = folder / "location.py"
+    file.write_text(location)
+    target = PythonFileTarget(python_file=str(file), attribute=None, working_directory=str(folder), location_name="location")
     with (
-        environment(place.environment),
+        environment(variables),
         dg.DagsterInstance.from_config(str(home)) as instance,
         WorkspaceProcessContext(instance, target) as workspace,
     ):
         yield Ui(workspace, instance)
     gc.collect()  # Dagster leaves its code server to end by itself; what is said of that belongs to this test
+
+
+@pytest.fixture
+def ui(place: Place) -> Iterator[Ui]:
+    with served(place.folder, place.environment) as ready:
+        yield ready
 
 
 def test_a_backfill_of_three_months_is_one_run_that_reads_these_months(ui: Ui, place: Place) -> None:

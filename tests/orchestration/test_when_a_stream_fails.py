@@ -156,6 +156,7 @@ def test_a_pause_does_not_help_when_something_else_failed_too(others: dict[str, 
         (WarehouseUnwritable("Full."), True, "warehouse", "writable"),
         (DriftError("Unknown fields."), False, "drift", "evolve"),
         (MassDeleteRefused("20 of 21 rows."), False, "deletion", "allow_mass_delete"),
+        (PleoError("Of no kind that is known."), False, "unexpected", "Report this"),
     ],
 )
 def test_a_failure_is_of_one_kind_and_says_what_to_do(error: PleoError, retries: bool, kind: str, remedy: str) -> None:  # noqa: FBT001
@@ -167,6 +168,21 @@ def test_a_failure_is_of_one_kind_and_says_what_to_do(error: PleoError, retries:
     one = failures.some_streams({"vendors": error})
     assert isinstance(one, dg.Failure)
     assert one.allow_retries is retries
+
+
+@pytest.mark.parametrize("bug", [KeyError("splitItems"), TypeError("none of ours")])
+def test_an_error_that_nobody_foresaw_is_reported_and_not_tried_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch, bug: Exception
+) -> None:
+    def broken(*_arguments: object, **_options: object) -> None:
+        raise bug
+
+    monkeypatch.setattr("pleo_connector.orchestration.step.run", broken)
+    result = place.run(["vendors"], retry_policy=dg.RetryPolicy(max_retries=3))
+    assert not result.success and not [event for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"]
+    told = {name: value.value for name, value in failure(result).user_failure_data.metadata.items()}
+    assert (told["failure"], told["error"]) == ("unexpected", type(bug).__name__) and "Report this" in str(told["remedy"])
+    assert type(bug).__name__ in str(failure(result).error), "the trace is there to be sent"
 
 
 def test_a_refused_mass_deletion_is_not_retried() -> None:

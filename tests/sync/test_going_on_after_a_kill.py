@@ -2,122 +2,71 @@
 
 from __future__ import annotations
 
-import random
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import duckdb
-import httpx
 import psycopg
 import pytest
 
 from pleo_connector import sync
-from pleo_connector.catalogue import CATALOGUE
-from pleo_connector.sandbox import RunningSandbox, SandboxConfig, running
+from pleo_connector.sandbox import SandboxConfig, running
+from pleo_connector.sync import Mode
 from pleo_connector.warehouses import open_warehouse
-from tests.postgres_server import new_database
+from tests.sync.kill_storm import COMPANIES, Outcome, Store, at_each_boundary, at_random, ground, start
 from tests.sync.looking import ask
-
-ROWS = 4_000
-BATCH = 400
-"""Small batches, so that a short run has many commits to be killed between."""
-
-PROGRAM = f"""
-import sys, httpx
-from pleo_connector import sync
-from pleo_connector.sync import loader
-from pleo_connector.warehouses import open_warehouse
-loader.BATCH_ROWS = {BATCH}
-print("ready", flush=True)
-sync.run(
-    sync.SyncPlan(("companies", "employees", "accounting_entries"), mode=sync.Mode.FULL),
-    sync.Connection(sys.argv[1], httpx.BasicAuth("sandbox-api-key", ""), requests_per_minute=1_000_000, concurrency=4),
-    open_warehouse(sys.argv[2], "pleo"),
-)
-"""
+from tests.sync.places import API_KEY, NOW
 
 
-Make = Callable[[str], str]
+@pytest.fixture(params=["DuckDB", "PostgreSQL"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return Store(request.param, tmp_path)
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    """Name to URL of an empty warehouse."""
-    return (lambda name: f"duckdb:///{tmp_path}/{name}.duckdb") if request.param == "duckdb" else (lambda _: new_database())
-
-
-def table_contents(url: str) -> dict[str, list[tuple[Any, ...]]]:
-    contents = {}
-    for name in ("companies", "employees", "accounting_entries"):
-        for table in CATALOGUE.stream(name).tables():
-            columns = ", ".join(f'"{column}"' for column in table.column_names if column not in ("_synced_at", "_sweep_id"))
-            contents[table.name] = sorted(ask(url, f"SELECT {columns} FROM pleo.{table.name}"), key=repr)
-    return contents
-
-
-def start(pleo: RunningSandbox, url: str) -> subprocess.Popen[str]:
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, pleo.url, url], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def storm(pleo: RunningSandbox, make: Make, kills: int, seed: int) -> None:
-    undisturbed, stormy = make("undisturbed"), make("stormy")
-    began = time.monotonic()
-    with start(pleo, undisturbed) as process:
-        assert process.wait() == 0
-    seconds = time.monotonic() - began
-    chance = random.Random(seed)
-    pleo.state.reset_counters()
-    for _ in range(kills):
-        with start(pleo, stormy) as process:
-            time.sleep(chance.uniform(0.05, seconds * 0.8))
-            process.send_signal(signal.SIGKILL)
-    with start(pleo, stormy) as process:
-        assert process.wait() == 0
-    assert table_contents(stormy) == table_contents(undisturbed)
-    assert ask(stormy, "SELECT count(*) FROM pleo._seen_keys UNION ALL SELECT count(*) FROM pleo._checkpoints") == [(0,), (0,)]
-    assert {status for (status,) in ask(stormy, "SELECT DISTINCT status FROM pleo._sweeps")} <= {"complete", "abandoned"}
-
-
-def test_a_few_kills_at_random_moments(make: Make) -> None:
-    with running(SandboxConfig(port=0, rows=ROWS, requests_per_minute=0, latency_ms=5)) as pleo:
-        storm(pleo, make, kills=3, seed=1)
+def test_a_few_kills_at_random_moments(store: Store) -> None:
+    with ground(store, Mode.FULL) as place:
+        outcome = at_random(place, kills=3, seed=1, in_a_row=3)
+    assert outcome.is_clean, outcome
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("seed", [2, 3, 4])
-def test_many_kills_at_random_moments(make: Make, seed: int) -> None:
-    with running(SandboxConfig(port=0, rows=ROWS, requests_per_minute=0, latency_ms=5)) as pleo:
-        storm(pleo, make, kills=20, seed=seed)
+@pytest.mark.parametrize("mode", list(Mode))
+def test_many_kills_at_random_moments_and_some_at_write_boundaries(store: Store, mode: Mode) -> None:
+    with ground(store, mode) as place:
+        for outcome in (at_random(place, kills=20, seed=2, in_a_row=5), at_each_boundary(place, step=7)):
+            assert outcome.is_clean, outcome
 
 
-def test_what_was_committed_is_not_asked_for_again(make: Make) -> None:
-    with running(SandboxConfig(port=0, rows=ROWS, requests_per_minute=0, latency_ms=5)) as pleo:
-        url = make("w")
-        warehouse = open_warehouse(url, "pleo")
-        process = start(pleo, url)
+def test_a_storm_tells_what_was_lost_and_doubled() -> None:
+    one, other = ("a", "a", "1"), ("b", "b", "2")
+    outcome = Outcome(kills=1, cases=1, resumed=1)
+    outcome.note("same", {"employees": Counter([one])}, {"employees": Counter([one])})
+    assert (outcome.is_clean, outcome.identical) == (True, 1)
+    outcome.note("differs", {"employees": Counter([one, other])}, {"employees": Counter([one, one])})
+    assert (outcome.is_clean, outcome.identical, outcome.lost, outcome.doubled) == (False, 1, 1, 1)
+
+
+def test_what_was_committed_is_not_asked_for_again(store: Store) -> None:
+    rows = 4_000
+    with running(SandboxConfig(port=0, rows=rows, requests_per_minute=0, latency_ms=5)) as pleo:
+        url = store.make()
+        mine = sum(entry["companyId"] in COMPANIES for entry in pleo.state.records("accounting_entries"))
+        process = start(pleo, url, Mode.FULL)
         while not committed(url):
             time.sleep(0.01)
         process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+        process.join()
         already = committed(url)
-        assert 0 < already < ROWS
-        connection = sync.Connection(pleo.url, httpx.BasicAuth("sandbox-api-key", ""), requests_per_minute=1_000_000)
-        report = sync.run(sync.SyncPlan(("accounting_entries",), mode=sync.Mode.FULL), connection, warehouse).streams["accounting_entries"]
+        assert 0 < already < mine
+        connection = sync.Connection(pleo.url, API_KEY, requests_per_minute=1_000_000)
+        plan = sync.SyncPlan(("accounting_entries",), Mode.FULL, companies=COMPANIES)
+        report = sync.run(plan, connection, open_warehouse(url, "pleo"), now=NOW).streams["accounting_entries"]
         # Recent months are read anew when they had been read to the end; nothing else is.
         assert report.served == report.inserted + report.unchanged
-        assert report.unchanged < min(already, ROWS / 4)
-        assert (report.inserted, report.absent) == (ROWS - already, 0)
+        assert report.unchanged < min(already, mine / 4)
+        assert (report.inserted, report.absent) == (mine - already, 0)
 
 
 def committed(url: str) -> int:

@@ -25,31 +25,8 @@ from pleo_connector.sync.replay import replay
 from pleo_connector.sync.state import STATE_TABLES
 from pleo_connector.warehouses import Warehouse, open_warehouse
 from tests.postgres_server import new_database
+from tests.sync.looking import RUN_TIME, assert_same, tables_of
 from tests.sync.places import NOW, Place
-
-RUN_TIME = {"_sweeps": {"owner", "touched_at"}}
-"""Who walks a sweep and when it was last touched: a run notes that before it loads anything."""
-
-
-def tables_of(file: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """All rows of all tables, by column but those of run time."""
-    with duckdb.connect(str(file), read_only=True) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        names = connection.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'pleo'").fetchall()
-        found = {}
-        for (name,) in names:
-            left_out = RUN_TIME.get(name)
-            exclude = f"EXCLUDE ({', '.join(sorted(left_out))})" if left_out else ""
-            found[name] = connection.execute(f"SELECT * {exclude} FROM pleo.{name} ORDER BY ALL").fetchall()
-        return found
-
-
-def assert_same(one: Path, other: Path) -> None:
-    """Table by table, so that a difference is readable."""
-    expected, found = tables_of(one), tables_of(other)
-    assert found.keys() == expected.keys()
-    for name, rows in expected.items():
-        assert found[name] == rows, name
 
 
 def edit(place: Place, stream: str, which: int, **values: Any) -> None:

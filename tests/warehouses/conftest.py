@@ -15,20 +15,25 @@ from pleo_connector.warehouses.dialect import DUCKDB
 from pleo_connector.warehouses.iceberg_schema import ICEBERG
 from pleo_connector.warehouses.postgres_dialect import POSTGRES
 from tests.postgres_server import new_database
+from tests.warehouses.rest_catalogue import named_catalogue
 from tests.warehouses.rows import BILLS, CURSORS, LINES, SEEN
 
 URLS: dict[str, Callable[[Path], str]] = {
     "duckdb": lambda folder: f"duckdb:///{folder}/pleo.duckdb",
     "postgres": lambda _: new_database(),
     "iceberg": lambda folder: f"iceberg:///{folder}/lake",
+    "iceberg_rest": lambda folder: named_catalogue(folder / "lake"),
 }
+
+SLOW = {"iceberg_rest"}
+"""The same code as another's, with another catalogue."""
 
 DIALECTS = {"duckdb": DUCKDB, "postgres": POSTGRES, "iceberg": ICEBERG}
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(params=list(URLS.values()), ids=list(URLS))
+@pytest.fixture(params=[pytest.param(make, id=name, marks=[pytest.mark.slow] * (name in SLOW)) for name, make in URLS.items()])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     made: str = request.param(tmp_path)
     return made

@@ -234,6 +234,8 @@ def test_keeping_up_forgets_gathers_and_deletes_and_keeps_every_row(warehouse: W
     assert (kept.snapshots, orphan.exists(), young.exists()) == (0, False, True)
     done = keep_up(warehouse, days=0)
     assert done.snapshots > snapshots
+    assert done.bytes_before is not None
+    assert done.bytes_after is not None
     assert done.bytes_after < done.bytes_before
     assert (stored(warehouse), stored(warehouse, LINES)) == before
     table = catalogue.load_table("pleo.bills")

@@ -10,6 +10,8 @@ from urllib.parse import unquote
 
 from platformdirs import user_state_path
 
+from pleo_connector.auth.stores.host_marks import HostMarks
+from pleo_connector.auth.stores.installation import Installation
 from pleo_connector.auth.stores.notes import Notes
 from pleo_connector.auth.stores.postgres import PostgresTokenStore
 from pleo_connector.auth.stores.postgres_notes import PostgresNotes
@@ -17,6 +19,7 @@ from pleo_connector.auth.stores.protocol import Intent, LockHandle, Record, Stat
 from pleo_connector.auth.stores.sqlite import SqliteTokenStore
 from pleo_connector.auth.stores.sqlite_notes import SqliteNotes
 from pleo_connector.errors import ConfigurationError
+from pleo_connector.settings import default_host_marks
 
 __all__ = [
     "Intent",
@@ -48,15 +51,18 @@ class OpenedStore:
     """Where the first login makes a key; None when several hosts need the same, and one must be given."""
     spill_folders: tuple[Path, ...]
     """Where new tokens go, sealed, when the store cannot be written after a rotation."""
+    installation: Installation
+    """The store as this host knows it."""
 
 
-def open_store(setting: str) -> OpenedStore:
-    """The store that `PLEO_TOKEN_STORE` names; ConfigurationError lists what there is."""
-    path = _file(setting)
+def open_store(setting: str, host_marks: str | None = None) -> OpenedStore:
+    """The store that `PLEO_TOKEN_STORE` names, known to this host by `PLEO_HOST_MARKS`; ConfigurationError lists what there is."""
+    path, marks = _file(setting), HostMarks(Path(host_marks or default_host_marks()))
     if path is not None:
-        return _sqlite(path)
+        return _sqlite(path, marks)
     store = PostgresTokenStore(setting)
-    return OpenedStore(store, "postgresql", store.place, None, (user_state_path("pleo-connector"), Path(tempfile.gettempdir())))
+    folders = (user_state_path("pleo-connector"), Path(tempfile.gettempdir()))
+    return OpenedStore(store, "postgresql", store.place, None, folders, Installation(marks, store.place, None))
 
 
 def open_notes(setting: str) -> Notes:
@@ -82,7 +88,8 @@ def _file(setting: str) -> Path | None:
     raise ConfigurationError(f"PLEO_TOKEN_STORE names the scheme {scheme[1]}://, which is not supported; use {SUPPORTED}.")
 
 
-def _sqlite(path: Path) -> OpenedStore:
-    store = SqliteTokenStore(path)
+def _sqlite(path: Path, marks: HostMarks) -> OpenedStore:
+    store = SqliteTokenStore(path, host=marks.host)
     folders = (store.path.parent, Path(tempfile.gettempdir()))
-    return OpenedStore(store, "sqlite", str(store.path), store.path.with_name(f"{store.path.name}.key"), folders)
+    installation = Installation(marks, str(store.path), lambda place, connection: SqliteTokenStore(Path(place)).read(connection))
+    return OpenedStore(store, "sqlite", str(store.path), store.path.with_name(f"{store.path.name}.key"), folders, installation)

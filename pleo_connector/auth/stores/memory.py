@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -61,7 +62,7 @@ class MemoryTokenStore:
             if record is None or record.generation != generation or record.intent is None or record.intent.id != intent_id:
                 return False
             now = self._clock()
-            self._records[connection] = Record(connection, generation + 1, State.ACTIVE, blob, None, "", now, now)
+            self._records[connection] = Record(connection, generation + 1, State.ACTIVE, blob, None, "", now, now, lineage=record.lineage)
             return True
 
     def rescue(self, connection: str, generation: int, blob: bytes) -> bool:
@@ -71,7 +72,7 @@ class MemoryTokenStore:
             if record is None or record.generation != generation or record.state is not State.REAUTH_REQUIRED:
                 return False
             now = self._clock()
-            self._records[connection] = Record(connection, generation + 1, State.ACTIVE, blob, None, "", now, now)
+            self._records[connection] = Record(connection, generation + 1, State.ACTIVE, blob, None, "", now, now, lineage=record.lineage)
             return True
 
     def mark(self, connection: str, generation: int, state: State, reason: str, intent_id: str | None = None) -> bool:
@@ -91,7 +92,8 @@ class MemoryTokenStore:
             before = self._records.get(connection)
             generation = (before.generation if before else 0) + 1
             now = self._clock()
-            self._records[connection] = Record(connection, generation, State.ACTIVE, blob, None, "", now, now)
+            lineage = secrets.token_hex(8)
+            self._records[connection] = Record(connection, generation, State.ACTIVE, blob, None, "", now, now, lineage=lineage)
             return generation
 
     def delete(self, connection: str) -> None:
@@ -99,8 +101,14 @@ class MemoryTokenStore:
         with self._guard:
             record = self._records.get(connection)
             if record is not None and record.state is not State.DISCONNECTED:
-                self._records[connection] = Record(
-                    connection, record.generation + 1, State.DISCONNECTED, None, None, "", self._clock(), record.refreshed_at
+                self._records[connection] = replace(
+                    record,
+                    generation=record.generation + 1,
+                    state=State.DISCONNECTED,
+                    blob=None,
+                    intent=None,
+                    reason="",
+                    updated_at=self._clock(),
                 )
 
     def reseal(self, connection: str, generation: int, blob: bytes) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -43,7 +44,8 @@ create table if not exists pleo_connector.connection (
   intent_started double precision,
   intent_deadline double precision,
   intent_access_dead boolean,
-  intent_last_retry boolean
+  intent_last_retry boolean,
+  lineage text
 );
 {notes}
 """
@@ -220,12 +222,13 @@ class PostgresTokenStore:
                 there = db.execute("select to_regclass('pleo_connector.connection') is not null as there").fetchone()
                 if there is not None and not there["there"]:
                     db.execute(_SCHEMA.format(version=_VERSION, notes=NOTES))
+                name, value, change = (", lineage", ", %s", ", lineage = excluded.lineage") if self._names_logins(db) else ("", "", "")
             return db.execute(
-                f"insert into pleo_connector.connection as c (name, generation, state, blob, updated_at, refreshed_at) "
-                f"values (%s, 1, 'active', %s, {_NOW}, {_NOW}) "
+                f"insert into pleo_connector.connection as c (name, generation, state, blob, updated_at, refreshed_at{name}) "
+                f"values (%s, 1, 'active', %s, {_NOW}, {_NOW}{value}) "
                 "on conflict (name) do update set generation = c.generation + 1, state = 'active', blob = excluded.blob, reason = '', "
-                f"updated_at = excluded.updated_at, refreshed_at = excluded.refreshed_at, {_NO_INTENT} returning generation",
-                (connection, blob),
+                f"updated_at = excluded.updated_at, refreshed_at = excluded.refreshed_at{change}, {_NO_INTENT} returning generation",
+                (connection, blob, *([secrets.token_hex(8)] if name else [])),
             ).fetchone()
 
         self._session().check()
@@ -233,6 +236,20 @@ class PostgresTokenStore:
         if row is None:
             raise self._corrupt("it stored nothing")
         return int(row["generation"])
+
+    def _names_logins(self, db: psycopg.Connection[dict[str, Any]]) -> bool:
+        """Whether there is a column for a login's name: tables of the first version get it if this user may add it."""
+        there = db.execute(
+            "select from pg_attribute where attrelid = 'pleo_connector.connection'::regclass and attname = 'lineage' and not attisdropped"
+        ).fetchone()
+        if there is not None:
+            return True
+        try:
+            with db.transaction():
+                db.execute("alter table pleo_connector.connection add column lineage text")
+        except self._psycopg.errors.InsufficientPrivilege:
+            return False
+        return True
 
     def delete(self, connection: str) -> None:
         """Forget the tokens, keep the generation."""
@@ -364,4 +381,5 @@ def _record(row: dict[str, Any]) -> Record:
         updated_at=row["updated_at"],
         refreshed_at=row["refreshed_at"],
         read_at=row["read_at"],
+        lineage=row.get("lineage"),
     )

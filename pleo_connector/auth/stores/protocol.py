@@ -54,6 +54,10 @@ class Record:
     """When tokens last arrived, by login or refresh."""
     read_at: float | None = None
     """The store's own time when this was read, where it keeps the times; else they are this host's."""
+    lineage: str | None = None
+    """A random name of the login that these tokens go back to; None in rows from before logins had names."""
+    host: str | None = None
+    """The host that stored tokens last, where a store belongs to one host; None elsewhere, and where it is not known."""
 
 
 class LockHandle(Protocol):
@@ -99,7 +103,7 @@ class TokenStore(Protocol):
         ...
 
     def replace(self, connection: str, blob: bytes) -> int:
-        """Store the tokens of a new login whatever was there; returns the new generation."""
+        """Store the tokens of a new login, under a new lineage, whatever was there; returns the new generation."""
         ...
 
     def delete(self, connection: str) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 import sqlite3
 import stat
 import time
@@ -49,9 +50,13 @@ create table connection (
   intent_deadline real,
   intent_access_dead integer,
   intent_last_retry integer,
-  padding blob
+  padding blob,
+  lineage text,
+  host text
 ) strict
 """
+_LATER_COLUMNS = ("lineage", "host")
+"""Stores of the first version lack them and get them at the next write; that version goes on reading such a store."""
 _NO_INTENT = (
     "intent_id = null, intent_host = null, intent_pid = null, intent_started = null, intent_deadline = null, "
     "intent_access_dead = null, intent_last_retry = null, padding = null"
@@ -70,11 +75,13 @@ class SqliteTokenStore:
         clock: Callable[[], float] = time.time,
         file_system: Callable[[Path], str] = file_system_of,
         patience: float = _PATIENCE,
+        host: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`patience`: seconds to wait for another process's transaction."""
+        """`patience`: seconds to wait for another process's transaction; `host`: the name of this host, to be stored with new tokens."""
         self.path = path.parent.resolve() / path.name
         self._clock = clock
         self._patience = patience
+        self._host = host
         if self.path.parent.exists():
             check_folder(self.path.parent)
             refuse_network_file_system(self.path, file_system(self.path.parent))
@@ -119,10 +126,13 @@ class SqliteTokenStore:
         now = self._clock()
         return self._change(
             f"update connection set generation = generation + 1, state = 'active', blob = ?, reason = '', updated_at = ?, "
-            f"refreshed_at = ?, {_NO_INTENT} where name = ? and generation = ? and state = 'refreshing' and intent_id = ?",
+            f"refreshed_at = ?, lineage = coalesce(lineage, ?), host = ?, {_NO_INTENT} "
+            "where name = ? and generation = ? and state = 'refreshing' and intent_id = ?",
             blob,
             now,
             now,
+            secrets.token_hex(8),
+            self._host(),
             connection,
             generation,
             intent_id,
@@ -133,10 +143,13 @@ class SqliteTokenStore:
         now = self._clock()
         return self._change(
             f"update connection set generation = generation + 1, state = 'active', blob = ?, reason = '', updated_at = ?, "
-            f"refreshed_at = ?, {_NO_INTENT} where name = ? and generation = ? and state = 'reauth_required'",
+            f"refreshed_at = ?, lineage = coalesce(lineage, ?), host = ?, {_NO_INTENT} "
+            "where name = ? and generation = ? and state = 'reauth_required'",
             blob,
             now,
             now,
+            secrets.token_hex(8),
+            self._host(),
             connection,
             generation,
         )
@@ -161,10 +174,12 @@ class SqliteTokenStore:
         now = self._clock()
         with self._open(write=True) as db:
             row = db.execute(
-                "insert into connection (name, generation, state, blob, updated_at, refreshed_at) values (?, 1, 'active', ?, ?, ?) "
+                "insert into connection (name, generation, state, blob, updated_at, refreshed_at, lineage, host) "
+                "values (?, 1, 'active', ?, ?, ?, ?, ?) "
                 "on conflict (name) do update set generation = generation + 1, state = 'active', blob = excluded.blob, reason = '', "
-                f"updated_at = excluded.updated_at, refreshed_at = excluded.refreshed_at, {_NO_INTENT} returning generation",
-                (connection, blob, now, now),
+                "updated_at = excluded.updated_at, refreshed_at = excluded.refreshed_at, lineage = excluded.lineage, host = excluded.host, "
+                f"{_NO_INTENT} returning generation",
+                (connection, blob, now, now, secrets.token_hex(8), self._host()),
             ).fetchone()
         return int(row["generation"])
 
@@ -249,6 +264,8 @@ class SqliteTokenStore:
                     return
                 db.execute("begin immediate")
                 try:
+                    if not creating:
+                        _add_later_columns(db)
                     yield db
                     db.execute("commit")
                 except BaseException:
@@ -284,7 +301,15 @@ class SqliteTokenStore:
         )
 
 
+def _add_later_columns(db: sqlite3.Connection) -> None:
+    there = {row["name"] for row in db.execute("select name from pragma_table_info('connection')")}
+    for column in _LATER_COLUMNS:
+        if there and column not in there:
+            db.execute(f"alter table connection add column {column} text")
+
+
 def _record(row: sqlite3.Row) -> Record:
+    later = {column: row[column] for column in _LATER_COLUMNS if column in row.keys()}  # noqa: SIM118 - a Row yields values
     intent = None
     if row["intent_id"] is not None:
         intent = Intent(
@@ -305,4 +330,5 @@ def _record(row: sqlite3.Row) -> Record:
         reason=row["reason"],
         updated_at=row["updated_at"],
         refreshed_at=row["refreshed_at"],
+        **later,
     )
