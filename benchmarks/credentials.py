@@ -53,7 +53,7 @@ ROWS = (
     Row(1, "200 refreshers, 8 processes x 25 threads, lifetime 4 s, 60 s, each store",
         (f"{MANY}::test_eight_processes_of_25_threads_for_a_minute", f"{POSTGRES}::test_eight_processes_of_25_threads_for_a_minute")),
     Row(2, "64 coroutines in one loop, and in 4 loops in 4 threads", (f"{STORMS}::test_64_coroutines_in_one_loop_and_in_four",)),
-    Row(3, "Dagster's multiprocess executor, 16 steps (15 streams and the views), lifetime 3 s, 10 runs with spawn and 10 with forkserver",
+    Row(3, "Dagster's multiprocess executor, 15 steps (one for each stream), lifetime 3 s, 10 runs with spawn and 10 with forkserver",
         (STEPS,)),
     Row(4, "500 SIGKILLs at random per store; 50 forced into the window per store",
         (f"{MANY}::test_500_kills_lose_nothing_unseen", f"{POSTGRES}::test_500_kills_lose_nothing_unseen",
