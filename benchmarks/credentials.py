@@ -35,6 +35,7 @@ CANCEL = "tests/orchestration/test_cancelling_a_run_that_refreshes.py"
 FORKS = "tests/auth/test_forks.py"
 JUNK = "tests/auth/test_junk_on_a_real_socket.py"
 HOSTS = "tests/auth/test_sending_credentials_only_to_pleo.py"
+STEPS = "tests/orchestration/test_a_process_for_each_step.py"
 CERTIFICATES = "tests/auth/test_refusing_certificates.py"
 
 
@@ -52,8 +53,8 @@ ROWS = (
     Row(1, "200 refreshers, 8 processes x 25 threads, lifetime 4 s, 60 s, each store",
         (f"{MANY}::test_eight_processes_of_25_threads_for_a_minute", f"{POSTGRES}::test_eight_processes_of_25_threads_for_a_minute")),
     Row(2, "64 coroutines in one loop, and in 4 loops in 4 threads", (f"{STORMS}::test_64_coroutines_in_one_loop_and_in_four",)),
-    Row(3, "Dagster's multiprocess executor, 16 assets, spawn and forkserver", (),
-        "not written"),
+    Row(3, "Dagster's multiprocess executor, 15 steps (one for each stream), lifetime 3 s, 10 runs with spawn and 10 with forkserver",
+        (STEPS,)),
     Row(4, "500 SIGKILLs at random per store; 50 forced into the window per store",
         (f"{MANY}::test_500_kills_lose_nothing_unseen", f"{POSTGRES}::test_500_kills_lose_nothing_unseen",
          f"{STORMS}::test_kills_in_the_window_that_no_client_can_close")),
@@ -195,7 +196,7 @@ def _results(kept: Path) -> dict[str, Result]:
 def _is_scaled(test: str) -> bool:
     return (
         (test.startswith(STORMS) and "test_soak" not in test)
-        or test.startswith(CANCEL)
+        or test.startswith((CANCEL, STEPS))
         or any(name in test for name in ("for_a_minute", "test_500_kills", "test_fifty_owners"))
     )
 
@@ -239,7 +240,7 @@ grant was lost before). *Lost*: the store no longer holds the live token, which 
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 {rows}
 
-CI runs all rows that have a test (3 has none), with a tenth of the counts and the soak of ten minutes (`PLEO_PROOF_SCALE`, `PLEO_SOAK_SECONDS`). `make soak` runs
+CI runs all rows, with a tenth of the counts and the soak of ten minutes (`PLEO_PROOF_SCALE`, `PLEO_SOAK_SECONDS`). `make soak` runs
 the hour.
 """
 
