@@ -53,10 +53,12 @@ def _all(settings: Settings, output: Output) -> Iterator[Finding]:
     from pleo_connector.cli.doctor_local import check_environment, check_settings, check_versions, check_warehouse  # noqa: PLC0415 - pandas and duckdb
     from pleo_connector.cli.doctor_online import check_hosts, check_scopes  # noqa: PLC0415
     from pleo_connector.cli.doctor_portal import check_portal  # noqa: PLC0415
+    from pleo_connector.cli.doctor_redirect import check_redirect  # noqa: PLC0415
 
     yield check_versions()
     yield from check_settings(settings, output.environ)
     yield from check_environment(settings)
+    yield from check_redirect(settings)
     yield from check_portal(settings)
     yield from check_hosts(settings)
     scopes: list[str] = []
