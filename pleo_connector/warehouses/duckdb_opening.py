@@ -10,8 +10,8 @@ import re
 
 import duckdb
 
-ROW_GROUP = 2048
-"""Rows; the smallest that DuckDB takes. Files written with any size may be read and written with any other."""
+ROW_GROUP = 4096
+"""Rows. Fewer make more of what DuckDB keeps about each group. Files written with any size may be read and written with any other."""
 
 _OPEN_HERE = re.compile(r"already attached|Unique file handle|with name .* already exists", re.IGNORECASE)
 """This process has the file open by itself, or the file bears the name of DuckDB's own `memory`."""
@@ -24,7 +24,11 @@ def connected(path: str) -> duckdb.DuckDBPyConnection:
     """
     connection = duckdb.connect(":memory:")
     try:
-        connection.execute(f"ATTACH '{path.replace(chr(39), chr(39) * 2)}' (ROW_GROUP_SIZE {ROW_GROUP})")
+        quoted = path.replace("'", "''")
+        connection.execute(f"ATTACH '{quoted}' (ROW_GROUP_SIZE {ROW_GROUP})")
+        connection.execute(
+            f"SET temp_directory = '{quoted}.tmp'"
+        )  # beside the file, as of `duckdb.connect`, and not where the process stands
         ((name,),) = connection.execute("SELECT database_name FROM duckdb_databases() WHERE path IS NOT NULL AND NOT internal").fetchall()
         connection.execute('USE "' + str(name).replace('"', '""') + '"')
     except duckdb.Error as error:
