@@ -33,7 +33,7 @@ def stored_labels(settings: Settings, opened: OpenedStore) -> list[str]:
 
 def stored_connections(settings: Settings, opened: OpenedStore | None = None) -> list[StoredConnection]:
     """What the store knows of each; it needs no key. TokenStoreCorrupt and TokenStoreUnavailable are raised."""
-    opened = opened or open_store(settings.token_store)
+    opened = opened or open_store(settings.token_store, settings.host_marks)
     whole = settings.labelled("").connection
     found = []
     for label in stored_labels(settings, opened):

@@ -121,7 +121,7 @@ def _of_connection(context: dg.AssetExecutionContext, sync: PleoSync, partitions
         label = context.partition_key
         pleo = pleo_of(label, sync.pleo)
         settings = pleo.settings()
-        stored = stored_labels(settings, open_store(settings.token_store))
+        stored = stored_labels(settings, open_store(settings.token_store, settings.host_marks))
         why = clash(label, sync.warehouse, context.instance.get_dynamic_partitions(partitions), stored)
         if why is not None:
             raise ConfigurationError(why)
