@@ -23,9 +23,6 @@ from pleo_connector.warehouses import Scope, Transaction
 MASS_ROWS = 10
 MASS_SHARE = 0.2
 
-LOOK_ROWS = 100_000
-"""Records whose keys are compared with the stored ones at a time."""
-
 NO_SWEEP = ("none",)
 """Met nothing: stands for the sweeps of a company whose last parent is gone."""
 
@@ -159,9 +156,6 @@ def _looks(transaction: Transaction, stream: Stream, proof: Proof, ids: Sequence
     """One look at the whole stretch, since nearly always nothing is absent; else one at each window."""
     table = stream.tables()[0]
     scope = _scope(stream, proof.company_id, proof.sweeps)
-    if stream.window is not None and (met := _all_met(transaction, stream, proof)) is not None:
-        yield Look(stream, proof.company_id, proof.sweeps, scope, met, 0, proof.settles)
-        return
     live, absent = transaction.absent(table, scope, ids)
     if absent == 0 or stream.window is None:
         yield Look(stream, proof.company_id, proof.sweeps, scope, live, absent, proof.settles)
@@ -169,35 +163,6 @@ def _looks(transaction: Transaction, stream: Stream, proof: Proof, ids: Sequence
     for sweep in proof.sweeps:
         part = _scope(stream, proof.company_id, [sweep])
         yield Look(stream, proof.company_id, [sweep], part, *transaction.absent(table, part, ids), proof.settles)
-
-
-def _all_met(transaction: Transaction, stream: Stream, proof: Proof) -> int | None:
-    """How many rows live in the proof's windows, if the sweep of each window met all of them; None where one has to look closer.
-
-    A few windows at a time, each beside the keys of its own sweeps: the keys of all would take memory by the size of the company.
-    """
-    met = 0
-    for group in _adjoining(proof.sweeps):
-        ids = [sweep.sweep_id for sweep in group]
-        live, absent = transaction.absent(stream.tables()[0], _scope(stream, proof.company_id, group), ids)
-        if absent:
-            return None
-        met += live
-    return met
-
-
-def _adjoining(sweeps: Sequence[Sweep]) -> Iterator[list[Sweep]]:
-    """Windows in their order, in groups without gaps, of not much more than LOOK_ROWS records."""
-    group: list[Sweep] = []
-    for sweep in sorted(sweeps, key=lambda sweep: sweep.span.start if sweep.span else BEGINNING):
-        before = group[-1].span if group else None
-        follows = before is not None and sweep.span is not None and before.end == sweep.span.start
-        if group and (not follows or sum(one.rows_served for one in group) + sweep.rows_served > LOOK_ROWS):
-            yield group
-            group = []
-        group.append(sweep)
-    if group:
-        yield group
 
 
 def _suspicious(looks: Sequence[Look]) -> list[Look]:

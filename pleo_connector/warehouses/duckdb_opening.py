@@ -10,8 +10,8 @@ import re
 
 import duckdb
 
-ROW_GROUP = 4096
-"""Rows. Fewer make more of what DuckDB keeps about each group. Files written with any size may be read and written with any other."""
+ROW_GROUP = 2048
+"""Rows; the smallest that DuckDB takes. Files written with any size may be read and written with any other."""
 
 _OPEN_HERE = re.compile(r"already attached|Unique file handle|with name .* already exists", re.IGNORECASE)
 """This process has the file open by itself, or the file bears the name of DuckDB's own `memory`."""
