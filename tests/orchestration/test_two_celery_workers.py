@@ -99,7 +99,7 @@ def test_all_rows_once_with_one_grant_and_one_budget(pleo: RunningSandbox, tmp_p
                 assert run.poll() is None and time.monotonic() < until, cluster.told()
                 time.sleep(0.05)
             cluster.workers[0].kill()
-        assert run.wait(280) == 0, cluster.told()
+        assert run.wait(600) == 0, cluster.told()
     counters = pleo.state.counters()
     assert _differences(database) == {}
     assert counters["records_served"] > 0

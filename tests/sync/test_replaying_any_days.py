@@ -27,7 +27,7 @@ CHANGED: dict[str, dict[str, Any]] = {
 BROKEN: dict[str, dict[str, Any]] = {
     "employees": {"lastName": ["no", "text"]},
     "vendors": {"createdAt": "never"},
-    "accounting_entries": {"performedAt": "never"},
+    "accounting_entries": {"note": ["no", "text"]},
 }
 
 happenings = st.tuples(st.sampled_from(sorted(CHANGED)), st.integers(0, 3), st.sampled_from(["change", "remove", "restore", "break"]))
@@ -72,4 +72,4 @@ def test_any_days_are_replayed(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_many_days_are_replayed(tmp_path: Path) -> None:
-    any_days_are_replayed(tmp_path, examples=20)
+    any_days_are_replayed(tmp_path, examples=8)

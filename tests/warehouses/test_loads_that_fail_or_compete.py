@@ -94,6 +94,8 @@ def test_a_killed_writer_leaves_nothing_and_blocks_nobody(warehouse: Warehouse, 
 
 @pytest.mark.slow
 def test_twelve_writers_at_once_all_succeed(warehouse: Warehouse, url: str, start: Start) -> None:
+    if url.startswith("iceberg://rest"):
+        pytest.skip("without a lock, who loses to another writer's change of the same rows is refused and runs again")
     out, err = start("fleet", url, 12, 50, 4).communicate(timeout=100)
     assert out == "12 of 12 done\n", err
     with warehouse.transaction() as work:
@@ -102,6 +104,8 @@ def test_twelve_writers_at_once_all_succeed(warehouse: Warehouse, url: str, star
 
 
 def test_a_reader_beside_a_writer_sees_whole_loads(warehouse: Warehouse, url: str, start: Start) -> None:
+    if url.startswith("iceberg://rest"):
+        pytest.skip("a REST catalogue shows one table after the other")
     load(warehouse, *(bill(number, _row_hash="start") for number in range(30)), children=lines(*((number, 2) for number in range(30))))
     reader = start("peek", url)
     assert reader.stdout is not None
