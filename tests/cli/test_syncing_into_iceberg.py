@@ -70,6 +70,7 @@ def contents(lake: Path) -> dict[str, list[str]]:
     return {table.name: contents_of(lake, table.name) for table in CATALOGUE.tables()}
 
 
+@pytest.mark.slow
 def test_all_streams_then_nothing_then_an_edit_and_a_deletion(pleo: Local, lake: Path) -> None:
     first = pleo.run("sync")
     assert first.code == 0, first.err

@@ -65,10 +65,6 @@ def refuse(*_: object) -> NoReturn:
     raise AssertionError("the network was used")
 
 
-def test_any_days_are_replayed(tmp_path: Path) -> None:
-    any_days_are_replayed(tmp_path, examples=2)
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_many_days_are_replayed(tmp_path: Path) -> None:

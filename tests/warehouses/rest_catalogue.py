@@ -60,7 +60,7 @@ def _server() -> str:
         Route("/v1/{prefix}/namespaces/{namespace}/tables", _tables, methods=["GET", "POST"]),
         Route("/v1/{prefix}/namespaces/{namespace}/tables/{table}", _table, methods=["GET", "HEAD", "POST"]),
     ]
-    server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), host="127.0.0.1", port=0, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), host="127.0.0.1", port=0, ws="none", log_level="error"))
     threading.Thread(target=server.run, daemon=True).start()
     while not server.started:
         time.sleep(0.01)
