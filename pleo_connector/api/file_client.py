@@ -18,6 +18,7 @@ from typing import Self
 import httpx
 
 from pleo_connector.settings import LOOPBACK
+from pleo_connector.tls import checking
 
 _LONGEST = 300.0
 """Seconds that one file may take."""
@@ -48,8 +49,8 @@ class FetchedFile:
 class FileClient:
     """Fetches files over https. Use as an async context manager, in one event loop.
 
-    `plain_http` allows http to this machine too, for the sandbox. Proxies and certificates of the environment are not used, nor `.netrc`,
-    which would send a password along.
+    `plain_http` allows http to this machine too, for the sandbox. Certificates are checked as Pleo's are (`tls`). Proxies of the
+    environment are not used, nor `.netrc`, which would send a password along.
     """
 
     def __init__(self, *, plain_http: bool, connections: int = 4, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
@@ -57,6 +58,7 @@ class FileClient:
         self._sleep = sleep
         self._http = httpx.AsyncClient(
             trust_env=False,
+            verify=checking("https://receipt-files"),
             follow_redirects=False,
             timeout=httpx.Timeout(60.0, connect=10.0),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),

@@ -50,8 +50,10 @@ class ConnectionStatus:
         return {one.name: list(value) if isinstance(value := getattr(self, one.name), tuple) else value for one in fields(self)}
 
 
-def status(settings: Settings, *, online: bool = False, opened: OpenedStore | None = None, **injectables: Any) -> ConnectionStatus:
-    """What is stored, told without refreshing; `online` asks Pleo once. WrongKey and the like are raised."""
+def status(
+    settings: Settings, *, online: bool = False, others: bool = True, opened: OpenedStore | None = None, **injectables: Any
+) -> ConnectionStatus:
+    """What is stored, told without refreshing; `online` asks Pleo once, `others` looks through the whole store. WrongKey and the like are raised."""
     if settings.uses_api_key:
         return ConnectionStatus(
             connection=str(settings.environment), state="api key", reason="requests carry PLEO_API_KEY; no tokens are stored"
@@ -66,7 +68,7 @@ def status(settings: Settings, *, online: bool = False, opened: OpenedStore | No
         "store_place": opened.place,
         "store_permissions": permissions,
         "lock_holder": opened.store.holder(binding.connection),
-        "others": _others(opened, binding.connection),
+        "others": _others(opened, binding.connection) if others else (),
     }
     if record is None:
         return ConnectionStatus(connection=binding.connection, state="not connected", reason=how_to_connect(binding.connection), **place)
@@ -115,8 +117,7 @@ def status(settings: Settings, *, online: bool = False, opened: OpenedStore | No
 
 
 def _others(opened: OpenedStore, connection: str) -> tuple[str, ...]:
-    records = [opened.store.read(name) for name in opened.store.names() if name != connection]
-    return tuple(record.connection for record in records if record is not None and record.blob is not None)
+    return tuple(one.connection for one in opened.store.records() if one.connection != connection and one.blob is not None)
 
 
 def disconnect(

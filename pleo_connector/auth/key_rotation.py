@@ -47,7 +47,7 @@ def _rotated(settings: Settings, opened: OpenedStore, lock_timeout: float, *, fo
     ring = source.ring()
     if ring is None:
         raise missing_key(settings.connection)
-    names = opened.store.names()
+    names = [record.connection for record in opened.store.records()]
     if not (forget_old or source.origin == "PLEO_TOKEN_KEYS"):
         _must_open_something(opened.store, names, ring, binding_of(settings))
         ring = source.add_key()

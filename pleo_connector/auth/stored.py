@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pleo_connector.auth.stores import OpenedStore, State, open_store
+from pleo_connector.auth.stores import OpenedStore, Record, State, open_store
 from pleo_connector.settings import Settings
 
 
@@ -27,17 +27,21 @@ class StoredConnection:
 
 def stored_labels(settings: Settings, opened: OpenedStore) -> list[str]:
     """Every label that the settings' client ever had in this environment, sorted; empty for the connection without one."""
-    whole = settings.labelled("").connection
-    return sorted(name[len(whole) :].lstrip("/") for name in opened.store.names() if name == whole or name.startswith(f"{whole}/"))
+    return sorted(_records(settings, opened))
 
 
 def stored_connections(settings: Settings, opened: OpenedStore | None = None) -> list[StoredConnection]:
     """What the store knows of each; it needs no key. TokenStoreCorrupt and TokenStoreUnavailable are raised."""
     opened = opened or open_store(settings.token_store, settings.host_marks)
+    found = sorted(_records(settings, opened).items())
+    return [StoredConnection(label, record.state, record.reason, record.refreshed_at) for label, record in found]
+
+
+def _records(settings: Settings, opened: OpenedStore) -> dict[str, Record]:
+    """By label, those of the settings' client and environment."""
     whole = settings.labelled("").connection
-    found = []
-    for label in stored_labels(settings, opened):
-        record = opened.store.read(f"{whole}/{label}" if label else whole)
-        if record is not None:
-            found.append(StoredConnection(label, record.state, record.reason, record.refreshed_at))
-    return found
+    return {
+        record.connection[len(whole) :].lstrip("/"): record
+        for record in opened.store.records()
+        if record.connection == whole or record.connection.startswith(f"{whole}/")
+    }

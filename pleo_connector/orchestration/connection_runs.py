@@ -1,6 +1,5 @@
 """What Dagster knows of the runs of each connection, and which connections are next."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,6 +12,9 @@ PARTITION = "dagster/partition"
 """Dagster's own tag of a run for one partition."""
 
 HOURLY, AT_ONCE = timedelta(hours=1), 8
+
+_OVERLAP = timedelta(minutes=1)
+"""Looked at twice, since the clocks of Dagster's storage and of this process may differ."""
 
 _IN_A_PROCESS = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 
@@ -43,17 +45,8 @@ class Memory:
     again: list[str] = field(default_factory=list)
     """Connections that work again, and wait for a run whenever the last one was."""
 
-    @classmethod
-    def read(cls, cursor: str | None) -> "Memory":
-        """What an earlier evaluation wrote; nothing for what is none of ours."""
-        try:
-            return cls(**json.loads(cursor or "{}"))
-        except (TypeError, ValueError):
-            return cls()
-
-    def write(self) -> str:
-        """As text."""
-        return json.dumps({name: getattr(self, name) for name in self.__slots__}, sort_keys=True)
+    looked_at: float = 0.0
+    """When the last evaluation looked at the runs, in seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +68,18 @@ class Runs:
             if self._is_ours(record.dagster_run) and not self._is_lost(record, now)
         }
 
-    def note(self, memory: Memory, labels: Iterable[str], since: datetime) -> None:
-        """Bring the memory up to date with runs that anything happened to since then, and learn what it does not know yet."""
-        for record in self.instance.get_run_records(dg.RunsFilter(job_name=self.job, updated_after=since)):
-            self._note(memory, record)
+    def note(self, memory: Memory, labels: Iterable[str], now: datetime) -> None:
+        """Bring the memory up to date with the runs that anything happened to since the last look, and with connections that are new to it."""
+        if memory.looked_at:
+            since = datetime.fromtimestamp(memory.looked_at, UTC) - _OVERLAP
+            for record in self.instance.get_run_records(dg.RunsFilter(job_name=self.job, updated_after=since)):
+                self._note(memory, record)
         for label in labels:
             if label not in memory.began:
                 memory.began[label] = 0.0
-                for record in self._newest(label):
+                for record in (*self._newest(label), *self._newest(label, dg.DagsterRunStatus.SUCCESS)):
                     self._note(memory, record)
-            if label not in memory.synced and self._newest(label, dg.DagsterRunStatus.SUCCESS):
-                memory.synced.append(label)
+        memory.looked_at = now.timestamp()
 
     def key_after_last(self, label: str) -> str:
         """The key of the next run: the same until there is one, so that it is made once however often it is asked for."""

@@ -10,6 +10,7 @@ from pleo_connector.orchestration.assets import pleo_key, warehouse_key
 from pleo_connector.orchestration.connection_places import API_KEY_IS_ONE
 from pleo_connector.orchestration.connection_runs import Memory, Pace, Runs, next_ones, utc_now
 from pleo_connector.orchestration.connection_standing import Standing, standing
+from pleo_connector.orchestration.cursor import cursor_of, remembered
 
 EVERY = 60
 """Seconds between two looks; a look asks Pleo nothing."""
@@ -47,7 +48,7 @@ def evaluate(
     """One evaluation. A store that cannot be read changes nothing."""
     from pleo_connector.auth.stored import stored_connections
 
-    memory, now = Memory.read(context.cursor), utc_now()
+    memory, now = remembered(Memory, context.cursor), utc_now()
     known = context.instance.get_dynamic_partitions(str(partitions.name))
     try:
         settings = pleo.settings()
@@ -61,7 +62,7 @@ def evaluate(
         if label in memory.told and label not in memory.again:
             memory.again.append(label)
     _say(context, memory, told)
-    runs.note(memory, told.works, now - pace.every)
+    runs.note(memory, told.works, now)
     busy = runs.under_way([*told.works, *told.idle], now)
     chosen = next_ones(told.works, busy, memory, pace, now)
     memory.again = [label for label in memory.again if label in told.works and label not in chosen]
@@ -71,7 +72,7 @@ def evaluate(
     changes += [partitions.build_delete_request(told.remove)] if told.remove else []
     requests = [dg.RunRequest(runs.key_after_last(label), partition_key=label, tags={CONNECTION: label}) for label in chosen]
     reason = None if requests else _nothing(told, busy)
-    return dg.SensorResult(run_requests=requests, skip_reason=reason, cursor=memory.write(), dynamic_partitions_requests=changes)
+    return dg.SensorResult(run_requests=requests, skip_reason=reason, cursor=cursor_of(memory), dynamic_partitions_requests=changes)
 
 
 def _say(context: dg.SensorEvaluationContext, memory: Memory, told: Standing) -> None:

@@ -22,6 +22,7 @@ from pleo_connector.errors import Forbidden, PleoError
 from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.assets import pleo_key
 from pleo_connector.orchestration.automation import ALL_OR_FAIL, run_under_way
+from pleo_connector.orchestration.cursor import cursor_of, remembered
 
 if TYPE_CHECKING:
     from pleo_connector.sync.watching import Seen
@@ -55,18 +56,6 @@ class Memory:
     """Seconds since 1970."""
     scopes: list[str] = field(default_factory=list)
     """Of the grant, when it was refused."""
-
-    @classmethod
-    def read(cls, cursor: str | None) -> "Memory":
-        """What an earlier evaluation wrote; nothing for what is none of ours."""
-        try:
-            return cls(**json.loads(cursor or "{}"))
-        except (TypeError, ValueError):
-            return cls()
-
-    def write(self) -> str:
-        """As text."""
-        return json.dumps({name: getattr(self, name) for name in self.__slots__}, sort_keys=True)
 
     def settle(self, status: dg.DagsterRunStatus | None, refusal: str = "") -> None:
         """Take over how the last asked run ended, and Pleo's refusal where it failed by one; None: it was never made."""
@@ -155,25 +144,25 @@ def evaluate(context: dg.SensorEvaluationContext, pleo: Any, job_name: str, *, s
         return dg.SkipReason(f"Run {busy} is under way.")
     from pleo_connector.sync.watching import look
 
-    memory = Memory.read(context.cursor)
+    memory = remembered(Memory, context.cursor)
     memory.settle(*_ended(context.instance, job_name, memory.run_key))
     try:
         memory.reconsider(_scopes(pleo))
         if memory.list_is_refused:
-            return dg.SensorResult(skip_reason=memory.because(), cursor=memory.write())
+            return dg.SensorResult(skip_reason=memory.because(), cursor=cursor_of(memory))
         seen = look(pleo.connection(), seconds=seconds, first=memory.first)
     except PleoError as error:
         if isinstance(error, Forbidden):
             memory.refuse(str(error), {})
         context.log.warning("%s", error)
-        return dg.SensorResult(skip_reason=memory.because() if memory.refusal else str(error), cursor=memory.write())
+        return dg.SensorResult(skip_reason=memory.because() if memory.refusal else str(error), cursor=cursor_of(memory))
     memory.first = seen.next_company
     wanted = memory.wanted(seen)
     if not wanted:
-        return dg.SensorResult(skip_reason=memory.because() if memory.refused else _nothing(seen), cursor=memory.write())
+        return dg.SensorResult(skip_reason=memory.because() if memory.refused else _nothing(seen), cursor=cursor_of(memory))
     run_key = memory.ask(wanted)
     context.log.info("Landing export jobs: %s.", ", ".join(f"{job} ({state})" for job, state in sorted(wanted.items())))
-    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=run_key)], cursor=memory.write())
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=run_key)], cursor=cursor_of(memory))
 
 
 def _nothing(seen: "Seen") -> str:
@@ -187,7 +176,7 @@ def _scopes(pleo: Any) -> tuple[str, ...]:
     """What the stored grant covers; nothing for an API key."""
     from pleo_connector.auth import status
 
-    return tuple(sorted(status(pleo.settings()).scopes))
+    return tuple(sorted(status(pleo.settings(), others=False).scopes))
 
 
 def _ended(instance: dg.DagsterInstance, job_name: str, run_key: str) -> tuple[dg.DagsterRunStatus | None, str]:

@@ -175,7 +175,7 @@ class OperatorPages:
     def _row(self, label: str, until: str | None) -> Row:
         settings = self._parts.settings.labelled(label)
         try:
-            told = status(settings, opened=self._parts.opened)
+            told = status(settings, others=False, opened=self._parts.opened)
         except PleoError as error:
             return Row(label, "unreadable", str(error), open_until=until)
         values: dict[str, Any] = {"last_refresh": told.last_refresh, "scopes": told.scopes, "open_until": until}

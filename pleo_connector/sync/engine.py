@@ -272,6 +272,8 @@ class _Run:
         work.report.files = FilesReport()
         try:
             work.report.warnings += await files.run(self._client, ids, work.report.traffic, work.report.files)
+        except _FATAL:
+            raise
         except ConfigurationError as error:
             _note(work, error)
         self._on_finish(work.report)

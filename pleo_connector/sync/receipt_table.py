@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from pleo_connector.catalogue import Field, Storage, Stream, Table
 from pleo_connector.sync.ledger import frame_of
 from pleo_connector.sync.receipt_folder import KeptFile
@@ -60,24 +63,23 @@ class Wanted:
 
 def wanted(transaction: Transaction, stream: Stream, companies: Sequence[str], now: datetime) -> list[Wanted]:
     """Living receipts of the companies without a file: those never tried first, the newest of them first, then by their last try."""
-    tried = {
-        str(row["receipt_id"]): row
-        for row in transaction.read(RECEIPT_FILES, ("receipt_id", "path", "failure", "tries", "tried_at")).to_pylist()
-    }
+    columns = ("receipt_id", "path", "failure", "tries", "tried_at")
+    files = transaction.read(RECEIPT_FILES, columns, company_id=list(companies))
+    there = pc.is_valid(files["path"])
+    tried = {row["receipt_id"]: row for row in files.filter(pc.invert(there)).to_pylist()}
     owner = stream.tables()[0].company_column or "_company_id"
     columns = ("id", owner, "accounting_entry_id", "mime_type", "created_at")
-    rows = transaction.read(stream.tables()[0], columns, _deleted_at=None, file_type=ORIGINAL, **{owner: list(companies)}).to_pylist()
+    receipts = transaction.read(stream.tables()[0], columns, _deleted_at=None, file_type=ORIGINAL, **{owner: list(companies)})
+    receipts = receipts.filter(pc.is_valid(receipts["accounting_entry_id"]))
     found = []
-    for row in rows:
-        before = tried.get(str(row["id"]), {})
-        if before.get("path") is not None or row["accounting_entry_id"] is None:
-            continue
+    for row in _without(receipts, "id", files.filter(there), "receipt_id").to_pylist():
+        before = tried.get(row["id"], {})
         last = before.get("tried_at")
         resting = last is not None and before["failure"] in _LASTING and now - last < _REST
         one = Wanted(
-            str(row["id"]),
-            str(row[owner]),
-            str(row["accounting_entry_id"]),
+            row["id"],
+            row[owner],
+            row["accounting_entry_id"],
             row["mime_type"],
             before.get("tries") or 0,
             before.get("failure"),
@@ -90,9 +92,15 @@ def wanted(transaction: Transaction, stream: Stream, companies: Sequence[str], n
 def of_deleted(transaction: Transaction, stream: Stream, companies: Sequence[str]) -> list[dict[str, Any]]:
     """Rows of RECEIPT_FILES with a file whose receipt is deleted."""
     table = stream.tables()[0]
-    living = set(transaction.read(table, ("id",), _deleted_at=None)["id"].to_pylist())
-    rows = transaction.read(RECEIPT_FILES, company_id=list(companies)).to_pylist()
-    return [row for row in rows if row["path"] is not None and row["receipt_id"] not in living]
+    files = transaction.read(RECEIPT_FILES, company_id=list(companies))
+    living = transaction.read(table, ("id",), _deleted_at=None)
+    rows: list[dict[str, Any]] = _without(files.filter(pc.is_valid(files["path"])), "receipt_id", living, "id").to_pylist()
+    return rows
+
+
+def _without(rows: pa.Table, key: str, others: pa.Table, other_key: str) -> pa.Table:
+    """The rows whose key is not among the others'; in no order."""
+    return rows.join(others.select([other_key]), keys=key, right_keys=other_key, join_type="left anti")
 
 
 def note(transaction: Transaction, outcomes: Iterable[tuple[Wanted, KeptFile | str]]) -> None:

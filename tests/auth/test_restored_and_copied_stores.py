@@ -226,7 +226,7 @@ def test_a_mark_of_a_moment_ago_is_no_alarm(place: Place) -> None:
         installation.check(read, lambda: read)
 
 
-def test_two_processes_that_refresh_in_turn_raise_no_alarm(place: Place) -> None:
+def test_managers_that_refresh_in_turn_raise_no_alarm(place: Place) -> None:
     errors: list[Exception] = []
 
     def go() -> None:

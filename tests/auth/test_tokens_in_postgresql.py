@@ -58,6 +58,7 @@ def test_eight_processes_of_25_threads_for_a_minute(environ: dict[str, str], tmp
     stampede(tmp_path, processes=8, threads=25, seconds=scaled(60, 8), lifetime=4, environ={**environ, "REFRESHER_DEADLINE": "20"})
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_lose_nothing_unseen(connected: Pleo) -> None:
     seen = kill_at_random(connected, 10, deadline=QUICK)
     assert seen.total() == 10 and seen["recovered"] + seen["reported"] > 0, seen

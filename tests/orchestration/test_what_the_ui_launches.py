@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import time
 from collections.abc import Iterator
@@ -71,7 +70,8 @@ def served(folder: Path, variables: dict[str, str], location: str = LOCATION) ->
         WorkspaceProcessContext(instance, target) as workspace,
     ):
         yield Ui(workspace, instance)
-    gc.collect()  # Dagster leaves its code server to end by itself; what is said of that belongs to this test
+    # Dagster leaves its code server to end by itself, and a test that comes later would hear of it.
+    workspace._grpc_server_registry.wait_for_processes()
 
 
 @pytest.fixture

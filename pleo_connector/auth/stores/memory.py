@@ -120,10 +120,10 @@ class MemoryTokenStore:
             self._records[connection] = replace(record, blob=blob)
             return True
 
-    def names(self) -> list[str]:
+    def records(self) -> list[Record]:
         """Every connection."""
         with self._guard:
-            return sorted(self._records)
+            return [self._records[name] for name in sorted(self._records)]
 
     def holder(self, connection: str) -> str | None:
         """Who holds the lock."""

@@ -14,7 +14,7 @@ import secrets
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pleo_connector.auth.stores.pooler import shares_sessions
 from pleo_connector.auth.stores.postgres_notes import TABLE as NOTES
@@ -24,6 +24,8 @@ from pleo_connector.errors import ConfigurationError, RefreshUnavailable, TokenS
 
 if TYPE_CHECKING:
     import psycopg
+
+T = TypeVar("T")
 
 _VERSION = 1
 _SCHEMA = """
@@ -140,14 +142,13 @@ class PostgresTokenStore:
         statement = "update pleo_connector.connection set blob = %s where name = %s and generation = %s and blob is not null"
         return self._change(statement, blob, connection, generation)
 
-    def names(self) -> list[str]:
+    def records(self) -> list[Record]:
         """Every connection that was ever stored."""
 
-        def ask(db: psycopg.Connection[dict[str, Any]]) -> dict[str, Any] | None:
-            return db.execute('select array_agg(name order by name collate "C") as names from pleo_connector.connection').fetchone()
+        def ask(db: psycopg.Connection[dict[str, Any]]) -> list[dict[str, Any]]:
+            return db.execute(f'select *, {_NOW} as read_at from pleo_connector.connection order by name collate "C"').fetchall()
 
-        row = self._do(ask, again=True)
-        return [] if row is None else list(row["names"] or ())
+        return [_record(row) for row in self._do(ask, again=True) or ()]
 
     def holder(self, connection: str) -> str | None:
         """Who holds the lock now, or None."""
@@ -272,11 +273,11 @@ class PostgresTokenStore:
 
     def _do(
         self,
-        ask: Callable[[psycopg.Connection[dict[str, Any]]], dict[str, Any] | None],
+        ask: Callable[[psycopg.Connection[dict[str, Any]]], T],
         *,
         again: bool = False,
         ping: bool = False,
-    ) -> dict[str, Any] | None:
+    ) -> T | None:
         """`again`: a lost connection may simply be asked again. `ping`: see first that it is there. None when the schema is not."""
         session = self._session()
         with session.guard:

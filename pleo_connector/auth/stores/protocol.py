@@ -114,8 +114,8 @@ class TokenStore(Protocol):
         """Replace the blob by the same tokens under another key, if generation still is this one and tokens are there."""
         ...
 
-    def names(self) -> list[str]:
-        """Every connection that was ever stored, sorted."""
+    def records(self) -> list[Record]:
+        """The record of every connection that was ever stored, sorted by name; one question, however many there are."""
         ...
 
     def holder(self, connection: str) -> str | None:

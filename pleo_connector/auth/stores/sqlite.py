@@ -198,12 +198,12 @@ class SqliteTokenStore:
         statement = "update connection set blob = ? where name = ? and generation = ? and blob is not null"
         return self._change(statement, blob, connection, generation)
 
-    def names(self) -> list[str]:
+    def records(self) -> list[Record]:
         """Every connection that was ever stored."""
         if not self._written():
             return []
         with self._open() as db:
-            return [row["name"] for row in db.execute("select name from connection order by name")]
+            return [_record(row) for row in db.execute("select * from connection order by name")]
 
     def holder(self, connection: str) -> str | None:
         """Whether anybody holds the lock file; the kernel does not say who."""
