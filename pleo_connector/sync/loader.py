@@ -27,7 +27,7 @@ LINGER = 0.5
 OLDEST = 2.0
 """Seconds after which a batch is written even while more pages keep coming: a run that is stopped loses no more than that."""
 
-_QUEUED_PAGES = 200
+_QUEUED_PAGES = 50
 
 
 class Loader:

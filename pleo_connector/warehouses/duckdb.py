@@ -64,11 +64,11 @@ class DuckDBWarehouse:
         if not self._remote:
             self._make_folder()
         with self._turn():
-            connection = self._open(deadline)
+            connection, own = self._open(deadline)
             try:
-                work = DuckDBTransaction(connection, self._schema, self.location)
+                work = DuckDBTransaction(connection, self._schema, self.location, own=own)
                 yield work
-                work.run("COMMIT")
+                work.commit()
             except BaseException:
                 with suppress(duckdb.Error):
                     connection.execute("ROLLBACK")
@@ -86,7 +86,7 @@ class DuckDBWarehouse:
 
         deadline = monotonic() + self._wait
         with self._turn():
-            connection = self._open(deadline)
+            connection, _ = self._open(deadline)
             try:
                 connection.execute("ROLLBACK")
                 connection.execute("CHECKPOINT")
@@ -108,7 +108,7 @@ class DuckDBWarehouse:
         except OSError as error:
             raise refusal(self.location, error) from error
 
-    def _open(self, deadline: float) -> duckdb.DuckDBPyConnection:
+    def _open(self, deadline: float) -> tuple[duckdb.DuckDBPyConnection, bool]:
         """Connect; while some other program (a shell, a notebook) holds the file, try again until the deadline."""
         import duckdb
         from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
@@ -127,12 +127,12 @@ class DuckDBWarehouse:
         except (duckdb.Error, OSError) as error:
             raise refusal(self.location, error, waited=self._wait) from error
 
-    def _connect(self) -> duckdb.DuckDBPyConnection:
+    def _connect(self) -> tuple[duckdb.DuckDBPyConnection, bool]:
         import duckdb
 
         from pleo_connector.warehouses.duckdb_opening import connected
 
-        connection = duckdb.connect(self._database) if self._remote else connected(self._database)
+        connection, own = (duckdb.connect(self._database), False) if self._remote else connected(self._database)
         try:
             connection.execute("SET enable_progress_bar = false")  # it would be drawn into what a command prints
             connection.execute("SET TimeZone = 'UTC'")
@@ -140,4 +140,4 @@ class DuckDBWarehouse:
         except BaseException:
             connection.close()
             raise
-        return connection
+        return connection, own

@@ -17,8 +17,8 @@ _OPEN_HERE = re.compile(r"already attached|Unique file handle|with name .* alrea
 """This process has the file open by itself, or the file bears the name of DuckDB's own `memory`."""
 
 
-def connected(path: str) -> duckdb.DuckDBPyConnection:
-    """The file, made where it is missing, as the current database; duckdb.Error as of `duckdb.connect`.
+def connected(path: str) -> tuple[duckdb.DuckDBPyConnection, bool]:
+    """The file, made where it is missing, as the current database, and whether nobody else shares its DuckDB; duckdb.Error as of `duckdb.connect`.
 
     A file that this process has open already is shared with that connection, in DuckDB's default row groups.
     """
@@ -35,8 +35,8 @@ def connected(path: str) -> duckdb.DuckDBPyConnection:
         connection.close()
         if not _OPEN_HERE.search(str(error)):
             raise
-        return duckdb.connect(path)
+        return duckdb.connect(path), False
     except BaseException:
         connection.close()
         raise
-    return connection
+    return connection, True

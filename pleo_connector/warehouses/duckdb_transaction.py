@@ -14,6 +14,7 @@ from pleo_connector.catalogue import Table, View, history_of
 from pleo_connector.errors import WarehouseError
 from pleo_connector.warehouses.dialect import DUCKDB, Dialect
 from pleo_connector.warehouses.duckdb_refusals import refusal
+from pleo_connector.warehouses.duckdb_thrift import Thrift
 from pleo_connector.warehouses.history import History
 from pleo_connector.warehouses.plan import ABSENT, ROW, SERVED, Plan
 from pleo_connector.warehouses.protocol import MergeCounts, Scope
@@ -23,10 +24,13 @@ from pleo_connector.warehouses.views import outdated, redefinition
 
 
 class DuckDBTransaction:
-    """One open transaction on one connection."""
+    """One open transaction on one connection; `own` where nobody else has its DuckDB open, so that settings may be changed."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, schema: str, location: str, dialect: Dialect = DUCKDB) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, schema: str, location: str, dialect: Dialect = DUCKDB, *, own: bool = False
+    ) -> None:
         self._connection = connection
+        self._thrift = Thrift(self.run) if own else None
         self._location = location
         self._stages: dict[str, pa.Table] = {}
         catalog = str(self._row("SELECT current_database()")[0])
@@ -67,7 +71,8 @@ class DuckDBTransaction:
         plan, (parent, *children) = self._plan, tables
         with self._staged(tables, frames) as names:
             self.run(plan.drop_temporary(SERVED))
-            self.run(plan.served(parent, names[0]))
+            with self._thrifty(parent):
+                self.run(plan.served(parent, names[0]))
             rows, nulls, distinct, new, changed, deleted = self._row(plan.count_served(parent))
             refuse_faults(parent, nulls, rows - distinct)
             filled = [(child, name) for child, name in zip(children, names[1:], strict=True) if len(frames[child.name])]
@@ -79,7 +84,8 @@ class DuckDBTransaction:
                 refuse_faults(child, *self._row(plan.faults(child, name)))
             if changed:
                 for table in tables:
-                    self._delete_changed(table, parent)
+                    with self._thrifty(table):
+                        self._delete_changed(table, parent)
             if new + changed:
                 some = new + changed < rows
                 for table, name in [(parent, names[0]), *filled]:
@@ -97,7 +103,8 @@ class DuckDBTransaction:
             return
         with self._staged([table], {table.name: frame}) as (name,):
             refuse_faults(table, *self._row(self._plan.faults(table, name)))
-            self._delete_staged(table, name)
+            with self._thrifty(table):
+                self._delete_staged(table, name)
             self._insert(table, name)
 
     def delete(self, table: Table, **equals: object) -> int:
@@ -106,7 +113,8 @@ class DuckDBTransaction:
 
     def absent(self, table: Table, scope: Scope, sweeps: Sequence[str]) -> tuple[int, int]:
         """(live rows in scope, those of them that these sweeps did not see)."""
-        live, missing = self._row(*self._plan.count_absent(table, scope, sweeps))
+        with self._thrifty(table):
+            live, missing = self._row(*self._plan.count_absent(table, scope, sweeps))
         return int(live), int(missing)
 
     def tombstone(self, tables: Sequence[Table], scope: Scope, sweeps: Sequence[str], at: datetime, *, history: bool = False) -> int:
@@ -115,7 +123,8 @@ class DuckDBTransaction:
             raise ValueError("a tombstone needs a time with its zone")
         plan = self._plan
         self.run(plan.drop_temporary(ABSENT))
-        self.run(*plan.select_absent(tables[0], scope, sweeps))
+        with self._thrifty(tables[0]):
+            self.run(*plan.select_absent(tables[0], scope, sweeps))
         found = int(self._row(plan.count_selected())[0])
         if found:
             for table in tables:
@@ -143,7 +152,8 @@ class DuckDBTransaction:
 
     def count(self, table: Table) -> int:
         """Rows that are not tombstones."""
-        return int(self._row(self._plan.count(table))[0])
+        with self._thrifty(table):
+            return int(self._row(self._plan.count(table))[0])
 
     def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Run one statement to its end and return its rows; DuckDB's refusals become WarehouseError."""
@@ -151,6 +161,12 @@ class DuckDBTransaction:
             return self._connection.execute(sql, list(values)).fetchall()
         except duckdb.Error as error:
             raise refusal(self._location, error) from error
+
+    def commit(self) -> None:
+        """Make it last."""
+        if self._thrift is not None:
+            self._thrift.close()
+        self.run("COMMIT")
 
     # what another warehouse does its own way, when only its questions are put to DuckDB
 
@@ -165,6 +181,16 @@ class DuckDBTransaction:
 
     def _tombstone(self, table: Table, at: datetime) -> None:
         self.run(*self._plan.tombstone(table, at))
+
+    @contextmanager
+    def _thrifty(self, table: Table) -> Iterator[None]:
+        """For a question that goes through all rows of the table, in a DuckDB of our own."""
+        if self._thrift is None:
+            yield
+            return
+        self._thrift.tighten(self._row(f"SELECT count(*) FROM {self._plan.relation(table)}")[0])
+        yield
+        self._thrift.loosen()
 
     def _row(self, sql: str, values: Sequence[object] = ()) -> tuple[int, ...]:
         (row,) = self.run(sql, values)
@@ -196,7 +222,10 @@ class DuckDBTransaction:
                     self._connection.unregister(name)
 
     def _stage(self, table: Table, frame: pd.DataFrame) -> pa.Table:
-        return staged(table, frame, ROW)
+        rows = staged(table, frame, ROW)
+        if self._thrift is not None:
+            self._thrift.written += rows.nbytes
+        return rows
 
     def _register(self, name: str, rows: pa.Table) -> None:
         try:

@@ -66,3 +66,36 @@ def test_a_notebook_that_has_the_file_open_itself_shares_it(tmp_path: Path) -> N
 def test_nothing_is_drawn_while_a_long_query_runs(tmp_path: Path) -> None:
     with open_warehouse(f"duckdb:///{tmp_path / 'w.duckdb'}", "spend").transaction() as work:
         assert work.scalar("SELECT current_setting('enable_progress_bar')") is False
+
+
+def test_a_large_load_leaves_its_row_groups_and_a_later_small_one_merges_them(tmp_path: Path) -> None:
+    file = tmp_path / "w.duckdb"
+    for first in (0, 200):
+        many = bills(*(bill(number, note="n" * 50_000) for number in range(first, first + 200)))
+        with open_warehouse(f"duckdb:///{file}", "spend").transaction() as work:
+            work.ensure([BILLS, LINES])
+            work.merge([BILLS, LINES], {"bills": many, "bill_lines": lines()})
+    assert list(groups(file).values()) == [200, 200]
+    load(file, 400)
+    assert list(groups(file).values()) == [401]
+
+
+def test_what_is_written_has_all_memory_again(tmp_path: Path) -> None:
+    limit = "SELECT current_setting('memory_limit')"
+    with open_warehouse(f"duckdb:///{tmp_path / 'w.duckdb'}", "spend").transaction() as work:
+        before = work.scalar(limit)
+        work.ensure([BILLS, LINES])
+        work.merge([BILLS, LINES], {"bills": bills(bill(1)), "bill_lines": lines((1, 2))})
+        assert work.count(BILLS) == 1
+        assert work.scalar(limit) == before
+
+
+def test_settings_of_a_notebook_that_has_the_file_open_stay(tmp_path: Path) -> None:
+    file = tmp_path / "w.duckdb"
+    load(file, 1)
+    with duckdb.connect(str(file)) as notebook:
+        settings = "SELECT name, value FROM duckdb_settings() WHERE name IN ('memory_limit', 'max_vacuum_tasks')"
+        notebook.execute("SET memory_limit = '1GiB'")
+        before = notebook.execute(settings).fetchall()
+        assert load(file, 1, 2).inserted == 1
+        assert notebook.execute(settings).fetchall() == before

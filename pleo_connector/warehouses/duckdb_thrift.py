@@ -1,0 +1,45 @@
+"""Settings that keep a load's memory from growing with what is stored; for a DuckDB that nobody else has open.
+
+Two things grew: DuckDB keeps every block that it reads until its memory limit, four fifths of the machine, is reached; and a
+checkpoint merges small row groups, so that a page's row was written again up to ten times, and two thousand of them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+_TO_JOIN = 24 * 1024 * 1024
+"""Bytes for each thread: some three times what joining a million rows needs; what does not fit goes to `temp_directory`."""
+
+_PER_ROW = 16
+"""More bytes for a larger table: at ten millions of rows what a thread has would not be enough by far."""
+
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
+
+_MUCH = 8 * 1024 * 1024
+"""Bytes of rows; a load of more leaves its row groups as they are, and a later and smaller one merges them."""
+
+
+class Thrift:
+    """The settings of one connection."""
+
+    def __init__(self, run: Callable[[str], list[tuple[object, ...]]]) -> None:
+        self._run = run
+        self.written = 0
+        """Bytes of the rows that the load brought."""
+        ((threads, limit),) = run("SELECT current_setting('threads'), current_setting('memory_limit')")
+        number, unit = str(limit).split()
+        self._all = int(float(number) * 1024 ** _UNITS.index(unit))
+        self._to_join = _TO_JOIN * max(2, int(str(threads)))
+
+    def tighten(self, rows: int) -> None:
+        """For one question to a table of so many rows: what was read makes room for what comes."""
+        self._run(f"SET memory_limit = '{min(self._all, self._to_join + _PER_ROW * rows)}B'")
+
+    def loosen(self) -> None:
+        """For what is written, which must not fail for want of memory."""
+        self._run("RESET memory_limit")
+
+    def close(self) -> None:
+        """Say how much the checkpoint may tidy: one merge in a table at most, and none after a large load."""
+        self._run(f"SET max_vacuum_tasks = {int(self.written < _MUCH)}")
