@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,11 +23,13 @@ from pleo_connector.api import Interval
 from pleo_connector.catalogue import CATALOGUE, Catalogue, CompanyIn, Parent, Stream
 from pleo_connector.catalogue.options import check_options
 from pleo_connector.errors import UnknownCompany
-from pleo_connector.sync import tallies, windows
+from pleo_connector.stream_options import DEFAULT
+from pleo_connector.sync import receipt_table, tallies, windows
 from pleo_connector.sync.due import Due
 from pleo_connector.sync.engine import Mode, SyncPlan
 from pleo_connector.sync.loader import StreamWork
 from pleo_connector.sync.parents import Listing, ParentRecord
+from pleo_connector.sync.receipt_files import of_this_run, portions
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.sync.state import STATE_TABLES
 from pleo_connector.sync.sweep import Sweep
@@ -161,7 +164,7 @@ class _Look:
         walks = [] if listing in self._streams else [self._expected(Sweep(listing), _Known(self._count(listing)))]
         walks += [self._listed(stream, company) for stream in self._parents if stream not in self._streams for company in ids]
         for one in work:
-            walks += self._walks(one, due, ids)
+            walks += [*self._walks(one, due, ids), *self._links(one.stream, ids)]
         notes = (
             ()
             if companies
@@ -182,6 +185,16 @@ class _Look:
         else:
             sweeps = asyncio.run(due.sweeps(work, ids, self._earliest))
         yield from (self._expected(sweep, known) for sweep in sweeps)
+
+    def _links(self, stream: Stream, ids: Sequence[str]) -> Iterator[Expected]:
+        """Questions for links to the files of known receipts, where those are fetched; receipts that the run itself brings come on top."""
+        files = self._plan.options.get(stream.name, DEFAULT).files
+        if files is None:
+            return
+        self._transaction.ensure([receipt_table.RECEIPT_FILES])
+        some = of_this_run(receipt_table.wanted(self._transaction, stream, ids, self._now), files)
+        for company_id, requests in Counter(company_id for company_id, _ in portions(some)).items():
+            yield Expected(stream.name, company_id, None, None, Why.FILES, None, None, requests, "estimated")
 
     async def _earliest(self, work: StreamWork, company_id: str) -> None:
         """A run would ask Pleo; a forecast only notes that it must."""

@@ -53,13 +53,13 @@ class FileFetching:
             report.removed = await asyncio.to_thread(self._remove_deleted, companies)
         every = await asyncio.to_thread(self._wanted, companies)
         report.left.update(one.failure if one.resting and one.failure else WAITING for one in every)
-        now = [one for one in every if not one.resting][: self._options.per_run]
+        now = of_this_run(every, self._options)
         if not now:
             return []
         rest = await asyncio.to_thread(self._adopt, now, report)
         stopped: dict[str, ApiError] = {}
         async with FileClient(plain_http=self._plain_http, connections=AT_ONCE) as files:
-            for company_id, some in _portions(rest):
+            for company_id, some in portions(rest):
                 if company_id in stopped:
                     continue
                 try:
@@ -128,7 +128,12 @@ class FileFetching:
         return len(rows)
 
 
-def _portions(some: Sequence[Wanted]) -> Iterator[tuple[str, list[Wanted]]]:
+def of_this_run(every: Sequence[Wanted], options: ReceiptFiles) -> list[Wanted]:
+    """Those that one run fetches."""
+    return [one for one in every if not one.resting][: options.per_run]
+
+
+def portions(some: Sequence[Wanted]) -> Iterator[tuple[str, list[Wanted]]]:
     """By company, as many as one question to Pleo may name entries."""
     for company_id in dict.fromkeys(one.company_id for one in some):
         mine = [one for one in some if one.company_id == company_id]

@@ -43,6 +43,7 @@ class Why(StrEnum):
     UNFINISHED = "left unfinished"
     MISSING_ROWS = "rows missing"
     NOT_DUE = "not due"
+    FILES = "links to files"
 
 
 FIRST = "first"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pleo_connector import ReceiptFiles, StreamOptions
 from pleo_connector.api import Interval
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.errors import UnknownCompany
@@ -50,6 +52,18 @@ def test_lists_that_other_streams_wait_for_are_counted(place: Place) -> None:
     found, report = expected(place, "export_job_items"), place.run("export_job_items")
     assert set(requests(found)) == {"companies", "export_jobs", "export_job_items"}
     assert found.requests == report.requests + 1, "the list of companies is nobody's when its stream is not asked for"
+
+
+def test_links_to_the_files_of_known_receipts_are_counted(place: Place, tmp_path: Path) -> None:
+    place.run("companies", "receipts")
+    options = {"receipts": StreamOptions(files=ReceiptFiles(tmp_path / "files", per_run=80))}
+    found = expected(place, "receipts", options=options)
+    asked = [walk for walk in found.walks if walk.why is Why.FILES]
+    assert sum(walk.requests for walk in asked) >= 3
+    report = place.run("receipts", options=options).streams["receipts"]
+    assert requests(found)["receipts"] == report.traffic.requests
+    assert report.files is not None
+    assert report.files.fetched == 80
 
 
 def test_nothing_is_written(place: Place) -> None:
