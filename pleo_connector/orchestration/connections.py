@@ -18,11 +18,13 @@ from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.asset_decorator import PleoSync, pleo_assets
 from pleo_connector.orchestration.assets import pleo_key, warehouse_key
 from pleo_connector.orchestration.automation import sync_job
+from pleo_connector.orchestration.connection_exports import export_jobs_sensor
 from pleo_connector.orchestration.connection_keep_alive import keep_alive_job, token_age_sensor
 from pleo_connector.orchestration.connection_places import check_template, clash, pleo_of, warehouse_of
 from pleo_connector.orchestration.connection_runs import AT_ONCE, HOURLY, Pace
 from pleo_connector.orchestration.connection_sensor import connection_sensor
 from pleo_connector.orchestration.definitions import checked_name
+from pleo_connector.orchestration.export_sensor import export_job
 from pleo_connector.orchestration.keep_alive import weekly_schedule
 from pleo_connector.orchestration.lineage import raw_specs
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
@@ -94,14 +96,15 @@ def build_pleo_connections_definitions(
         if views:
             _refresh_views(context, mine.warehouse, catalogue)
 
-    job, alive = sync_job(name, [tables]), keep_alive_job(name)
+    job, alive, exports = sync_job(name, [tables]), keep_alive_job(name), export_job(name, [tables], catalogue)
     return dg.Definitions(
         assets=[tables, *raw_specs(name, catalogue, streams)],
-        jobs=[job, alive],
+        jobs=[job, alive, *([exports] if exports else [])],
         schedules=[weekly_schedule(name, alive)],
         sensors=[
             connection_sensor(name, job, partitions, list(tables.keys), Pace(every, at_once)),
             token_age_sensor(name, alive),
+            *([export_jobs_sensor(name, exports, partitions, at_once)] if exports else []),
         ],
         resources={pleo_key(name): credential, warehouse_key(name): target},
         executor=executor,
