@@ -38,7 +38,7 @@ def the_limits() -> str:
 
 def dagster(place: Many, *arguments: str) -> None:
     """A command of Dagster's over the code location."""
-    command = [Path(sys.executable).with_name("dagster"), *arguments, "-f", "location.py"]
+    command = [str(Path(sys.executable).with_name("dagster")), *arguments, "-f", "location.py"]
     done = subprocess.run(command, cwd=place.folder, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -46,7 +46,7 @@ def dagster(place: Many, *arguments: str) -> None:
 @contextmanager
 def daemon(place: Many) -> Iterator[None]:
     """Dagster's daemon, which evaluates sensors and takes runs from the queue; all its processes end with it."""
-    command = [Path(sys.executable).with_name("dagster-daemon"), "run", "-f", "location.py"]
+    command = [str(Path(sys.executable).with_name("dagster-daemon")), "run", "-f", "location.py"]
     with (place.folder / "daemon.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=place.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         try:
