@@ -20,6 +20,7 @@ from pleo_connector.orchestration.connection_sensor import CONNECTION
 from pleo_connector.orchestration.connection_standing import standing
 from pleo_connector.orchestration.cursor import cursor_of, remembered
 from pleo_connector.orchestration.export_sensor import EVERY, SECONDS, Glance, Memory, ended, glance
+from pleo_connector.orchestration.starting import Starting
 
 AT_A_TIME = 8
 """Connections looked at together: each waits for Pleo most of the time, and has a request budget of its own."""
@@ -51,19 +52,20 @@ class Memories:
         self.of = {label: what for label, what in told.items() if what}
 
 
-def export_jobs_sensor(name: str, job: Any, partitions: dg.DynamicPartitionsDefinition, at_once: int) -> dg.SensorDefinition:
-    """Looks for open export jobs of every connection and starts `job` for those that have some; stopped until somebody starts it."""
+def export_jobs_sensor(
+    name: str, starting: Starting, job: Any, partitions: dg.DynamicPartitionsDefinition, at_once: int
+) -> dg.SensorDefinition:
+    """Looks for open export jobs of every connection and starts `job` for those that have some."""
 
     @dg.sensor(
-        name=f"{name}_export_jobs",
+        **starting.sensor(
+            "export_jobs",
+            "Lands export items of every connection while their job is open: afterwards Pleo no longer serves them. "
+            f"A run for each connection, {at_once} at once.",
+        ),
         job_name=job.name,
         minimum_interval_seconds=EVERY,
         required_resource_keys={pleo_key(name), warehouse_key(name)},
-        default_status=dg.DefaultSensorStatus.STOPPED,
-        description=(
-            "Lands export items of every connection while their job is open: afterwards Pleo no longer serves them. "
-            f"A run for each connection, {at_once} at once. Stopped until you start it."
-        ),
     )
     def open_jobs(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         pleo, warehouse = (getattr(context.resources, key) for key in (pleo_key(name), warehouse_key(name)))

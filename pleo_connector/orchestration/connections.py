@@ -28,6 +28,7 @@ from pleo_connector.orchestration.export_sensor import export_job
 from pleo_connector.orchestration.keep_alive import weekly_schedule
 from pleo_connector.orchestration.lineage import raw_specs
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
+from pleo_connector.orchestration.starting import Starting
 from pleo_connector.orchestration.translator import PleoTableData, PleoTranslator
 from pleo_connector.settings import Settings, load
 from pleo_connector.stream_options import StreamOptions
@@ -52,9 +53,10 @@ def build_pleo_connections_definitions(
     every: timedelta = HOURLY,
     at_once: int = AT_ONCE,
     op_tags: Mapping[str, Any] | None = None,
+    running: Sequence[str] = (),
     executor: dg.ExecutorDefinition | None = dg.in_process_executor,
 ) -> dg.Definitions:
-    """Assets partitioned by connection, their checks, job and resources, and stopped sensors and schedule. Needs no network.
+    """Assets partitioned by connection, their checks, jobs, resources, sensors and schedule. Needs no network.
 
     The partitions (`<name>_connections`) are the labels of the token store that `pleo` names; the sensor of that name keeps them
     so, and asks for a run of each connection `every` so often, `at_once` at a time. `warehouse` is what all connections share:
@@ -97,18 +99,21 @@ def build_pleo_connections_definitions(
             _refresh_views(context, mine.warehouse, catalogue)
 
     job, alive, exports = sync_job(name, [tables]), keep_alive_job(name), export_job(name, [tables], catalogue)
-    return dg.Definitions(
+    starting = Starting(name, running)
+    built = dg.Definitions(
         assets=[tables, *raw_specs(name, catalogue, streams)],
         jobs=[job, alive, *([exports] if exports else [])],
-        schedules=[weekly_schedule(name, alive)],
+        schedules=[weekly_schedule(starting, alive)],
         sensors=[
-            connection_sensor(name, job, partitions, list(tables.keys), Pace(every, at_once)),
-            token_age_sensor(name, alive),
-            *([export_jobs_sensor(name, exports, partitions, at_once)] if exports else []),
+            connection_sensor(name, starting, job, partitions, list(tables.keys), Pace(every, at_once)),
+            token_age_sensor(name, starting, alive),
+            *([export_jobs_sensor(name, starting, exports, partitions, at_once)] if exports else []),
         ],
         resources={pleo_key(name): credential, warehouse_key(name): target},
         executor=executor,
     )
+    starting.check()
+    return built
 
 
 def _of_connection(context: dg.AssetExecutionContext, sync: PleoSync, partitions: str) -> PleoSync:

@@ -23,6 +23,7 @@ from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.assets import pleo_key
 from pleo_connector.orchestration.automation import ALL_OR_FAIL, run_under_way
 from pleo_connector.orchestration.cursor import cursor_of, remembered
+from pleo_connector.orchestration.starting import Starting
 
 if TYPE_CHECKING:
     from pleo_connector.sync.watching import Seen
@@ -122,16 +123,14 @@ def export_job(name: str, assets: Sequence[dg.AssetsDefinition], catalogue: Cata
     )
 
 
-def export_sensor(name: str, job: Any) -> dg.SensorDefinition:
-    """Looks for open export jobs and starts `job`; stopped until somebody starts it."""
+def export_sensor(name: str, starting: Starting, job: Any) -> dg.SensorDefinition:
+    """Looks for open export jobs and starts `job`."""
 
     @dg.sensor(
-        name=f"{name}_export_jobs",
+        **starting.sensor("export_jobs", "Lands export items while their job is open: afterwards Pleo no longer serves them."),
         job_name=job.name,
         minimum_interval_seconds=EVERY,
         required_resource_keys={pleo_key(name)},
-        default_status=dg.DefaultSensorStatus.STOPPED,
-        description="Lands export items while their job is open: afterwards Pleo no longer serves them. Stopped until you start it.",
     )
     def open_jobs(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         return evaluate(context, getattr(context.resources, pleo_key(name)), job.name)
