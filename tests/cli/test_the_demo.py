@@ -25,6 +25,7 @@ def pleo_environment(home: Path) -> dict[str, str]:
     return {"HOME": str(home), "XDG_STATE_HOME": str(home / "state"), "PLEO_API_KEY": "a-key-of-production", "PLEO_SCHEMA": "other"}
 
 
+@pytest.mark.slow
 def test_the_demo_twice(tmp_path: Path) -> None:
     home, work = tmp_path / "home", tmp_path / "work"
     home.mkdir()

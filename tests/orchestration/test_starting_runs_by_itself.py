@@ -80,6 +80,7 @@ def test_every_schedule_and_sensor_is_stopped_and_described() -> None:
         assert sensor.default_status is dg.DefaultSensorStatus.STOPPED and "Stopped until you start it" in (sensor.description or "")
 
 
+@pytest.mark.slow
 def test_the_hourly_run_waits_for_the_one_before_and_the_weekly_one_reads_all() -> None:
     at = datetime(2026, 11, 22, 2, tzinfo=UTC)
     with environment({}), dg.instance_for_test() as instance:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dagster as dg
+import pytest
 import duckdb
 
 from pleo_connector.analytics import marts
@@ -15,6 +16,7 @@ TABLES = {table.name for table in CATALOGUE.tables()}
 MARTS = {mart.name for mart in marts()}
 
 
+@pytest.mark.slow
 def test_a_sync_of_everything_materialises_the_marts_after_the_tables(place: Place) -> None:
     result = place.run(marts=True)
     assert result.success

@@ -28,6 +28,8 @@ from tests.postgres_server import new_database
 from tests.sync.looking import RUN_TIME, assert_same, tables_of
 from tests.sync.places import NOW, Place
 
+pytestmark = pytest.mark.xdist_group("replay")  # what is synced once for all of them is synced by one worker
+
 
 def edit(place: Place, stream: str, which: int, **values: Any) -> None:
     """Change a record at Pleo."""
@@ -129,6 +131,7 @@ def test_in_place_every_table_stays_as_it_is(synced: Path, tmp_path: Path) -> No
     assert_same(synced, file)
 
 
+@pytest.mark.slow
 def test_in_place_what_somebody_broke_is_mended(synced: Path, tmp_path: Path) -> None:
     file = copied(synced, tmp_path)
     with duckdb.connect(str(file)) as analyst:
