@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dagster as dg
-import pytest
 import duckdb
+import pytest
 
 from pleo_connector.analytics import marts
 from pleo_connector.catalogue import CATALOGUE
