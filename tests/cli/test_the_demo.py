@@ -16,8 +16,7 @@ import pytest
 from pleo_connector.catalogue import CATALOGUE
 from tests.cli.local import command, start
 
-pytestmark = pytest.mark.xdist_group("demo")
-"""One at a time: two demos that start at once may choose the same port for their login."""
+pytestmark = pytest.mark.usefixtures("the_only_demo")
 
 
 def pleo_environment(home: Path) -> dict[str, str]:

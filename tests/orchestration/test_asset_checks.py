@@ -15,7 +15,6 @@ from pleo_connector.sync import StreamReport
 from pleo_connector.warehouses.duckdb_transaction import DuckDBTransaction
 from tests.orchestration.place import Place, checks
 
-pytestmark = pytest.mark.xdist_group("asset checks")  # what is synced once for all of them is synced by one worker
 
 KEY = "key_unique_and_present"
 SPLITS = ("accounting_entry_splits", "splits_sum_to_entry")

@@ -12,7 +12,6 @@ from pleo_connector.orchestration.checks import Checks
 from pleo_connector.sandbox import RunningSandbox
 from tests.orchestration.place import Place, checks, failure, materialized
 
-pytestmark = pytest.mark.xdist_group("two runs")  # what is synced once for all of them is synced by one worker
 
 TABLES = {table.name for table in CATALOGUE.tables()}
 

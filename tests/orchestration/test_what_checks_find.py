@@ -23,7 +23,6 @@ from pleo_connector.warehouses import Transaction, Warehouse, open_warehouse
 from tests.sync.places import API_KEY
 from tests.warehouses.conftest import URLS
 
-pytestmark = pytest.mark.xdist_group("what checks find")  # what is synced once for all of them is synced by one worker
 
 CHECKS = Checks()
 KEYS = {table.name: dg.AssetKey(table.name) for table in CATALOGUE.tables()}

@@ -28,8 +28,6 @@ from tests.postgres_server import new_database
 from tests.sync.looking import RUN_TIME, assert_same, tables_of
 from tests.sync.places import NOW, Place
 
-pytestmark = pytest.mark.xdist_group("replay")  # what is synced once for all of them is synced by one worker
-
 
 def edit(place: Place, stream: str, which: int, **values: Any) -> None:
     """Change a record at Pleo."""
