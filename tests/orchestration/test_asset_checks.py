@@ -15,7 +15,6 @@ from pleo_connector.sync import StreamReport
 from pleo_connector.warehouses.duckdb_transaction import DuckDBTransaction
 from tests.orchestration.place import Place, checks
 
-
 KEY = "key_unique_and_present"
 SPLITS = ("accounting_entry_splits", "splits_sum_to_entry")
 

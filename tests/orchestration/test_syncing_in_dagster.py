@@ -12,7 +12,6 @@ from pleo_connector.orchestration.checks import Checks
 from pleo_connector.sandbox import RunningSandbox
 from tests.orchestration.place import Place, checks, failure, materialized
 
-
 TABLES = {table.name for table in CATALOGUE.tables()}
 
 

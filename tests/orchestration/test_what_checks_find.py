@@ -23,7 +23,6 @@ from pleo_connector.warehouses import Transaction, Warehouse, open_warehouse
 from tests.sync.places import API_KEY
 from tests.warehouses.conftest import URLS
 
-
 CHECKS = Checks()
 KEYS = {table.name: dg.AssetKey(table.name) for table in CATALOGUE.tables()}
 NOBODY = "'11111111-1111-4111-8111-111111111111'"
