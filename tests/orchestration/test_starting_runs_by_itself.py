@@ -101,6 +101,7 @@ def test_what_is_named_runs_from_the_start_and_a_name_that_means_nothing_is_refu
     }
 
 
+@pytest.mark.slow
 def test_the_hourly_run_waits_for_the_one_before_and_the_weekly_one_reads_all() -> None:
     at = datetime(2026, 11, 22, 2, tzinfo=UTC)
     with environment({}), dg.instance_for_test() as instance:
