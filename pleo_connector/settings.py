@@ -8,27 +8,23 @@ Credentials are asked for only when they are needed: see `Settings.require_crede
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import os
-import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from platformdirs import user_state_path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
+from pleo_connector import setting_values
 from pleo_connector.errors import ConfigurationError
 
 PREFIX = "PLEO_"
 SANDBOX_PORT = 8764
 SANDBOX_CLIENT_ID = "sandbox-client"
 SANDBOX_CLIENT_SECRET = "sandbox-secret"  # noqa: S105 - the local sandbox's public, fixed secret
-
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 class Environment(StrEnum):
@@ -68,99 +64,6 @@ DEFAULT_SCOPES = (
 )
 
 
-def _origin(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise ValueError("must be a URL such as https://external.pleo.io")
-    if parts.username or parts.password:
-        raise ValueError("must not contain a user name or password")
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise ValueError("must use https (http is allowed only for 127.0.0.1, ::1 and localhost)")
-    if parts.query or parts.fragment:
-        raise ValueError("must not contain a query or fragment")
-    _port(value)
-    return value.rstrip("/")
-
-
-def _port(value: str) -> int | None:
-    try:
-        return urlsplit(value).port
-    except ValueError:
-        raise ValueError("must have a port between 0 and 65535") from None
-
-
-def _redirect_uri(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise ValueError("must be a URL such as http://127.0.0.1:8765/callback")
-    _origin(parts._replace(path="").geturl())
-    if parts.scheme == "http" and not _port(value):
-        raise ValueError("must name a fixed port, as registered at Pleo, such as http://127.0.0.1:8765/callback")
-    return value
-
-
-def _scopes(value: str) -> str:
-    if "," in value or ";" in value:
-        raise ValueError("must be scopes separated by spaces, such as 'companies:read users:read'")
-    return " ".join(value.split())
-
-
-def _warehouse(value: str) -> str:
-    if not re.match(r"[a-z][a-z0-9+.-]*:", value):  # what follows is for the warehouse to judge: it knows what was meant
-        raise ValueError("must be a URL such as duckdb:///spend.duckdb")
-    return value
-
-
-def _schema(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", value):
-        raise ValueError("must be a plain name of at most 63 letters, digits and underscores, such as pleo")
-    return value
-
-
-def _label(value: str) -> str:
-    if value and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", value):
-        raise ValueError("must be at most 40 small letters, digits, - and _, such as acme")
-    return value
-
-
-_SHORTEST_PORTAL_SECRET, _SHORTEST_PORTAL_PASSWORD = 32, 16
-
-
-def _portal_url(value: str) -> str:
-    url = _origin(value)
-    if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", urlsplit(url).path):
-        raise ValueError("must have a plain path, such as https://connect.example.com/pleo")
-    return url
-
-
-def _at_least(shortest: int) -> AfterValidator:
-    def check(value: SecretStr) -> SecretStr:
-        if value.get_secret_value() and len(value.get_secret_value()) < shortest:
-            raise ValueError(f"must have at least {shortest} characters, chosen at random")
-        return value
-
-    return AfterValidator(check)
-
-
-def _networks(value: str) -> str:
-    for part in re.split(r"[\s,]+", value):
-        try:
-            ipaddress.ip_network(part)
-        except ValueError:
-            raise ValueError("must be addresses or networks separated by spaces, such as 127.0.0.1 10.0.0.0/8") from None
-    return " ".join(re.split(r"[\s,]+", value))
-
-
-def _raw(value: str) -> str:
-    if value in ("off", "warehouse") or re.search(r"[/\\]|^[.~]", value):
-        return value
-    raise ValueError("must be warehouse, off, or a folder such as ./raw")
-
-
-def _token_store(value: str) -> str:
-    return str(Path(value).expanduser()) if value.startswith("~") else value
-
-
 def default_token_store() -> str:
     """The SQLite file in the user's state folder."""
     return str(user_state_path("pleo-connector") / "tokens.sqlite")
@@ -177,36 +80,36 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     environment: Environment = Environment.SANDBOX
-    api_url: Annotated[str, AfterValidator(_origin)] = ""
-    auth_url: Annotated[str, AfterValidator(_origin)] = ""
+    api_url: Annotated[str, AfterValidator(setting_values.origin)] = ""
+    auth_url: Annotated[str, AfterValidator(setting_values.origin)] = ""
     client_id: str = ""
     client_secret: SecretStr = SecretStr("")
     client_auth: ClientAuth = ClientAuth.BASIC
-    redirect_uri: Annotated[str, AfterValidator(_redirect_uri)] = "http://127.0.0.1:8765/callback"
-    scopes: Annotated[str, AfterValidator(_scopes)] = DEFAULT_SCOPES
+    redirect_uri: Annotated[str, AfterValidator(setting_values.redirect_uri)] = "http://127.0.0.1:8765/callback"
+    scopes: Annotated[str, AfterValidator(setting_values.scopes)] = DEFAULT_SCOPES
     api_key: SecretStr = SecretStr("")
-    token_store: Annotated[str, AfterValidator(_token_store)] = Field(default_factory=default_token_store, repr=False)
+    token_store: Annotated[str, AfterValidator(setting_values.token_store)] = Field(default_factory=default_token_store, repr=False)
     """A path; a URL may hold a password, so it stays out of the repr."""
     host_marks: str = Field(default_factory=default_host_marks)
     """The folder in which this host notes what it has seen of token stores."""
     token_keys: SecretStr = SecretStr("")
     key_provider: str = ""
-    connection_label: Annotated[str, AfterValidator(_label)] = ""
-    warehouse: Annotated[str, AfterValidator(_warehouse)] = Field(default="duckdb:///spend.duckdb", repr=False)
+    connection_label: Annotated[str, AfterValidator(setting_values.label)] = ""
+    warehouse: Annotated[str, AfterValidator(setting_values.warehouse)] = Field(default="duckdb:///spend.duckdb", repr=False)
     """A URL, which may hold a password, so it stays out of the repr."""
-    schema_name: Annotated[str, AfterValidator(_schema)] = "pleo"
+    schema_name: Annotated[str, AfterValidator(setting_values.schema)] = "pleo"
     hash_key: SecretStr = SecretStr("")
     """The key of columns that are hashed; asked for only when there are some."""
-    portal_url: Annotated[str, AfterValidator(_portal_url)] = ""
+    portal_url: Annotated[str, AfterValidator(setting_values.portal_url)] = ""
     """The portal's address as browsers see it, with its path prefix; Pleo sends them back to `<portal_url>/callback`."""
-    portal_secret: Annotated[SecretStr, _at_least(_SHORTEST_PORTAL_SECRET)] = SecretStr("")
-    portal_password: Annotated[SecretStr, _at_least(_SHORTEST_PORTAL_PASSWORD)] = SecretStr("")
+    portal_secret: Annotated[SecretStr, setting_values.at_least(32)] = SecretStr("")
+    portal_password: Annotated[SecretStr, setting_values.at_least(16)] = SecretStr("")
     portal_name: str = ""
-    portal_proxies: Annotated[str, AfterValidator(_networks)] = ""
+    portal_proxies: Annotated[str, AfterValidator(setting_values.networks)] = ""
     """Proxies whose `X-Forwarded-For` is believed."""
     snapshot: str = "off"
     """Whether a DuckDB file is copied for its readers at the end of each run: off, on (beside it), or where to."""
-    raw: Annotated[str, AfterValidator(_raw)] = "warehouse"
+    raw: Annotated[str, AfterValidator(setting_values.raw)] = "warehouse"
     """Where pages are kept as they were served: `warehouse`, `off`, or a folder."""
     raw_days: int = Field(default=365, ge=0, le=36_500)
     """Days for which they are kept; 0 is for ever."""
@@ -241,7 +144,7 @@ class Settings(BaseModel):
     def labelled(self, label: str) -> Settings:
         """The same settings for another connection; ConfigurationError when the label is none."""
         try:
-            return self.model_copy(update={"connection_label": _label(label)})
+            return self.model_copy(update={"connection_label": setting_values.label(label)})
         except ValueError as error:
             raise ConfigurationError(f"The connection label {error}.") from None
 

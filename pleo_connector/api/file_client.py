@@ -17,7 +17,7 @@ from typing import Self
 
 import httpx
 
-from pleo_connector.settings import LOOPBACK
+from pleo_connector.setting_values import LOOPBACK
 from pleo_connector.tls import checking
 
 _LONGEST = 300.0

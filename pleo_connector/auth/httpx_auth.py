@@ -16,6 +16,7 @@ from pleo_connector.auth.manager import CredentialManager
 from pleo_connector.auth.redaction import REDACTOR
 from pleo_connector.auth.secret import Secret
 from pleo_connector.errors import ClientRejected, ReauthRequired
+from pleo_connector.setting_values import LOOPBACK
 
 _THREADS = 8  # per event loop: waiting for a refresh must not eat the loop's own thread pool
 _limiter: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("pleo_connector_auth_threads")
@@ -26,7 +27,7 @@ R = TypeVar("R")
 
 Origin = tuple[str, str, int | None]
 
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -42,7 +43,7 @@ class Origins:
     def __init__(self, urls: Iterable[str]) -> None:
         self._allowed = frozenset(origin_of(url) for url in urls)
         for scheme, host, _ in self._allowed:
-            if scheme != "https" and not (scheme == "http" and host in _LOOPBACK):
+            if scheme != "https" and not (scheme == "http" and host in LOOPBACK):
                 raise ValueError(f"credentials are not sent to {scheme}://{host}: https is needed, except on loopback")
 
     def allow(self, request: httpx.Request) -> bool:

@@ -6,6 +6,8 @@ from typing import Any
 
 import dagster as dg
 
+from pleo_connector.orchestration.starting import Starting
+
 ALL_OR_FAIL = "pleo/all-or-fail"
 """Tag of runs that fail when Pleo refuses one of their streams, where other runs leave it out with a warning."""
 
@@ -22,15 +24,13 @@ def sync_job(name: str, assets: Sequence[dg.AssetsDefinition]) -> Any:
     )
 
 
-def daily_schedule(name: str, job: Any) -> dg.ScheduleDefinition:
-    """The job once a day; stopped until somebody starts it in the UI."""
+def daily_schedule(starting: Starting, job: Any) -> dg.ScheduleDefinition:
+    """The job once a day."""
     return dg.ScheduleDefinition(
-        name=f"{name}_daily",
+        **starting.schedule("daily", "Every day at 05:00 UTC."),
         job=job,
         cron_schedule=DAILY,
         execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.STOPPED,
-        description="Every day at 05:00 UTC. Stopped until you start it.",
     )
 
 
@@ -41,16 +41,14 @@ WEEKLY_FULL = "0 2 * * 0"
 """Sunday at two in the morning, UTC: every month anew, when nobody waits for the request budget."""
 
 
-def hourly_schedule(name: str, job: Any) -> dg.ScheduleDefinition:
+def hourly_schedule(starting: Starting, job: Any) -> dg.ScheduleDefinition:
     """The job once an hour, unless its last run is still under way."""
 
     @dg.schedule(
-        name=f"{name}_hourly",
+        **starting.schedule("hourly", "Every hour: recent months and everything else that is due."),
         job_name=job.name,
         cron_schedule=HOURLY,
         execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.STOPPED,
-        description="Every hour: recent months and everything else that is due. Stopped until you start it.",
     )
     def hourly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         if (busy := run_under_way(context.instance, job.name)) is not None:
@@ -60,16 +58,14 @@ def hourly_schedule(name: str, job: Any) -> dg.ScheduleDefinition:
     return hourly
 
 
-def weekly_full_schedule(name: str, job: Any, ops: Sequence[str]) -> dg.ScheduleDefinition:
+def weekly_full_schedule(starting: Starting, job: Any, ops: Sequence[str]) -> dg.ScheduleDefinition:
     """The job once a week with mode `full`: late edits of old entries are seen, and what is gone is marked deleted."""
     return dg.ScheduleDefinition(
-        name=f"{name}_weekly_full",
+        **starting.schedule("weekly_full", "Every Sunday at 02:00 UTC, every month anew; unchanged rows are not written."),
         job_name=job.name,
         cron_schedule=WEEKLY_FULL,
         execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.STOPPED,
         run_config={"ops": {op: {"config": {"mode": "full"}} for op in ops}},
-        description="Every Sunday at 02:00 UTC, every month anew; unchanged rows are not written. Stopped until you start it.",
     )
 
 

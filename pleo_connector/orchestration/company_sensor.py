@@ -8,6 +8,7 @@ import dagster as dg
 
 from pleo_connector.errors import PleoError
 from pleo_connector.orchestration.assets import pleo_key
+from pleo_connector.orchestration.starting import Starting
 
 EVERY = 3600
 """Seconds between two looks; one costs a request or two."""
@@ -15,16 +16,14 @@ EVERY = 3600
 SECONDS = 25.0
 
 
-def company_sensor(name: str, job: Any, ops: Sequence[str]) -> dg.SensorDefinition:
-    """Starts `job` for each company that was not there before; its first look only learns. Stopped until somebody starts it."""
+def company_sensor(name: str, starting: Starting, job: Any, ops: Sequence[str]) -> dg.SensorDefinition:
+    """Starts `job` for each company that was not there before; its first look only learns."""
 
     @dg.sensor(
-        name=f"{name}_new_companies",
+        **starting.sensor("new_companies", "Syncs a company as soon as it joins the grant."),
         job_name=job.name,
         minimum_interval_seconds=EVERY,
         required_resource_keys={pleo_key(name)},
-        default_status=dg.DefaultSensorStatus.STOPPED,
-        description="Syncs a company as soon as it joins the grant. Stopped until you start it.",
     )
     def new_companies(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         return evaluate(context, getattr(context.resources, pleo_key(name)), ops)

@@ -76,7 +76,8 @@ class PleoComponent(dg.Component, dg.Model, dg.Resolvable):
     step_per_table: bool = Field(default=False, description="One step per stream, for executors that spread steps over machines.")
     marts: bool | None = Field(default=None, description="Whether the views for analysts are assets too; PLEO_MARTS when left out.")
     partitioned: bool = Field(default=False, description="A partition per month for streams that are read by month.")
-    schedule: str | None = Field(default=None, description="Sync at these times (cron, UTC) from the start; other schedules wait.")
+    running: list[str] = Field(default=[], description="Schedules and sensors that run from the start, such as hourly; the others wait.")
+    schedule: str | None = Field(default=None, description="Sync at these times too (cron, UTC), from the start.")
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - what is declared needs no place
         """The connection's definitions; ConfigurationError names the attribute that is wrong."""
@@ -109,6 +110,7 @@ class PleoComponent(dg.Component, dg.Model, dg.Resolvable):
             "streams": self.streams,
             "options": options_from(self.options, "options") if self.options else None,
             "blocking_checks": self.blocking_checks,
+            "running": self.running,
             "executor": None,  # a code location has one, and other components may be in it
         }
 

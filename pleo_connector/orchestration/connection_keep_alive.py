@@ -11,6 +11,7 @@ from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.assets import pleo_key
 from pleo_connector.orchestration.connection_places import pleo_of
 from pleo_connector.orchestration.keep_alive import A_DAY, OLD_DAYS
+from pleo_connector.orchestration.starting import Starting
 
 
 class KeepAliveConfig(dg.Config):
@@ -70,16 +71,14 @@ def refresh_all(context: dg.OpExecutionContext, pleo: Any, wanted: list[str]) ->
         )
 
 
-def token_age_sensor(name: str, job: Any) -> dg.SensorDefinition:
-    """Looks at all stored tokens once a day and has the old ones refreshed; stopped until somebody starts it."""
+def token_age_sensor(name: str, starting: Starting, job: Any) -> dg.SensorDefinition:
+    """Looks at all stored tokens once a day and has the old ones refreshed."""
 
     @dg.sensor(
-        name=f"{name}_token_age",
+        **starting.sensor("token_age", f"Refreshes the tokens of connections that were not refreshed for {OLD_DAYS} days."),
         job_name=job.name,
         minimum_interval_seconds=A_DAY,
         required_resource_keys={pleo_key(name)},
-        default_status=dg.DefaultSensorStatus.STOPPED,
-        description=f"Refreshes the tokens of connections that were not refreshed for {OLD_DAYS} days. Stopped until you start it.",
     )
     def token_age(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         return age_verdict(context, getattr(context.resources, pleo_key(name)), f"{name}_refresh_tokens", datetime.now(UTC))

@@ -11,6 +11,7 @@ from pleo_connector.orchestration.connection_places import API_KEY_IS_ONE
 from pleo_connector.orchestration.connection_runs import Memory, Pace, Runs, next_ones, utc_now
 from pleo_connector.orchestration.connection_standing import Standing, standing
 from pleo_connector.orchestration.cursor import cursor_of, remembered
+from pleo_connector.orchestration.starting import Starting
 
 EVERY = 60
 """Seconds between two looks; a look asks Pleo nothing."""
@@ -20,20 +21,19 @@ CONNECTION = "pleo/connection"
 
 
 def connection_sensor(
-    name: str, job: Any, partitions: dg.DynamicPartitionsDefinition, assets: Sequence[dg.AssetKey], pace: Pace
+    name: str, starting: Starting, job: Any, partitions: dg.DynamicPartitionsDefinition, assets: Sequence[dg.AssetKey], pace: Pace
 ) -> dg.SensorDefinition:
-    """Keeps the partitions in step and asks for runs of `job`; stopped until somebody starts it."""
+    """Keeps the partitions in step and asks for runs of `job`."""
 
     @dg.sensor(
-        name=f"{name}_connections",
+        **starting.sensor(
+            "connections",
+            f"A partition for each connection of the token store, and a run for each every {pace.every}, {pace.at_once} at once, "
+            "those that waited longest first.",
+        ),
         job_name=job.name,
         minimum_interval_seconds=EVERY,
         required_resource_keys={pleo_key(name), warehouse_key(name)},
-        default_status=dg.DefaultSensorStatus.STOPPED,
-        description=(
-            f"A partition for each connection of the token store, and a run for each every {pace.every}, {pace.at_once} at once, "
-            "those that waited longest first. Stopped until you start it."
-        ),
     )
     def connections(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         pleo, warehouse = (getattr(context.resources, key) for key in (pleo_key(name), warehouse_key(name)))

@@ -18,14 +18,17 @@ from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.asset_decorator import PleoSync, pleo_assets
 from pleo_connector.orchestration.assets import pleo_key, warehouse_key
 from pleo_connector.orchestration.automation import sync_job
+from pleo_connector.orchestration.connection_exports import export_jobs_sensor
 from pleo_connector.orchestration.connection_keep_alive import keep_alive_job, token_age_sensor
 from pleo_connector.orchestration.connection_places import check_template, clash, pleo_of, warehouse_of
 from pleo_connector.orchestration.connection_runs import AT_ONCE, HOURLY, Pace
 from pleo_connector.orchestration.connection_sensor import connection_sensor
 from pleo_connector.orchestration.definitions import checked_name
+from pleo_connector.orchestration.export_sensor import export_job
 from pleo_connector.orchestration.keep_alive import weekly_schedule
 from pleo_connector.orchestration.lineage import raw_specs
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
+from pleo_connector.orchestration.starting import Starting
 from pleo_connector.orchestration.translator import PleoTableData, PleoTranslator
 from pleo_connector.settings import Settings, load
 from pleo_connector.stream_options import StreamOptions
@@ -50,9 +53,10 @@ def build_pleo_connections_definitions(
     every: timedelta = HOURLY,
     at_once: int = AT_ONCE,
     op_tags: Mapping[str, Any] | None = None,
+    running: Sequence[str] = (),
     executor: dg.ExecutorDefinition | None = dg.in_process_executor,
 ) -> dg.Definitions:
-    """Assets partitioned by connection, their checks, job and resources, and stopped sensors and schedule. Needs no network.
+    """Assets partitioned by connection, their checks, jobs, resources, sensors and schedule. Needs no network.
 
     The partitions (`<name>_connections`) are the labels of the token store that `pleo` names; the sensor of that name keeps them
     so, and asks for a run of each connection `every` so often, `at_once` at a time. `warehouse` is what all connections share:
@@ -94,18 +98,22 @@ def build_pleo_connections_definitions(
         if views:
             _refresh_views(context, mine.warehouse, catalogue)
 
-    job, alive = sync_job(name, [tables]), keep_alive_job(name)
-    return dg.Definitions(
+    job, alive, exports = sync_job(name, [tables]), keep_alive_job(name), export_job(name, [tables], catalogue)
+    starting = Starting(name, running)
+    built = dg.Definitions(
         assets=[tables, *raw_specs(name, catalogue, streams)],
-        jobs=[job, alive],
-        schedules=[weekly_schedule(name, alive)],
+        jobs=[job, alive, *([exports] if exports else [])],
+        schedules=[weekly_schedule(starting, alive)],
         sensors=[
-            connection_sensor(name, job, partitions, list(tables.keys), Pace(every, at_once)),
-            token_age_sensor(name, alive),
+            connection_sensor(name, starting, job, partitions, list(tables.keys), Pace(every, at_once)),
+            token_age_sensor(name, starting, alive),
+            *([export_jobs_sensor(name, starting, exports, partitions, at_once)] if exports else []),
         ],
         resources={pleo_key(name): credential, warehouse_key(name): target},
         executor=executor,
     )
+    starting.check()
+    return built
 
 
 def _of_connection(context: dg.AssetExecutionContext, sync: PleoSync, partitions: str) -> PleoSync:

@@ -19,6 +19,7 @@ from pleo_connector.orchestration.lineage import raw_specs
 from pleo_connector.orchestration.marts import build_pleo_marts
 from pleo_connector.orchestration.partitions import months_job, months_schedule
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
+from pleo_connector.orchestration.starting import Starting
 from pleo_connector.orchestration.steps import build_pleo_assets
 from pleo_connector.orchestration.translator import PleoTranslator
 from pleo_connector.settings import Settings, load
@@ -43,15 +44,17 @@ def build_pleo_definitions(
     step_per_table: bool = False,
     partitioned: bool = False,
     op_tags: Mapping[str, Any] | None = None,
+    running: Sequence[str] = (),
     executor: dg.ExecutorDefinition | None = dg.in_process_executor,
 ) -> dg.Definitions:
-    """Assets, checks, resources, jobs, and stopped schedules and sensor of one connection. Needs no network and no credential.
+    """Assets, checks, resources, jobs, schedules and sensors of one connection. Needs no network and no credential.
 
     `settings` are the `PLEO_*` variables when left out; `pleo` and `warehouse` replace the resources made from them. For
     several connections give each its `name` (it starts keys, group, job and resource names) and its resources, and merge
     with `dg.Definitions.merge`. `options` by stream stand in place of the file that `PLEO_CONFIG` names, and
     `marts` (whether the views for analysts are assets too; they need all streams) in place of `PLEO_MARTS`.
     ConfigurationError names the variable or option that is wrong.
+    `running` names schedules and sensors that run from the start, such as `hourly` and `export_jobs`; the others wait in the UI.
     `step_per_table`, `partitioned`: see `steps`. `executor` None leaves the choice to the definitions that these are merged into.
     """
     target = warehouse or WarehouseResource.from_settings(settings or load())
@@ -85,21 +88,28 @@ def build_pleo_definitions(
     job, alive = sync_job(name, [one for one in assets if one not in by_month]), keep_alive_job(name)
     months = months_job(name, by_month) if by_month else None
     exports, ops = export_job(name, tables, catalogue), [one.op.name for one in tables]
-    return dg.Definitions(
+    starting = Starting(name, running)
+    built = dg.Definitions(
         assets=[*assets, *raw_specs(name, catalogue, streams)],
         jobs=[job, alive, *([exports] if exports else []), *([months] if months else [])],
         schedules=[
-            hourly_schedule(name, job),
-            daily_schedule(name, job),
-            weekly_full_schedule(name, job, ops),
-            weekly_schedule(name, alive),
-            *([months_schedule(name, months)] if months else []),
+            hourly_schedule(starting, job),
+            daily_schedule(starting, job),
+            weekly_full_schedule(starting, job, ops),
+            weekly_schedule(starting, alive),
+            *([months_schedule(starting, months)] if months else []),
         ],
-        sensors=[*([export_sensor(name, exports)] if exports else []), company_sensor(name, job, ops), token_age_sensor(name, alive)],
+        sensors=[
+            *([export_sensor(name, starting, exports)] if exports else []),
+            company_sensor(name, starting, job, ops),
+            token_age_sensor(name, starting, alive),
+        ],
         resources={pleo_key(name): pleo or PleoResource.from_settings(settings or load()), warehouse_key(name): target},
         # In one process by default: each step process of Dagster's own would spend 5 to 8 s on imports alone.
         executor=executor,
     )
+    starting.check()
+    return built
 
 
 def load_pleo_asset_specs(

@@ -23,6 +23,7 @@ from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.assets import pleo_key
 from pleo_connector.orchestration.automation import ALL_OR_FAIL, run_under_way
 from pleo_connector.orchestration.cursor import cursor_of, remembered
+from pleo_connector.orchestration.starting import Starting
 
 if TYPE_CHECKING:
     from pleo_connector.sync.watching import Seen
@@ -99,10 +100,11 @@ class Memory:
             self.landed = {job: state for job, state in self.landed.items() if job in seen.open_jobs or state != ENDED}
         return {job: state for job, state in found.items() if self.refused.get(job) != state}
 
-    def ask(self, jobs: dict[str, str]) -> str:
+    def ask(self, jobs: dict[str, str], connection: str = "") -> str:
         """Note what is asked for; returns the run's key, the same for the same jobs in the same states until a run of it failed."""
         said = json.dumps([sorted(jobs.items()), self.attempt])
-        self.asked, self.run_key = jobs, f"export jobs {hashlib.sha256(said.encode()).hexdigest()[:16]}"
+        of = f" of {connection}" if connection else ""  # two connections may see the same company
+        self.asked, self.run_key = jobs, f"export jobs{of} {hashlib.sha256(said.encode()).hexdigest()[:16]}"
         return self.run_key
 
 
@@ -121,16 +123,14 @@ def export_job(name: str, assets: Sequence[dg.AssetsDefinition], catalogue: Cata
     )
 
 
-def export_sensor(name: str, job: Any) -> dg.SensorDefinition:
-    """Looks for open export jobs and starts `job`; stopped until somebody starts it."""
+def export_sensor(name: str, starting: Starting, job: Any) -> dg.SensorDefinition:
+    """Looks for open export jobs and starts `job`."""
 
     @dg.sensor(
-        name=f"{name}_export_jobs",
+        **starting.sensor("export_jobs", "Lands export items while their job is open: afterwards Pleo no longer serves them."),
         job_name=job.name,
         minimum_interval_seconds=EVERY,
         required_resource_keys={pleo_key(name)},
-        default_status=dg.DefaultSensorStatus.STOPPED,
-        description="Lands export items while their job is open: afterwards Pleo no longer serves them. Stopped until you start it.",
     )
     def open_jobs(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         return evaluate(context, getattr(context.resources, pleo_key(name)), job.name)
@@ -142,27 +142,47 @@ def evaluate(context: dg.SensorEvaluationContext, pleo: Any, job_name: str, *, s
     """One evaluation: skip while a run is under way, else look, and ask for what is not landed."""
     if (busy := run_under_way(context.instance, job_name)) is not None:
         return dg.SkipReason(f"Run {busy} is under way.")
+    memory = remembered(Memory, context.cursor)
+    memory.settle(*ended(context.instance, job_name, memory.run_key))
+    seen = glance(memory, pleo, seconds)
+    if seen.error is not None:
+        context.log.warning("%s", seen.error)
+    if not seen.wanted:
+        return dg.SensorResult(skip_reason=seen.told, cursor=cursor_of(memory))
+    run_key = memory.ask(seen.wanted)
+    context.log.info("Landing export jobs: %s.", seen.told)
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=run_key)], cursor=cursor_of(memory))
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What one look at a connection found."""
+
+    wanted: dict[str, str] = field(default_factory=dict)
+    """Jobs to land now, by state."""
+    told: str = ""
+    """Those jobs, or why there are none, in words."""
+    error: PleoError | None = None
+
+
+def glance(memory: Memory, pleo: Any, seconds: float) -> Glance:
+    """Look at one connection for so many seconds at most, and bring its memory up to date; an error of Pleo's is part of the answer."""
     from pleo_connector.sync.watching import look
 
-    memory = remembered(Memory, context.cursor)
-    memory.settle(*_ended(context.instance, job_name, memory.run_key))
     try:
         memory.reconsider(_scopes(pleo))
         if memory.list_is_refused:
-            return dg.SensorResult(skip_reason=memory.because(), cursor=cursor_of(memory))
+            return Glance(told=memory.because())
         seen = look(pleo.connection(), seconds=seconds, first=memory.first)
     except PleoError as error:
         if isinstance(error, Forbidden):
             memory.refuse(str(error), {})
-        context.log.warning("%s", error)
-        return dg.SensorResult(skip_reason=memory.because() if memory.refusal else str(error), cursor=cursor_of(memory))
+        return Glance(told=memory.because() if memory.refusal else str(error), error=error)
     memory.first = seen.next_company
     wanted = memory.wanted(seen)
     if not wanted:
-        return dg.SensorResult(skip_reason=memory.because() if memory.refused else _nothing(seen), cursor=cursor_of(memory))
-    run_key = memory.ask(wanted)
-    context.log.info("Landing export jobs: %s.", ", ".join(f"{job} ({state})" for job, state in sorted(wanted.items())))
-    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=run_key)], cursor=cursor_of(memory))
+        return Glance(told=memory.because() if memory.refused else _nothing(seen))
+    return Glance(wanted, ", ".join(f"{job} ({state})" for job, state in sorted(wanted.items())))
 
 
 def _nothing(seen: "Seen") -> str:
@@ -179,7 +199,7 @@ def _scopes(pleo: Any) -> tuple[str, ...]:
     return tuple(sorted(status(pleo.settings(), others=False).scopes))
 
 
-def _ended(instance: dg.DagsterInstance, job_name: str, run_key: str) -> tuple[dg.DagsterRunStatus | None, str]:
+def ended(instance: dg.DagsterInstance, job_name: str, run_key: str) -> tuple[dg.DagsterRunStatus | None, str]:
     """How the newest run with this key ended (None without one), and Pleo's refusal if it failed by nothing else."""
     runs = instance.get_runs(dg.RunsFilter(job_name=job_name, tags={"dagster/run_key": run_key}), limit=1) if run_key else []
     if not runs:

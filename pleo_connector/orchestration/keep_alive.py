@@ -11,6 +11,7 @@ import dagster as dg
 from pleo_connector.errors import PleoError
 from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.assets import pleo_key
+from pleo_connector.orchestration.starting import Starting
 
 WEEKLY = "0 4 * * 1"
 """Monday at four in the morning, UTC: an hour before the daily sync."""
@@ -47,28 +48,24 @@ def keep_alive_job(name: str) -> Any:
     return keep_alive
 
 
-def weekly_schedule(name: str, job: Any) -> dg.ScheduleDefinition:
-    """The job once a week; stopped until somebody starts it in the UI."""
+def weekly_schedule(starting: Starting, job: Any) -> dg.ScheduleDefinition:
+    """The job once a week."""
     return dg.ScheduleDefinition(
-        name=f"{name}_keep_alive_weekly",
+        **starting.schedule("keep_alive_weekly", "Every Monday at 04:00 UTC."),
         job=job,
         cron_schedule=WEEKLY,
         execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.STOPPED,
-        description="Every Monday at 04:00 UTC. Stopped until you start it.",
     )
 
 
-def token_age_sensor(name: str, job: Any) -> dg.SensorDefinition:
-    """Looks at the stored tokens once a day; from day 45 without a refresh it warns and starts the job. Stopped until started."""
+def token_age_sensor(name: str, starting: Starting, job: Any) -> dg.SensorDefinition:
+    """Looks at the stored tokens once a day; from day 45 without a refresh it warns and starts the job."""
 
     @dg.sensor(
-        name=f"{name}_token_age",
+        **starting.sensor("token_age", f"From day {OLD_DAYS} without a refresh: warns, and refreshes the tokens."),
         job_name=job.name,  # given as a job, Dagster warns of a beta feature of its own
         minimum_interval_seconds=A_DAY,
         required_resource_keys={pleo_key(name)},
-        default_status=dg.DefaultSensorStatus.STOPPED,
-        description=f"From day {OLD_DAYS} without a refresh: warns, and refreshes the tokens. Stopped until you start it.",
     )
     def token_age(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         return age_verdict(context, getattr(context.resources, pleo_key(name)).settings(), datetime.now(UTC))

@@ -9,6 +9,7 @@ import dagster as dg
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.launchpad import PleoSyncConfig
+from pleo_connector.orchestration.starting import Starting
 
 FIRST = "2015-01-01"
 """Pleo was founded in 2015: nothing is older."""
@@ -62,16 +63,14 @@ def months_job(name: str, assets: Sequence[dg.AssetsDefinition]) -> Any:
     )
 
 
-def months_schedule(name: str, job: Any) -> dg.ScheduleDefinition:
-    """The last months once a day, as one run; stopped until somebody starts it."""
+def months_schedule(starting: Starting, job: Any) -> dg.ScheduleDefinition:
+    """The last months once a day, as one run."""
 
     @dg.schedule(
-        name=f"{name}_recent_months",
+        **starting.schedule("recent_months", f"Every day at 05:00 UTC: the current month and the {RECENT - 1} before it."),
         job_name=job.name,
         cron_schedule="0 5 * * *",
         execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.STOPPED,
-        description=f"Every day at 05:00 UTC: the current month and the {RECENT - 1} before it. Stopped until you start it.",
     )
     def recent(_context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         recent = MONTHS.get_partition_keys()[-RECENT:]

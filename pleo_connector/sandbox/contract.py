@@ -134,6 +134,9 @@ OPERATIONS = {
 }
 
 
+_PLAIN = Operation()
+
+
 def operation(name: str) -> Operation:
     """The rules of an operationId."""
-    return OPERATIONS.get(name, Operation())
+    return OPERATIONS.get(name, _PLAIN)

@@ -1,6 +1,7 @@
 """Floor 3: a run, from what is due to what is committed. Start reading at `engine.py`."""
 
-from pleo_connector.sync.engine import Connection, Mode, SyncPlan, run
+from pleo_connector.sync.asked import Connection, Mode, SyncPlan
+from pleo_connector.sync.engine import run
 from pleo_connector.sync.raw_policy import RawPolicy
 from pleo_connector.sync.raw_report import RawReport
 from pleo_connector.sync.reaching import reach

@@ -8,96 +8,32 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
 
-import httpx
-from pydantic import SecretStr
-
-from pleo_connector.api import Budget, PleoClient, RequestBudget, Traffic, page_request
-from pleo_connector.api.patience import OUTAGE
+from pleo_connector.api import PleoClient, Traffic
 from pleo_connector.catalogue import CATALOGUE, Catalogue, CompanyIn, Stream
 from pleo_connector.catalogue.rules import under_rules
-from pleo_connector.errors import (
-    CertificateRefused,
-    ConfigurationError,
-    CredentialError,
-    CursorRefused,
-    JobFinished,
-    PleoError,
-    ReauthRequired,
-    SyncCancelled,
-    WalkStalled,
-    WarehouseError,
-)
-from pleo_connector.frames import split_page
-from pleo_connector.stream_options import DEFAULT, StreamOptions
+from pleo_connector.errors import ConfigurationError, PleoError, SyncCancelled, WarehouseError
+from pleo_connector.stream_options import DEFAULT
 from pleo_connector.sync import ledger
+from pleo_connector.sync.asked import Connection, Mode, SyncPlan
 from pleo_connector.sync.companies import Companies, chosen, discover
-from pleo_connector.sync.due import Due, is_urgent
+from pleo_connector.sync.due import Due
 from pleo_connector.sync.loader import Loader, StreamWork
-from pleo_connector.sync.moments import moment_in
 from pleo_connector.sync.owner import registered
 from pleo_connector.sync.parents import Listing
 from pleo_connector.sync.raw import RawLanding
-from pleo_connector.sync.raw_policy import RawPolicy
 from pleo_connector.sync.receipt_files import FileFetching
 from pleo_connector.sync.receipt_report import FilesReport
 from pleo_connector.sync.report import StreamReport, SyncReport
 from pleo_connector.sync.state import STATE_TABLES
-from pleo_connector.sync.sweep import FailedPage, ServedPage, Sweep, walk
+from pleo_connector.sync.sweep import FailedPage
+from pleo_connector.sync.walks import FATAL, URGENT, Turns, Walks
 from pleo_connector.warehouses import Publishes, Warehouse
-
-_FATAL = (ReauthRequired, CredentialError, WarehouseError, CertificateRefused)
-"""Errors after which no other stream can do better."""
-
-URGENT = 1
-"""Walks beside the others, for what Pleo serves for a short time only."""
 
 _CANCEL_POLL = 0.1
 """Seconds between looks at `cancel`, which another thread sets."""
-
-
-class Mode(StrEnum):
-    """Which windows are read: those that are due, or all."""
-
-    INCREMENTAL = "incremental"
-    FULL = "full"
-
-
-@dataclass(frozen=True, slots=True)
-class SyncPlan:
-    """What a run is asked to do. No streams or no companies means all of them."""
-
-    streams: tuple[str, ...] = ()
-    mode: Mode = Mode.INCREMENTAL
-    start: datetime | None = None
-    end: datetime | None = None
-    """`start <= performed < end` for windowed streams; the others are always read whole."""
-    companies: tuple[str, ...] = ()
-    allow_mass_delete: bool = False
-    options: Mapping[str, StreamOptions] = field(default_factory=dict)
-    """By stream; one that is not named has the defaults."""
-    raw: RawPolicy = field(default_factory=RawPolicy)
-    """Where and for how long pages are kept as they were served."""
-    hash_key: SecretStr = field(default_factory=lambda: SecretStr(""))
-    """The key of hashed columns."""
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """How to reach Pleo: where, with what credential, how fast."""
-
-    api_url: str
-    auth: httpx.Auth
-    requests_per_minute: int = 500
-    concurrency: int = 8
-    patience: float = OUTAGE
-    """Seconds for which a failing request is tried again."""
-    budget: Callable[[int], RequestBudget] = Budget
-    """Makes the budget of one run from the requests per minute; `reach` makes one that processes share."""
 
 
 Listener = Callable[[StreamReport], None]
@@ -161,9 +97,7 @@ class _Run:
             for name, work in self._work.items()
             if (files := plan.options.get(name, DEFAULT).files) is not None
         }
-        self._turns = asyncio.Semaphore(connection.concurrency)
-        # What vanishes within the hour does not wait behind months of entries.
-        self._urgent_turns = asyncio.Semaphore(URGENT)
+        self._turns = Turns.of(connection.concurrency)
         self._due = Due(self._now, plan.options, plan.start, plan.end, full=plan.mode is Mode.FULL, owner=owner)
         self._listings = {work.stream.parent.stream: Listing() for work in self._work.values() if work.stream.parent is not None}
 
@@ -191,6 +125,7 @@ class _Run:
                 patience=self._connection.patience,
             ) as client:
                 self._client = client
+                self._walks = Walks(client, self._due, self._turns, self._listings, self._loader.put, self._keep_failed)
                 companies = await self._companies()
                 ids = chosen(companies, self._plan.companies)
                 async with asyncio.TaskGroup() as group:
@@ -199,7 +134,7 @@ class _Run:
                         for work in self._work.values():
                             streams.create_task(self._stream(work, companies, ids))
                         for name in self._listings.keys() - self._work.keys():
-                            streams.create_task(self._list_only(self._catalogue.stream(name), ids))
+                            streams.create_task(self._walks.list_only(self._catalogue.stream(name), ids, self._traffic_of(name)))
                     await self._loader.put(None)
         except* PleoError as errors:
             raise _first(errors) from None
@@ -238,18 +173,18 @@ class _Run:
         work = self._work.get(listing.name)
         return await discover(listing, self._client, work.report.traffic if work else Traffic(), self._keep_failed)
 
+    def _traffic_of(self, parent: str) -> Traffic:
+        """Who pays for listing the parents that are no part of the run: the stream that needs them."""
+        return next(work.report.traffic for work in self._work.values() if work.stream.parent and work.stream.parent.stream == parent)
+
     async def _stream(self, work: StreamWork, companies: Companies, ids: Sequence[str]) -> None:
         began = time.monotonic()
         try:
             if work.stream.company_in is CompanyIn.NOWHERE:
                 await self._hand_over_companies(work, companies)
             else:
-                work.sweeps = await self._sweeps(work, ids)
-                work.report.sweeps = len(work.sweeps)
-                async with asyncio.TaskGroup() as walks:
-                    for sweep in work.sweeps:
-                        walks.create_task(self._walk(work, sweep))
-        except _FATAL:
+                await self._walks.of(work, ids)
+        except FATAL:
             raise
         except PleoError as error:
             work.report.error = error
@@ -259,7 +194,7 @@ class _Run:
         await self._loader.put(work)
         await work.judged.wait()
         if work.again:
-            await self._read_again(work)
+            await self._walks.again(work)
             work.report.seconds = time.monotonic() - began
             work.judged.clear()
             await self._loader.put(work)
@@ -272,22 +207,11 @@ class _Run:
         work.report.files = FilesReport()
         try:
             work.report.warnings += await files.run(self._client, ids, work.report.traffic, work.report.files)
-        except _FATAL:
+        except FATAL:
             raise
         except ConfigurationError as error:
-            _note(work, error)
+            work.note(error)
         self._on_finish(work.report)
-
-    async def _read_again(self, work: StreamWork) -> None:
-        """Walk the sweeps once more that met another number of records than Pleo reported."""
-        fresh = [sweep.anew() for sweep in work.again]
-        for sweep in work.again:
-            _abandon(work, sweep)
-        work.sweeps += fresh
-        work.again, work.may_read_again = [], False
-        async with asyncio.TaskGroup() as walks:
-            for sweep in fresh:
-                walks.create_task(self._walk(work, sweep))
 
     async def _hand_over_companies(self, work: StreamWork, companies: Companies) -> None:
         work.sweeps = [companies.sweep]
@@ -295,121 +219,6 @@ class _Run:
         companies.sweep.error = work.report.error = companies.error
         for page in companies.pages:
             await self._loader.put(page)
-
-    async def _sweeps(self, work: StreamWork, ids: Sequence[str]) -> list[Sweep]:
-        parent = work.stream.parent
-        if parent is None and work.stream.of_company:
-            return [sweep for company_id in ids for sweep in await self._sweeps_of(work, company_id)]
-        if parent is None:
-            return await self._due.sweeps(work, ids, self._earliest)
-        listing = self._listings[parent.stream]
-        await listing.done.wait()
-        for error in listing.failed.values():
-            _note(work, error)
-        return self._due.sweeps_of_parents(work, parent, listing, ids)
-
-    async def _sweeps_of(self, work: StreamWork, company_id: str) -> list[Sweep]:
-        """The walks of one company; none where Pleo refuses to say when its records begin, which stops no other company."""
-        try:
-            return await self._due.sweeps(work, (company_id,), self._earliest)
-        except _FATAL:
-            raise
-        except PleoError as error:
-            _note(work, error)
-            return []
-
-    async def _list_only(self, stream: Stream, ids: Sequence[str]) -> None:
-        """List the records that other walks are for, when their own stream is not part of the run."""
-        listing = self._listings[stream.name]
-        traffic = next(
-            work.report.traffic for work in self._work.values() if work.stream.parent and work.stream.parent.stream == stream.name
-        )
-
-        async def note(page: ServedPage) -> None:
-            listing.note(page)
-
-        for company_id in ids:
-            async with self._turns_of(stream):
-                try:
-                    await walk(Sweep(stream, company_id), self._client, traffic, note, self._keep_failed)
-                except _FATAL:
-                    raise
-                except PleoError as error:
-                    listing.failed[company_id] = error
-        listing.done.set()
-
-    def _turns_of(self, stream: Stream) -> asyncio.Semaphore:
-        return self._urgent_turns if is_urgent(stream) else self._turns
-
-    async def _earliest(self, work: StreamWork, company_id: str) -> datetime | None:
-        """When the company's first entry was performed: one request for one row."""
-        stream, window = work.stream, work.stream.window
-        request = page_request(stream, company_id, limit=1)
-
-        def parse(body: bytes) -> datetime | None:
-            page = split_page(body, stream.paging, request.what)
-            return moment_in(page, 0, stream, window.column) if window is not None else None
-
-        return await self._client.fetch(request, parse, work.report.traffic)
-
-    async def _walk(self, work: StreamWork, sweep: Sweep) -> None:
-        listing = self._listings.get(work.stream.name)
-        handed_over = sweep.pages
-
-        async def hand_over(page: ServedPage) -> None:
-            nonlocal handed_over
-            if page.sweep.error is not None:
-                raise page.sweep.error
-            if listing is not None:
-                listing.note(page)
-            await self._loader.put(page)
-            handed_over += 1
-
-        async with self._turns_of(work.stream):
-            try:
-                if sweep.exhausted:
-                    return  # an earlier run loaded its last page and was stopped before closing it
-                try:
-                    await walk(sweep, self._client, work.report.traffic, hand_over, self._keep_failed)
-                except CursorRefused:
-                    _abandon(work, sweep)
-                    sweep = sweep.anew()
-                    work.sweeps.append(sweep)
-                    await walk(sweep, self._client, work.report.traffic, hand_over, self._keep_failed)
-            except JobFinished:
-                # The job ended since it was listed: nothing more of it will ever be served, and what was captured stays.
-                _abandon(work, sweep)
-                if handed_over:
-                    work.report.warnings.append(
-                        f"The job ended while {sweep} were read: what was read until then is kept, the rest is not served."
-                    )
-            except _FATAL:
-                raise
-            except PleoError as error:
-                self._fail(work, sweep, error)
-            finally:
-                work.report.walked += 1
-
-    def _fail(self, work: StreamWork, sweep: Sweep, error: PleoError) -> None:
-        sweep.error = error
-        if isinstance(error, WalkStalled):
-            _abandon(work, sweep)  # its cursor leads nowhere: the next run starts from the first page
-        _note(work, error)
-        if (listing := self._listings.get(work.stream.name)) is not None:
-            listing.failed[sweep.company_id] = error
-
-
-def _abandon(work: StreamWork, sweep: Sweep) -> None:
-    work.abandoned.append(sweep)
-    work.sweeps.remove(sweep)
-
-
-def _note(work: StreamWork, error: PleoError) -> None:
-    """The first error fails the stream; further ones are told beside it."""
-    if work.report.error is None:
-        work.report.error = error
-    elif error is not work.report.error:
-        work.report.warnings.append(str(error))
 
 
 async def _unless_cancelled(work: Coroutine[None, None, SyncReport], cancel: threading.Event) -> SyncReport:

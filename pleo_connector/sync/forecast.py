@@ -25,8 +25,8 @@ from pleo_connector.catalogue.options import check_options
 from pleo_connector.errors import UnknownCompany
 from pleo_connector.stream_options import DEFAULT
 from pleo_connector.sync import receipt_table, tallies, windows
+from pleo_connector.sync.asked import Mode, SyncPlan
 from pleo_connector.sync.due import Due
-from pleo_connector.sync.engine import Mode, SyncPlan
 from pleo_connector.sync.loader import StreamWork
 from pleo_connector.sync.parents import Listing, ParentRecord
 from pleo_connector.sync.receipt_files import of_this_run, portions

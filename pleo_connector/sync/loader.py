@@ -51,6 +51,8 @@ class Loader:
         self._run = Run(owner, allow_mass_delete=allow_mass_delete)
         self._on_load = on_load
         self._on_finish = on_finish
+        self._open = len(work)
+        """Streams that may have more pages."""
         self._queue: asyncio.Queue[ServedPage | StreamWork | None] = asyncio.Queue(_QUEUED_PAGES)
 
     async def put(self, item: ServedPage | StreamWork | None) -> None:
@@ -68,6 +70,7 @@ class Loader:
                     self._on_load(self._work[stream].report)
                 for work in ended:
                     if not work.again:
+                        self._open -= 1
                         self._on_finish(work.report)
                     work.judged.set()
 
@@ -86,7 +89,7 @@ class Loader:
             else:
                 pages.append(item)
                 rows += len(item.page.records)
-            if rows >= BATCH_ROWS:
+            if rows >= BATCH_ROWS or len(ended) == self._open:  # or nothing comes until these are loaded
                 return pages, ended, True
             try:
                 # Not asyncio.wait_for: in Python 3.11 it can swallow a cancellation, and the run would never end.

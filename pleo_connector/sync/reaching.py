@@ -7,7 +7,7 @@ from pleo_connector.api.patience import OUTAGE
 from pleo_connector.auth import build_auth
 from pleo_connector.auth.stores import open_notes
 from pleo_connector.settings import Settings
-from pleo_connector.sync.engine import Connection
+from pleo_connector.sync.asked import Connection
 
 
 def reach(settings: Settings, *, patience: float = OUTAGE) -> Connection:

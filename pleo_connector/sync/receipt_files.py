@@ -15,7 +15,7 @@ from pleo_connector.api import FileClient, PleoClient, Refusal, Traffic
 from pleo_connector.catalogue import Stream
 from pleo_connector.errors import ApiError
 from pleo_connector.file_options import FilesOfDeleted, ReceiptFiles
-from pleo_connector.settings import LOOPBACK
+from pleo_connector.setting_values import LOOPBACK
 from pleo_connector.sync import receipt_table
 from pleo_connector.sync.receipt_folder import KeptFile, ReceiptFolder
 from pleo_connector.sync.receipt_links import ENTRIES, links

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pleo_connector.catalogue import Stream, SyncMode
-from pleo_connector.errors import DriftError
+from pleo_connector.errors import DriftError, PleoError
 from pleo_connector.frames import Batch, Served, normalise
 from pleo_connector.stream_options import DEFAULT, StreamOptions
 from pleo_connector.sync import counting, ledger
@@ -41,6 +41,18 @@ class StreamWork:
     may_read_again: bool = False
     judged: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the stream's end was loaded, or put off until `again` is read."""
+
+    def abandon(self, sweep: Sweep) -> None:
+        """The sweep will not go on."""
+        self.abandoned.append(sweep)
+        self.sweeps.remove(sweep)
+
+    def note(self, error: PleoError) -> None:
+        """The first error fails the stream; further ones are told beside it."""
+        if self.report.error is None:
+            self.report.error = error
+        elif error is not self.report.error:
+            self.report.warnings.append(str(error))
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,7 @@ def test_types_and_comments_are_the_declared_ones(url: str, warehouse: Warehouse
                 assert (name, declared if bare else kind, comment) == (column.name, declared, column.description), view.name
 
 
+@pytest.mark.slow
 def test_every_warehouse_gives_the_same_figures(tmp_path: Path) -> None:
     figures: dict[str, dict[str, list[tuple[Any, ...]]]] = {}
     with running(SandboxConfig(port=0, requests_per_minute=0)) as pleo:

@@ -70,7 +70,7 @@ def stampede(
         assert found.record().generation == counters["refreshes"] + 1
 
 
-def wait_for(true: object, seconds: float = 10.0) -> None:
+def wait_for(true: object, seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not true():  # type: ignore[operator]
         assert time.monotonic() < end, "it did not happen in time"

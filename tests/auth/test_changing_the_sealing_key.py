@@ -53,6 +53,7 @@ def test_a_running_process_takes_up_the_new_key(connected: Pleo) -> None:
     assert connected.counted("refreshes") == 2 and connected.counted("reuse") == 0
 
 
+@pytest.mark.slow
 def test_keys_rotate_while_others_refresh(tmp_path: Path) -> None:
     """Every refresh seals, every rotation seals anew: nobody may meet something that does not open."""
     with pleo(tmp_path, access_token_lifetime=1, requests_per_minute=0) as found:

@@ -23,6 +23,7 @@ from tests.auth.harness import Pleo
 from tests.auth.storms import ROOT, child_of, forker, kill_at_random, scaled, stampede, start, verdict, wait_for
 
 
+@pytest.mark.slow
 def test_eight_processes_share_one_grant(tmp_path: Path) -> None:
     stampede(tmp_path, processes=8, threads=4, seconds=4, lifetime=2)
 
@@ -101,6 +102,7 @@ def test_threads_that_waited_for_a_failed_refresh_do_not_all_try_it_again(connec
     assert connected.sandbox.counters()["by_path"]["/oauth/token"] <= 3
 
 
+@pytest.mark.slow
 def test_a_fork_made_during_a_refresh_can_refresh_by_itself(connected: Pleo) -> None:
     """The child inherits locks that are held by threads it does not have."""
     code = (

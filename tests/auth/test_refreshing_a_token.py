@@ -410,7 +410,7 @@ def test_disconnect_waits_for_a_refresh_and_is_final(connected: Pleo) -> None:
         connected.manager().access_token()
 
 
-def until(true: object, seconds: float = 5.0) -> None:
+def until(true: object, seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not true():  # type: ignore[operator]
         assert time.monotonic() < end, "it did not happen in time"

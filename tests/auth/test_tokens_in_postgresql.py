@@ -49,6 +49,7 @@ def end_locks(url: str) -> int:
 # --- many processes --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_eight_processes_share_one_grant(environ: dict[str, str], tmp_path: Path) -> None:
     stampede(tmp_path, processes=8, threads=3, seconds=4, lifetime=2, environ={**environ, "REFRESHER_DEADLINE": "20"})
 
@@ -276,6 +277,7 @@ def test_the_status_tells_the_place_and_no_password(connected: Pleo) -> None:
     assert told.state == "active" and told.generation == 1
 
 
+@pytest.mark.slow
 def test_a_stopped_owner_keeps_its_lock_and_nobody_posts_twice(connected: Pleo) -> None:
     connected.sandbox.state.set_faults(Fault("delay_after", path="/oauth/token", times=1, seconds=0.5))
     with forker(connected) as process:

@@ -25,7 +25,7 @@ def pleo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Local]:
         yield made
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_stopped_sync_says_that_it_goes_on_and_does(pleo: Local, tmp_path: Path, number: signal.Signals) -> None:
     process = start("sync", pleo=pleo.environ, cwd=tmp_path)
     deadline = time.monotonic() + 30

@@ -24,6 +24,7 @@ OPEN_ITEMS = 12
 """Entries of the sample's export jobs that still run: Pleo serves export items of no others."""
 
 
+@pytest.mark.slow
 def test_all_streams_then_nothing_then_one_change(pleo: Local) -> None:
     first = pleo.run("sync")
     assert first.code == 0, first.err

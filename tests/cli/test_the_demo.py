@@ -16,8 +16,7 @@ import pytest
 from pleo_connector.catalogue import CATALOGUE
 from tests.cli.local import command, start
 
-pytestmark = pytest.mark.xdist_group("demo")
-"""One at a time: two demos that start at once may choose the same port for their login."""
+pytestmark = pytest.mark.usefixtures("the_only_demo")
 
 
 def pleo_environment(home: Path) -> dict[str, str]:
@@ -25,6 +24,7 @@ def pleo_environment(home: Path) -> dict[str, str]:
     return {"HOME": str(home), "XDG_STATE_HOME": str(home / "state"), "PLEO_API_KEY": "a-key-of-production", "PLEO_SCHEMA": "other"}
 
 
+@pytest.mark.slow
 def test_the_demo_twice(tmp_path: Path) -> None:
     home, work = tmp_path / "home", tmp_path / "work"
     home.mkdir()

@@ -18,8 +18,7 @@ from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.cli.demo_place import free_port
 from tests.cli.local import command, start
 
-pytestmark = pytest.mark.xdist_group("demo")
-"""One at a time: two demos that start at once may choose the same port for their login."""
+pytestmark = pytest.mark.usefixtures("the_only_demo")
 
 
 @contextmanager

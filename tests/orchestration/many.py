@@ -36,6 +36,7 @@ class _Context(dg.SensorEvaluationContext):
 
 
 TWO = ("vendors", "tax_codes")
+CONNECTIONS, SYNC = "pleo_connections", "pleo_sync"
 
 
 class Impatient(PleoResource):
@@ -53,10 +54,20 @@ class Many:
     folder: Path
     instance: dg.DagsterInstance
     definitions: dg.Definitions = field(init=False)
-    cursor: str | None = None
+    cursors: dict[str, str | None] = field(default_factory=dict)
+    """What each sensor remembers."""
     why: str | None = None
     """Why the last evaluation asked for nothing."""
     grants: dict[str, Grant] = field(default_factory=dict)
+
+    @property
+    def cursor(self) -> str | None:
+        """What the sensor of connections remembers."""
+        return self.cursors.get(CONNECTIONS)
+
+    @cursor.setter
+    def cursor(self, cursor: str | None) -> None:
+        self.cursors[CONNECTIONS] = cursor
 
     @property
     def url(self) -> str:
@@ -78,7 +89,6 @@ class Many:
         """These definitions."""
         self.definitions = definitions
         self.repository = self.definitions.get_repository_def()
-        self.job = self.definitions.resolve_job_def("pleo_sync")
 
     def connect(self, *labels: str, scopes: str = DEFAULT_SCOPES) -> None:
         """A grant for each label, sealed in the store as a login leaves it."""
@@ -104,17 +114,17 @@ class Many:
     def connection(self, label: str) -> str:
         return load().labelled(label).connection
 
-    def tick(self) -> dict[str, str]:
-        """One evaluation of the sensor, and the partitions that it asks for; the keys of the runs that it asks for, by label."""
+    def tick(self, sensor: str = CONNECTIONS) -> dict[str, str]:
+        """One evaluation of a sensor, and the partitions that it asks for; the keys of the runs that it asks for, by label."""
         context = _Context(
             instance_ref=None,
             instance=self.instance,
-            cursor=self.cursor,
+            cursor=self.cursors.get(sensor),
             repository_def=self.repository,
             resources=self.repository.get_top_level_resources(),
         )
-        told = self.repository.get_sensor_def("pleo_connections").evaluate_tick(context)
-        self.cursor, self.why = told.cursor, told.skip_message
+        told = self.repository.get_sensor_def(sensor).evaluate_tick(context)
+        self.cursors[sensor], self.why = told.cursor, told.skip_message
         for asked in told.dynamic_partitions_requests or ():
             if isinstance(asked, dg.AddDynamicPartitionsRequest):
                 self.instance.add_dynamic_partitions(asked.partitions_def_name, list(asked.partition_keys))
@@ -123,15 +133,17 @@ class Many:
                     self.instance.delete_dynamic_partition(asked.partitions_def_name, key)
         return {str(request.partition_key): str(request.run_key) for request in told.run_requests or ()}
 
-    def enqueue(self, label: str, run_key: str) -> dg.DagsterRun:
-        """A run as the daemon makes it, before it starts."""
+    def enqueue(self, label: str, run_key: str, job: str = SYNC, **options: Any) -> dg.DagsterRun:
+        """A run as the daemon makes it, before it starts, or with another `status`."""
         tags = {"dagster/partition": label, "dagster/run_key": run_key}
-        return self.instance.create_run_for_job(self.job, tags=tags)
+        return self.instance.create_run_for_job(self.definitions.resolve_job_def(job), tags=tags, **options)
 
-    def run(self, label: str, run_key: str = "", **options: Any) -> dg.ExecuteInProcessResult:
+    def run(self, label: str, run_key: str = "", job: str = SYNC, **options: Any) -> dg.ExecuteInProcessResult:
         """A run of one connection, to its end."""
         tags = {"dagster/run_key": run_key} if run_key else {}
-        return self.job.execute_in_process(instance=self.instance, partition_key=label, raise_on_error=False, tags=tags, **options)
+        return self.definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance, partition_key=label, raise_on_error=False, tags=tags, **options
+        )
 
     def rows(self, label: str, table: str) -> tuple[int, int]:
         """Rows of a connection's table, and how many different keys they have."""

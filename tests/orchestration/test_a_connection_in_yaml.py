@@ -80,6 +80,7 @@ schema_name: spend
 streams: [tags, vendors]
 blocking_checks: true
 schedule: "0 6 * * *"
+running: [weekly_full]
 options: {{streams: {{vendors: {{history: true}}}}}}
 translation: {{group_name: finance, key: "fin/{{{{ table.name }}}}", owners: ["team:finance"]}}
 """)
@@ -92,6 +93,7 @@ translation: {{group_name: finance, key: "fin/{{{{ table.name }}}}", owners: ["t
     assert getattr(relation, "value", relation) == "spend.vendors"
     schedule = repository.get_schedule_def("acme_component")
     assert (schedule.cron_schedule, schedule.default_status) == ("0 6 * * *", dg.DefaultScheduleStatus.RUNNING)
+    assert repository.get_schedule_def("acme_weekly_full").default_status is dg.DefaultScheduleStatus.RUNNING
     assert repository.get_schedule_def("acme_daily").default_status is dg.DefaultScheduleStatus.STOPPED
 
 

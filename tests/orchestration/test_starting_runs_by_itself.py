@@ -12,7 +12,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pleo_connector.orchestration import build_pleo_definitions
+from pleo_connector.errors import ConfigurationError
+from pleo_connector.orchestration import build_pleo_connections_definitions, build_pleo_definitions
 from pleo_connector.sandbox import RunningSandbox, SandboxConfig, running
 from tests.orchestration.place import Place, environment
 
@@ -80,6 +81,27 @@ def test_every_schedule_and_sensor_is_stopped_and_described() -> None:
         assert sensor.default_status is dg.DefaultSensorStatus.STOPPED and "Stopped until you start it" in (sensor.description or "")
 
 
+def test_what_is_named_runs_from_the_start_and_a_name_that_means_nothing_is_refused() -> None:
+    with environment({}):
+        repository = build_pleo_definitions(running=["hourly", "keep_alive_weekly", "export_jobs"]).get_repository_def()
+        with pytest.raises(ConfigurationError, match="nothing named nightly to run from the start; pleo has daily, export_jobs, hourly, "):
+            build_pleo_definitions(running=["nightly"])
+        many = build_pleo_connections_definitions(running=["connections", "export_jobs"]).get_repository_def()
+    from_the_start = dg.DefaultScheduleStatus.RUNNING
+    assert [one.name for one in repository.schedule_defs if one.default_status is from_the_start] == [
+        "pleo_hourly",
+        "pleo_keep_alive_weekly",
+    ]
+    assert {one.name for one in repository.sensor_defs if one.default_status is dg.DefaultSensorStatus.RUNNING} == {"pleo_export_jobs"}
+    assert all("Stopped" not in str(one.description) for one in repository.schedule_defs if one.default_status is from_the_start)
+    assert {one.name: one.default_status for one in many.sensor_defs} == {
+        "pleo_connections": dg.DefaultSensorStatus.RUNNING,
+        "pleo_export_jobs": dg.DefaultSensorStatus.RUNNING,
+        "pleo_token_age": dg.DefaultSensorStatus.STOPPED,
+    }
+
+
+@pytest.mark.slow
 def test_the_hourly_run_waits_for_the_one_before_and_the_weekly_one_reads_all() -> None:
     at = datetime(2026, 11, 22, 2, tzinfo=UTC)
     with environment({}), dg.instance_for_test() as instance:

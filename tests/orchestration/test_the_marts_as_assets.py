@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 import duckdb
+import pytest
 
 from pleo_connector.analytics import marts
 from pleo_connector.catalogue import CATALOGUE
@@ -15,6 +16,7 @@ TABLES = {table.name for table in CATALOGUE.tables()}
 MARTS = {mart.name for mart in marts()}
 
 
+@pytest.mark.slow
 def test_a_sync_of_everything_materialises_the_marts_after_the_tables(place: Place) -> None:
     result = place.run(marts=True)
     assert result.success

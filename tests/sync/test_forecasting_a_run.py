@@ -32,6 +32,7 @@ def requests(found: Forecast) -> Counter[str]:
     return Counter({name: sum(walk.requests for walk in found.walks if walk.stream == name) for name in (w.stream for w in found.walks)})
 
 
+@pytest.mark.slow
 def test_what_is_forecast_is_what_the_run_then_asks_for(place: Place) -> None:
     place.run()
     for options in ({}, {"mode": Mode.FULL}, {"start": datetime(2026, 2, 10, tzinfo=UTC), "end": datetime(2026, 4, 1, tzinfo=UTC)}):
@@ -155,6 +156,7 @@ def test_months_in_words() -> None:
     assert windows.told([Interval(BEGINNING, month(1).start), future]) == "on"
 
 
+@pytest.mark.slow
 def test_every_stream_can_be_forecast(place: Place) -> None:
     place.run()
     assert {walk.stream for walk in expected(place).walks} == {stream.name for stream in CATALOGUE}

@@ -24,6 +24,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return Store(request.param, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_few_kills_at_random_moments(store: Store) -> None:
     with ground(store, Mode.FULL) as place:
         outcome = at_random(place, kills=3, seed=1, in_a_row=3)

@@ -129,6 +129,7 @@ def test_in_place_every_table_stays_as_it_is(synced: Path, tmp_path: Path) -> No
     assert_same(synced, file)
 
 
+@pytest.mark.slow
 def test_in_place_what_somebody_broke_is_mended(synced: Path, tmp_path: Path) -> None:
     file = copied(synced, tmp_path)
     with duckdb.connect(str(file)) as analyst:

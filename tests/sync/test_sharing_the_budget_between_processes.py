@@ -63,7 +63,7 @@ def start(found: Pleo, processes: int, workers: int, seconds: float, gap: float 
 
 
 def wait_for_requests(found: Pleo, count: int) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while found.counted("requests") < count:
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.01)

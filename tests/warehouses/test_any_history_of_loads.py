@@ -77,7 +77,7 @@ def write(work: Transaction, model: Model, step: int, verb: str, rows: list[Serv
         assert work.merge([BILLS, LINES], frames) == model.merge(step, rows)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps)
 def test_the_tables_hold_what_the_model_holds(history: list[tuple[str, list[Served]]]) -> None:
     for make in (URLS[name] for name in URLS if name not in SLOW):

@@ -43,6 +43,7 @@ def count(path: Path) -> int:
     return int(found)
 
 
+@pytest.mark.slow
 def test_readers_in_a_loop_never_meet_a_load(path: Path, copy: Path, start: Start) -> None:
     load(path, 0)
     readers = [start("look", copy) for _ in range(2)]

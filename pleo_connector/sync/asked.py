@@ -1,0 +1,56 @@
+"""What a run is asked to do, and how it reaches Pleo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+import httpx
+from pydantic import SecretStr
+
+from pleo_connector.api import Budget, RequestBudget
+from pleo_connector.api.patience import OUTAGE
+from pleo_connector.stream_options import StreamOptions
+from pleo_connector.sync.raw_policy import RawPolicy
+
+
+class Mode(StrEnum):
+    """Which windows are read: those that are due, or all."""
+
+    INCREMENTAL = "incremental"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class SyncPlan:
+    """What a run is asked to do. No streams or no companies means all of them."""
+
+    streams: tuple[str, ...] = ()
+    mode: Mode = Mode.INCREMENTAL
+    start: datetime | None = None
+    end: datetime | None = None
+    """`start <= performed < end` for windowed streams; the others are always read whole."""
+    companies: tuple[str, ...] = ()
+    allow_mass_delete: bool = False
+    options: Mapping[str, StreamOptions] = field(default_factory=dict)
+    """By stream; one that is not named has the defaults."""
+    raw: RawPolicy = field(default_factory=RawPolicy)
+    """Where and for how long pages are kept as they were served."""
+    hash_key: SecretStr = field(default_factory=lambda: SecretStr(""))
+    """The key of hashed columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How to reach Pleo: where, with what credential, how fast."""
+
+    api_url: str
+    auth: httpx.Auth
+    requests_per_minute: int = 500
+    concurrency: int = 8
+    patience: float = OUTAGE
+    """Seconds for which a failing request is tried again."""
+    budget: Callable[[int], RequestBudget] = Budget
+    """Makes the budget of one run from the requests per minute; `reach` makes one that processes share."""

@@ -1,0 +1,178 @@
+"""The walks of a run: which there are for each stream, each walked to its end, and what becomes of one that fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pleo_connector.api import PleoClient, Traffic, page_request
+from pleo_connector.catalogue import Stream
+from pleo_connector.errors import (
+    CertificateRefused,
+    CredentialError,
+    CursorRefused,
+    JobFinished,
+    PleoError,
+    ReauthRequired,
+    WalkStalled,
+    WarehouseError,
+)
+from pleo_connector.frames import split_page
+from pleo_connector.sync.due import Due, is_urgent
+from pleo_connector.sync.moments import moment_in
+from pleo_connector.sync.parents import Listing
+from pleo_connector.sync.sweep import FailedPage, ServedPage, Sweep, walk
+from pleo_connector.sync.writing import StreamWork
+
+FATAL = (ReauthRequired, CredentialError, WarehouseError, CertificateRefused)
+"""Errors after which no other stream can do better."""
+
+URGENT = 1
+"""Walks beside the others, for what Pleo serves for a short time only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """How many walks go on at once. What vanishes within the hour does not wait behind months of entries."""
+
+    usual: asyncio.Semaphore
+    urgent: asyncio.Semaphore
+
+    @classmethod
+    def of(cls, concurrency: int) -> Turns:
+        """So many walks, and one for what is urgent."""
+        return cls(asyncio.Semaphore(concurrency), asyncio.Semaphore(URGENT))
+
+    def to(self, stream: Stream) -> asyncio.Semaphore:
+        """Whose turn a walk of the stream waits for."""
+        return self.urgent if is_urgent(stream) else self.usual
+
+
+@dataclass(frozen=True, slots=True)
+class Walks:
+    """Walks sweeps, and hands over each page that Pleo serves."""
+
+    client: PleoClient
+    due: Due
+    turns: Turns
+    listings: Mapping[str, Listing]
+    """Of the streams whose records other walks are for."""
+    put: Callable[[ServedPage], Awaitable[None]]
+    keep_failed: Callable[[FailedPage], Awaitable[str]]
+
+    async def of(self, work: StreamWork, ids: Sequence[str]) -> None:
+        """Walk all that is due of a stream; the first error is in its report, and stops no other walk."""
+        work.sweeps = await self._sweeps(work, ids)
+        work.report.sweeps = len(work.sweeps)
+        async with asyncio.TaskGroup() as walks:
+            for sweep in work.sweeps:
+                walks.create_task(self._walk(work, sweep))
+
+    async def again(self, work: StreamWork) -> None:
+        """Walk the sweeps once more that met another number of records than Pleo reported."""
+        fresh = [sweep.anew() for sweep in work.again]
+        for sweep in work.again:
+            work.abandon(sweep)
+        work.sweeps += fresh
+        work.again, work.may_read_again = [], False
+        async with asyncio.TaskGroup() as walks:
+            for sweep in fresh:
+                walks.create_task(self._walk(work, sweep))
+
+    async def list_only(self, stream: Stream, ids: Sequence[str], traffic: Traffic) -> None:
+        """List the records that other walks are for, when their own stream is not part of the run."""
+        listing = self.listings[stream.name]
+
+        async def note(page: ServedPage) -> None:
+            listing.note(page)
+
+        for company_id in ids:
+            async with self.turns.to(stream):
+                try:
+                    await walk(Sweep(stream, company_id), self.client, traffic, note, self.keep_failed)
+                except FATAL:
+                    raise
+                except PleoError as error:
+                    listing.failed[company_id] = error
+        listing.done.set()
+
+    async def _sweeps(self, work: StreamWork, ids: Sequence[str]) -> list[Sweep]:
+        parent = work.stream.parent
+        if parent is None and work.stream.of_company:
+            return [sweep for company_id in ids for sweep in await self._sweeps_of(work, company_id)]
+        if parent is None:
+            return await self.due.sweeps(work, ids, self._earliest)
+        listing = self.listings[parent.stream]
+        await listing.done.wait()
+        for error in listing.failed.values():
+            work.note(error)
+        return self.due.sweeps_of_parents(work, parent, listing, ids)
+
+    async def _sweeps_of(self, work: StreamWork, company_id: str) -> list[Sweep]:
+        """The walks of one company; none where Pleo refuses to say when its records begin, which stops no other company."""
+        try:
+            return await self.due.sweeps(work, (company_id,), self._earliest)
+        except FATAL:
+            raise
+        except PleoError as error:
+            work.note(error)
+            return []
+
+    async def _earliest(self, work: StreamWork, company_id: str) -> datetime | None:
+        """When the company's first entry was performed: one request for one row."""
+        stream, window = work.stream, work.stream.window
+        request = page_request(stream, company_id, limit=1)
+
+        def parse(body: bytes) -> datetime | None:
+            page = split_page(body, stream.paging, request.what)
+            return moment_in(page, 0, stream, window.column) if window is not None else None
+
+        return await self.client.fetch(request, parse, work.report.traffic)
+
+    async def _walk(self, work: StreamWork, sweep: Sweep) -> None:
+        listing = self.listings.get(work.stream.name)
+        handed_over = sweep.pages
+
+        async def hand_over(page: ServedPage) -> None:
+            nonlocal handed_over
+            if page.sweep.error is not None:
+                raise page.sweep.error
+            if listing is not None:
+                listing.note(page)
+            await self.put(page)
+            handed_over += 1
+
+        async with self.turns.to(work.stream):
+            try:
+                if sweep.exhausted:
+                    return  # an earlier run loaded its last page and was stopped before closing it
+                try:
+                    await walk(sweep, self.client, work.report.traffic, hand_over, self.keep_failed)
+                except CursorRefused:
+                    work.abandon(sweep)
+                    sweep = sweep.anew()
+                    work.sweeps.append(sweep)
+                    await walk(sweep, self.client, work.report.traffic, hand_over, self.keep_failed)
+            except JobFinished:
+                # The job ended since it was listed: nothing more of it will ever be served, and what was captured stays.
+                work.abandon(sweep)
+                if handed_over:
+                    work.report.warnings.append(
+                        f"The job ended while {sweep} were read: what was read until then is kept, the rest is not served."
+                    )
+            except FATAL:
+                raise
+            except PleoError as error:
+                self._fail(work, sweep, error)
+            finally:
+                work.report.walked += 1
+
+    def _fail(self, work: StreamWork, sweep: Sweep, error: PleoError) -> None:
+        sweep.error = error
+        if isinstance(error, WalkStalled):
+            work.abandon(sweep)  # its cursor leads nowhere: the next run starts from the first page
+        work.note(error)
+        if (listing := self.listings.get(work.stream.name)) is not None:
+            listing.failed[sweep.company_id] = error
