@@ -4,7 +4,7 @@
 
 kills 300 syncs at random moments and some more at each write boundary, runs each again, and compares the tables with those of an
 undisturbed sync; then changes Pleo between two pages in every way, under every sort order. `--kills 30` kills fewer,
-`--minutes 10` stops killing then; `--only changes` makes one of the two tables.
+`--minutes 10` stops killing then, and SIGTERM after the kill at hand; `--only changes` makes one of the two tables.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ import argparse
 import math
 import os
 import platform
+import signal
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import count, product
@@ -34,6 +37,9 @@ RANDOM = "at random"
 
 WAREHOUSES = ("DuckDB", "PostgreSQL")
 
+stopped = threading.Event()
+"""Set by SIGTERM: the storms end with the kill at hand, the table says how many there were, and PostgreSQL is stopped."""
+
 
 def storms(kills: int, folder: Path, workers: int, minutes: float) -> list[tuple[str, str, str, Outcome]]:
     """(warehouse, run, moments of the kills, outcome). The kills, and the time, are shared out evenly."""
@@ -46,8 +52,8 @@ def storms(kills: int, folder: Path, workers: int, minutes: float) -> list[tuple
         share = kills // len(combinations) + (number < kills % len(combinations))
         began = time.monotonic()
         with ground(Store(kind, folder), mode) as place:
-            random = at_random(place, share, seed=number, in_a_row=IN_A_ROW, until=began + each / 2)
-            cut = at_each_boundary(place, until=began + each)
+            random = at_random(place, share, seed=number, in_a_row=IN_A_ROW, over=past(began + each / 2))
+            cut = at_each_boundary(place, over=past(began + each))
             rows = [(kind, mode.value, RANDOM, random), (kind, mode.value, "at write boundaries, in order", cut)]
         for *what, seen in rows:
             print(*what, seen, file=sys.stderr, flush=True)
@@ -57,6 +63,11 @@ def storms(kills: int, folder: Path, workers: int, minutes: float) -> list[tuple
         return [row for rows in threads.map(storm, range(len(combinations))) for row in rows]
 
 
+def past(moment: float) -> Callable[[], bool]:
+    """Whether that moment of `time.monotonic()` is over, or the storms were told to stop."""
+    return lambda: stopped.is_set() or time.monotonic() > moment
+
+
 def kill_table(rows: list[tuple[str, str, str, Outcome]], seconds: float, asked: int, minutes: float) -> str:
     """Markdown; says what a limit of time left out."""
     made = sum(one.kills for *_, moments, one in rows if moments == RANDOM)
@@ -64,8 +75,10 @@ def kill_table(rows: list[tuple[str, str, str, Outcome]], seconds: float, asked:
     lines = [
         f"Measured on {datetime.now(UTC):%Y-%m-%d} with {machine}, in {seconds / 60:.0f} minutes: {made} of {asked} kills at random moments."
     ]
-    if minutes < math.inf:
-        lines.append(f"Stopped after {minutes:g} minutes of kills (`--minutes`): of the write boundaries, the first ones were reached.")
+    if minutes < math.inf or stopped.is_set():
+        lines.append(
+            f"Stopped after {min(minutes, seconds / 60):.0f} minutes of kills: of the write boundaries, the first ones were reached."
+        )
     lines += [
         "",
         "| warehouse | run | kills | moments | syncs | resumed | identical | rows lost | rows doubled |",
@@ -113,6 +126,7 @@ def main() -> int:
     options.add_argument("--only", choices=["kills", "changes"], help="one of the two tables")
     options.add_argument("--write", type=Path, metavar="FILE", help="put the tables into this file's sections `kills` and `changes`")
     given = options.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     texts: dict[str, str] = {}
     clean = True
     if given.only in (None, "kills"):
@@ -121,7 +135,7 @@ def main() -> int:
             rows = storms(given.kills, Path(folder), given.workers, given.minutes)
         texts["kills"] = kill_table(rows, time.monotonic() - began, given.kills, given.minutes)
         clean = all(one.is_clean for *_, one in rows)
-    if given.only in (None, "changes"):
+    if given.only in (None, "changes") and not stopped.is_set():
         texts["changes"], as_expected = changes()
         clean &= as_expected
     for section, text in texts.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 import os
 import random
@@ -275,14 +274,14 @@ def edit(pleo: RunningSandbox) -> None:
     pleo.state.put("vendors", vendor | {"name": "Changed", "createdAt": "never"})  # and goes to the quarantine
 
 
-def at_random(ground: Ground, kills: int, seed: int, in_a_row: int = 1, until: float = math.inf) -> Outcome:
+def at_random(ground: Ground, kills: int, seed: int, in_a_row: int = 1, over: Callable[[], bool] = lambda: False) -> Outcome:
     """So many SIGKILLs at random moments; after `in_a_row` of them, or a run that was faster, the sync is run to its end.
 
-    Fewer, once `time.monotonic()` is past `until`.
+    Fewer, once it is `over`.
     """
     chance = random.Random(seed)
     outcome = Outcome()
-    while outcome.kills < kills and time.monotonic() < until:
+    while outcome.kills < kills and not over():
         url, before = ground.store.make(ground.base), outcome.kills
         while outcome.kills < min(kills, before + in_a_row):
             process = start(ground.pleo, url, ground.mode)
@@ -299,14 +298,14 @@ def at_random(ground: Ground, kills: int, seed: int, in_a_row: int = 1, until: f
     return outcome
 
 
-def at_each_boundary(ground: Ground, step: int = 1, until: float = math.inf) -> Outcome:
+def at_each_boundary(ground: Ground, step: int = 1, over: Callable[[], bool] = lambda: False) -> Outcome:
     """A kill at every `step`-th write boundary, each in a sync of its own, until one ends before its boundary.
 
-    Fewer, once `time.monotonic()` is past `until`.
+    Fewer, once it is `over`.
     """
     outcome = Outcome()
     boundary = 1
-    while time.monotonic() < until:
+    while not over():
         url = ground.store.make(ground.base)
         ended = run(ground.pleo, url, ground.mode, boundary)
         if ended == 0:
