@@ -33,7 +33,7 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -m "slow or not slow" --timeout 900
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "slow or not slow" --timeout 900
 
 soak: $(READY)
 	PLEO_SOAK_SECONDS=3600 $(BIN)/python -m pytest -n 0 -m slow --timeout 8000 tests/auth/test_storms.py::test_soak

@@ -3,7 +3,7 @@
     python -m benchmarks.credentials --write docs/credentials-proof.md
 
 runs all of them (half an hour on two cores; `--scale 0.1` a tenth of the counts, `--soak 3600` the hour). `--row 4 --row 29`
-runs some rows, `--keep results` keeps the results of a run in a folder, and later runs with the same folder add to it.
+renews some rows of the page, `--keep results` keeps the results of a run in a folder, and later runs with the same folder add to it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,7 @@ CANCEL = "tests/orchestration/test_cancelling_a_run_that_refreshes.py"
 FORKS = "tests/auth/test_forks.py"
 JUNK = "tests/auth/test_junk_on_a_real_socket.py"
 HOSTS = "tests/auth/test_sending_credentials_only_to_pleo.py"
+DISKS = "tests/auth/test_disks_that_take_no_tokens.py"
 STEPS = "tests/orchestration/test_a_process_for_each_step.py"
 CERTIFICATES = "tests/auth/test_refusing_certificates.py"
 
@@ -67,11 +69,10 @@ ROWS = (
     Row(9, "a loser gets invalid_grant while a winner commits", (f"{REFRESH}::test_a_loser_that_is_refused_uses_the_winners_tokens",)),
     Row(10, "invalid_client and other OAuth errors keep the tokens", (f"{REFRESH}::test_a_wrong_client_secret_keeps_the_tokens",
         f"{REFRESH}::test_another_oauth_error_is_a_configuration_error")),
-    Row(11, "the store fails after a rotation", (f"{REFRESH}::test_a_store_that_fails_for_a_while_gets_the_tokens_in_the_end",
+    Row(11, "the store fails after a rotation: full disk, read-only folder, each 25 times, every other owner killed; server restarted", (f"{REFRESH}::test_a_store_that_fails_for_a_while_gets_the_tokens_in_the_end",
         f"{REFRESH}::test_tokens_that_cannot_be_stored_are_spilled_and_adopted_by_the_next_start",
         f"{REFRESH}::test_with_no_place_to_spill_the_process_itself_keeps_them",
-        f"{STORMS}::test_the_stores_server_is_restarted_while_tokens_are_under_way"),
-        "a full disk is played by a store that refuses; not 50 times"),
+        f"{STORMS}::test_the_stores_server_is_restarted_while_tokens_are_under_way", DISKS)),
     Row(12, "clocks that are wrong or set, odd `expires_in`", (f"{REFRESH}::test_a_clock_set_back_does_not_keep_a_dead_token",
         f"{REFRESH}::test_an_odd_expires_in_is_taken_for_five_minutes", f"{REFRESH}::test_clocks_that_are_five_minutes_off_fail_no_call",
         f"{REFRESH}::test_a_clock_that_steps_during_a_run_costs_a_refresh_and_no_call",
@@ -118,6 +119,8 @@ class Result:
     seen: Counter[str]
     scale: float
     """What part of the full count it ran."""
+    on: str
+    """The day."""
 
 
 _OWN_COLUMNS = ("refreshes", "reuse", "lost", "reported", "false_alarms")
@@ -133,9 +136,10 @@ def main() -> int:
         failed = False
         if not arguments.only_table:
             failed = _run(rows, kept, arguments)
-        table = _page(_results(kept))
+        page = Path(arguments.write or os.devnull)
+        table = _page(_results(kept), _rows_of(page))
     if arguments.write:
-        Path(arguments.write).write_text(table, encoding="utf-8")
+        page.write_text(table, encoding="utf-8")
     else:
         print(table)
     return int(failed)
@@ -143,7 +147,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", metavar="FILE", help="where the page goes; else it is printed")
+    parser.add_argument("--write", metavar="FILE", help="the page, whose other rows stay; else it is printed")
     parser.add_argument("--row", type=int, action="append", help="only this row; may be repeated")
     parser.add_argument("--scale", type=float, default=1.0, help="what part of the full counts is run")
     parser.add_argument("--soak", type=float, default=600.0, metavar="SECONDS")
@@ -189,14 +193,19 @@ def _results(kept: Path) -> dict[str, Result]:
                     seen.update(json.loads(each.get("value", "{}")))
                 if each.get("name") == "scale" and _is_scaled(name):
                     scale = float(each.get("value", "1"))
-            found[name] = Result(case.find("failure") is None and case.find("error") is None, seen, scale)
+            found[name] = Result(
+                case.find("failure") is None and case.find("error") is None,
+                seen,
+                scale,
+                f"{file.stem[:4]}-{file.stem[4:6]}-{file.stem[6:8]}",
+            )
     return found
 
 
 def _is_scaled(test: str) -> bool:
     return (
         (test.startswith(STORMS) and "test_soak" not in test)
-        or test.startswith((CANCEL, STEPS))
+        or test.startswith((CANCEL, DISKS, STEPS))
         or any(name in test for name in ("for_a_minute", "test_500_kills", "test_fifty_owners"))
     )
 
@@ -208,10 +217,19 @@ def _of(row: Row, results: dict[str, Result]) -> Iterator[Result]:
             yield result
 
 
-def _page(results: dict[str, Result]) -> str:
+def _rows_of(page: Path) -> dict[int, str]:
+    """The lines of an older page, by the row's number."""
+    lines = page.read_text(encoding="utf-8").splitlines() if page.is_file() else []
+    return {int(found[1]): line for line in lines if (found := re.match(r"\| (\d+) \|", line))}
+
+
+def _page(results: dict[str, Result], older: dict[int, str]) -> str:
     lines = []
     for row in ROWS:
         mine = list(_of(row, results))
+        if not mine and row.number in older:
+            lines.append(older[row.number])
+            continue
         passed = sum(one.passed for one in mine)
         seen = sum((one.seen for one in mine), Counter[str]())
         part = [one.scale for one in mine if one.scale < 1]
@@ -222,13 +240,14 @@ def _page(results: dict[str, Result]) -> str:
         )
         verdict = "not run" if not mine else f"{passed} of {len(mine)} passed"
         numbers = " | ".join(f"{seen[name]:,}" if mine and seen else "" for name in _OWN_COLUMNS)
-        lines.append(f"| {row.number} | {row.what} | {verdict} | {counts} | {numbers} | {not_shown} |")
-    return _PAGE.format(date=f"{datetime.now(UTC):%Y-%m-%d}", python=platform.python_version(), cpus=os.cpu_count(), rows="\n".join(lines))
+        on = max((one.on for one in mine), default="")
+        lines.append(f"| {row.number} | {row.what} | {verdict} | {on} | {counts} | {numbers} | {not_shown} |")
+    return _PAGE.format(python=platform.python_version(), cpus=os.cpu_count(), rows="\n".join(lines))
 
 
 _PAGE = """# The proof of the credentials layer
 
-Made by `python -m benchmarks.credentials --write docs/credentials-proof.md` on {date} with Python {python} on {cpus} cores,
+Made by `python -m benchmarks.credentials --write docs/credentials-proof.md` with Python {python} on {cpus} cores,
 at full counts where the last column does not say otherwise.
 The counts are the sandbox's own: it knows which refresh token is the live one, and what was sent twice.
 
@@ -236,8 +255,8 @@ The counts are the sandbox's own: it knows which refresh token is the live one, 
 grant was lost before). *Lost*: the store no longer holds the live token, which happens in the window that no client can close.
 *Reported*: the connector said so. *False alarms*: it said so, and the stored token lived.
 
-| # | test | result | seen | refreshes | reuse | lost | reported | false alarms | not shown |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| # | test | result | on | seen | refreshes | reuse | lost | reported | false alarms | not shown |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 {rows}
 
 CI runs all rows, with a tenth of the counts and the soak of ten minutes (`PLEO_PROOF_SCALE`, `PLEO_SOAK_SECONDS`). `make soak` runs

@@ -6,6 +6,8 @@ Settings come from the environment. Verbs:
                          per page; prints {"calls", "failed", "errors"} of readings
   fork                   for each line on stdin, forks a child that refreshes back to back, and prints its pid
   once                   one refresh; prints "done"
+  stubborn               one refresh whose clock runs 50 times as fast, so that it tries for 1.2 s to store what it got; prints
+                         "done", or what it could not do, and waits to be killed
   verb                   the same as the command line does it: SIGTERM ends it like Ctrl-C
 """
 
@@ -23,6 +25,7 @@ import httpx
 
 from pleo_connector.auth import build_auth, build_manager
 from pleo_connector.cli.ending import _sigterm_as_ctrl_c
+from pleo_connector.errors import TokenStoreUnavailable
 from pleo_connector.settings import load
 from tests.auth.reading import ROWS, read_entries
 
@@ -101,6 +104,23 @@ def once() -> None:
     tell("done")
 
 
+def stubborn() -> None:
+    manager = build_manager(
+        load(None, None),
+        settle=0.05,
+        deadline=DEADLINE,
+        monotonic=lambda: 50 * time.monotonic(),
+        sleep=lambda seconds: time.sleep(seconds / 50),
+    )
+    tell("ready")
+    try:
+        manager.refresh()
+    except TokenStoreUnavailable as error:
+        tell(str(error))
+        time.sleep(3600)
+    tell("done")
+
+
 def as_verb() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
     with _sigterm_as_ctrl_c():
@@ -115,6 +135,8 @@ if __name__ == "__main__":
         read(Path(rest[0]))
     elif verb == "fork":
         fork()
+    elif verb == "stubborn":
+        stubborn()
     elif verb == "verb":
         as_verb()
     else:

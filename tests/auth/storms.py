@@ -41,9 +41,10 @@ def in_store(kind: str) -> dict[str, str]:
     return {"PLEO_TOKEN_STORE": fresh_database(), "PLEO_TOKEN_KEYS": Fernet.generate_key().decode()}
 
 
-def start(found: Pleo, *arguments: str) -> subprocess.Popen[str]:
+def start(found: Pleo, *arguments: str, by: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    """A process of `refresher_process`; `by` is a program that starts it."""
     environ = {**os.environ, **found.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.auth.refresher_process", *arguments]
+    command = [*by, sys.executable, "-m", "tests.auth.refresher_process", *arguments]
     return subprocess.Popen(
         command, env=environ, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -144,6 +144,7 @@ def test_an_interrupt_during_the_post_does_not_lose_the_tokens(connected: Pleo, 
 # --- kills -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_lose_nothing_unseen(connected: Pleo) -> None:
     seen = kill_at_random(connected, 30)
     assert seen.total() == 30 and seen["recovered"] + seen["reported"] > 0, seen

@@ -112,6 +112,7 @@ def test_a_cursor_that_was_lost_brings_the_same_key_so_dagster_runs_it_once(worl
     assert world.tick().run_requests[0].run_key == first.run_requests[0].run_key
 
 
+@pytest.mark.slow
 def test_a_run_that_failed_is_asked_for_again_under_another_key(world: World) -> None:
     first = world.tick()
     world.sandbox.state.set_faults(Fault("html", path="/v3/export-items"))

@@ -37,6 +37,7 @@ def test_a_step_for_each_stream_with_its_child_tables() -> None:
     assert job.executor_def is not dg.in_process_executor
 
 
+@pytest.mark.slow
 def test_steps_sync_their_streams_and_one_failing_step_leaves_the_others(place: Place, sandbox: RunningSandbox) -> None:
     sandbox.state.set_faults(Fault("status", path="/v1/vendors", status=403))
     result = run(place, step_per_table=True)

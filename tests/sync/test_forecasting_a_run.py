@@ -48,6 +48,7 @@ def test_what_is_forecast_is_what_the_run_then_asks_for(place: Place) -> None:
     assert found.minutes == (found.requests - 1) // 50 >= 1
 
 
+@pytest.mark.slow
 def test_lists_that_other_streams_wait_for_are_counted(place: Place) -> None:
     place.run()
     found, report = expected(place, "export_job_items"), place.run("export_job_items")

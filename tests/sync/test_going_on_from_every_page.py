@@ -32,7 +32,7 @@ def full(place: Place) -> sync.StreamReport:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("step", [96, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [200, pytest.param(1, marks=pytest.mark.slow)])
 def test_from_every_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(loader, "BATCH_ROWS", 1)  # each page is a commit
     with running(SandboxConfig(port=0, rows=ROWS, requests_per_minute=0)) as pleo:

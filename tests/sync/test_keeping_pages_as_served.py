@@ -37,6 +37,7 @@ def test_a_page_is_kept_byte_for_byte_with_the_request_that_gave_it(place: Place
     assert "sandbox-api-key" not in str(place.rows("SELECT * EXCLUDE content FROM pleo._raw_requests"))
 
 
+@pytest.mark.slow
 def test_unchanged_pages_are_kept_once(place: Place) -> None:
     first = place.run().raw
     again = place.run().raw
@@ -111,6 +112,7 @@ def test_of_a_stream_with_secrets_only_the_fingerprint_of_an_unreadable_page_is_
     assert size > 0
 
 
+@pytest.mark.slow
 def test_pages_past_the_retention_go_unless_a_living_row_needs_them(place: Place) -> None:
     keep = RawPolicy(days=10)
     vendor = place.pleo.state.records("vendors")[0]

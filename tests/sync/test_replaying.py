@@ -102,6 +102,7 @@ raise SystemExit(main())
 """
 
 
+@pytest.mark.slow
 def test_an_empty_warehouse_gets_the_same_tables_with_the_network_cut(synced: Path, tmp_path: Path) -> None:
     (tmp_path / "pleo.toml").write_text("[streams.employees]\nhistory = true\n")
     settings = {
@@ -154,6 +155,7 @@ def test_postgres_gets_the_rows_that_duckdb_has(synced: Path) -> None:
             assert rows[0] == rows[1], table.name
 
 
+@pytest.mark.slow
 def test_a_warehouse_with_rows_is_not_replayed_into(synced: Path, tmp_path: Path) -> None:
     file = copied(synced, tmp_path)
     with pytest.raises(ConfigurationError, match="has rows of companies already; name an empty one"):

@@ -16,8 +16,8 @@ from pleo_connector.warehouses import open_warehouse
 
 
 def test_a_cancellation_is_not_lost_to_an_item_that_arrives_with_it(tmp_path: Path) -> None:
-    stream = CATALOGUE.stream("vendors")
-    work = {stream.name: StreamWork(stream, StreamReport(stream.name))}
+    streams = [CATALOGUE.stream(name) for name in ("vendors", "tax_codes", "accounts")]
+    work = {stream.name: StreamWork(stream, StreamReport(stream.name)) for stream in streams}
 
     async def go() -> None:
         loader = Loader(
@@ -30,10 +30,10 @@ def test_a_cancellation_is_not_lost_to_an_item_that_arrives_with_it(tmp_path: Pa
             on_load=lambda _: None,
             on_finish=lambda _: None,
         )
-        await loader.put(work[stream.name])
+        await loader.put(work["vendors"])
         running = asyncio.create_task(loader.run())
-        await asyncio.sleep(0.05)  # it holds one item now, and lingers for a second
-        await loader.put(work[stream.name])
+        await asyncio.sleep(0.05)  # it holds one item now, and lingers for more
+        await loader.put(work["tax_codes"])
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(asyncio.shield(running), 10)

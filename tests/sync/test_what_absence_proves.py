@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from pleo_connector import sync
 from pleo_connector.catalogue import CATALOGUE
@@ -29,6 +30,7 @@ def entries(place: Place, since: str, until: str, count: int = 1) -> list[dict[s
     return [dict(record) for record in found[:count]]
 
 
+@pytest.mark.slow
 def test_a_second_run_beside_the_first_deletes_nothing(place: Place) -> None:
     place.run("accounting_entries")
     place.pleo.state.set_faults(Fault("delay_before", path="/v1/accounting-entries:search", seconds=0.2))
@@ -151,6 +153,7 @@ def test_a_record_that_is_served_right_again_leaves_the_quarantine(place: Place)
     assert place.rows("SELECT count(*) FROM pleo._quarantine") == [(0,)]
 
 
+@pytest.mark.slow
 def test_a_stopped_sweep_of_a_recent_month_is_read_anew(place: Place) -> None:
     place.run("accounting_entries")
     with place.warehouse.transaction() as transaction:  # as a kill before the sweeps are closed leaves them

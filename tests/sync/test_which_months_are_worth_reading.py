@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from pleo_connector.stream_options import StreamOptions, SweepPolicy
 from pleo_connector.sync import Mode
 from tests.sync.places import Place
@@ -43,6 +45,7 @@ def months(place: Place) -> set[str]:
     return {str(month) for (month,) in rows}
 
 
+@pytest.mark.slow
 def test_an_open_entry_brings_its_month_back_in_every_run_up_to_an_age(place: Place) -> None:
     entries = settle(place)
     for month, (fields, _) in CASES.items():

@@ -8,79 +8,23 @@ one connection per process, the lock has one of its own for as long as it is hel
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import secrets
-import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pleo_connector.auth.stores.pooler import shares_sessions
+from pleo_connector.auth.stores.postgres_lock import HOLDERS, PostgresLockHandle, lock_key
 from pleo_connector.auth.stores.postgres_notes import TABLE as NOTES
-from pleo_connector.auth.stores.postgres_session import Server, close, driver
+from pleo_connector.auth.stores.postgres_session import Server, Session, close, driver
+from pleo_connector.auth.stores.postgres_table import NO_INTENT, NOW, SCHEMA, VERSION, record_of
 from pleo_connector.auth.stores.protocol import Intent, Record, State
-from pleo_connector.errors import ConfigurationError, RefreshUnavailable, TokenStoreCorrupt
+from pleo_connector.errors import RefreshUnavailable, TokenStoreCorrupt
 
 if TYPE_CHECKING:
     import psycopg
 
 T = TypeVar("T")
-
-_VERSION = 1
-_SCHEMA = """
-create schema if not exists pleo_connector;
-create table if not exists pleo_connector.token_store (version integer not null);
-insert into pleo_connector.token_store select {version} where not exists (select from pleo_connector.token_store);
-create table if not exists pleo_connector.connection (
-  name text primary key,
-  generation bigint not null,
-  state text not null check (state in ('active', 'refreshing', 'reauth_required', 'disconnected')),
-  blob bytea,
-  reason text not null default '',
-  updated_at double precision not null,
-  refreshed_at double precision,
-  intent_id text,
-  intent_host text,
-  intent_pid integer,
-  intent_started double precision,
-  intent_deadline double precision,
-  intent_access_dead boolean,
-  intent_last_retry boolean,
-  lineage text
-);
-{notes}
-"""
-_NOW = "extract(epoch from clock_timestamp())::double precision"
-_NO_INTENT = (
-    "intent_id = null, intent_host = null, intent_pid = null, intent_started = null, intent_deadline = null, "
-    "intent_access_dead = null, intent_last_retry = null"
-)
-
-
-class PostgresLockHandle:
-    """The advisory lock of one connection while its session lives."""
-
-    def __init__(self, db: psycopg.Connection[dict[str, Any]], key: int) -> None:
-        self._db = db
-        self._key = key
-        self._pid = os.getpid()
-
-    def still_held(self) -> bool:
-        """Ask the server; False in a fork, and when the session was ended."""
-        if self._pid != os.getpid():
-            return False
-        try:
-            row = self._db.execute(f"select exists ({_HOLDERS} and pid = pg_backend_pid()) as held", {"key": self._key}).fetchone()
-        except driver().Error:
-            return False
-        return row is not None and bool(row["held"])
-
-
-_HOLDERS = (
-    "select pid from pg_locks where locktype = 'advisory' and granted and objsubid = 1 and database = "
-    "(select oid from pg_database where datname = current_database()) and (classid::bigint << 32) | objid::bigint = %(key)s"
-)
 
 
 class PostgresTokenStore:
@@ -91,7 +35,7 @@ class PostgresTokenStore:
     def __init__(self, url: str) -> None:
         self._server = Server(url)
         self._psycopg = driver()
-        self._made: dict[int, _Session] = {}
+        self._made: dict[int, Session] = {}
         # Not a method of this object: it would keep the object alive.
         weakref.finalize(self, _close_all, self._made)
 
@@ -107,16 +51,16 @@ class PostgresTokenStore:
         """The record, or None when never stored (the schema is then not created)."""
 
         def ask(db: psycopg.Connection[dict[str, Any]]) -> dict[str, Any] | None:
-            return db.execute(f"select *, {_NOW} as read_at from pleo_connector.connection where name = %s", (connection,)).fetchone()
+            return db.execute(f"select *, {NOW} as read_at from pleo_connector.connection where name = %s", (connection,)).fetchone()
 
         row = self._do(ask, again=True)
-        return None if row is None else _record(row)
+        return None if row is None else record_of(row)
 
     @contextlib.contextmanager
     def lock(self, connection: str, timeout: float) -> Iterator[PostgresLockHandle]:
         """Hold the advisory lock of one connection; RefreshUnavailable after `timeout` seconds."""
         self._session().check()
-        key, mine = _key(connection), os.getpid()
+        key, mine = lock_key(connection), os.getpid()
         db = self._server.connect()
         try:
             try:
@@ -146,17 +90,17 @@ class PostgresTokenStore:
         """Every connection that was ever stored."""
 
         def ask(db: psycopg.Connection[dict[str, Any]]) -> list[dict[str, Any]]:
-            return db.execute(f'select *, {_NOW} as read_at from pleo_connector.connection order by name collate "C"').fetchall()
+            return db.execute(f'select *, {NOW} as read_at from pleo_connector.connection order by name collate "C"').fetchall()
 
-        return [_record(row) for row in self._do(ask, again=True) or ()]
+        return [record_of(row) for row in self._do(ask, again=True) or ()]
 
     def holder(self, connection: str) -> str | None:
         """Who holds the lock now, or None."""
 
         def ask(db: psycopg.Connection[dict[str, Any]]) -> dict[str, Any] | None:
             return db.execute(
-                f"select application_name as name, client_addr::text as address from pg_stat_activity where pid in ({_HOLDERS}) limit 1",
-                {"key": _key(connection)},
+                f"select application_name as name, client_addr::text as address from pg_stat_activity where pid in ({HOLDERS}) limit 1",
+                {"key": lock_key(connection)},
             ).fetchone()
 
         row = self._do(ask, again=True)
@@ -165,7 +109,7 @@ class PostgresTokenStore:
     def begin(self, connection: str, generation: int, intent: Intent) -> bool:
         """Open the intent if the record is active and of this generation."""
         return self._change(
-            f"update pleo_connector.connection set state = 'refreshing', updated_at = {_NOW}, intent_id = %s, intent_host = %s, intent_pid = %s, "
+            f"update pleo_connector.connection set state = 'refreshing', updated_at = {NOW}, intent_id = %s, intent_host = %s, intent_pid = %s, "
             "intent_started = %s, intent_deadline = %s, intent_access_dead = %s, intent_last_retry = %s "
             "where name = %s and generation = %s and state = 'active'",
             intent.id,
@@ -182,8 +126,8 @@ class PostgresTokenStore:
     def commit(self, connection: str, generation: int, intent_id: str, blob: bytes) -> bool:
         """Store both tokens in one write, if this intent is still the open one."""
         return self._change(
-            f"update pleo_connector.connection set generation = generation + 1, state = 'active', blob = %s, reason = '', updated_at = {_NOW}, "
-            f"refreshed_at = {_NOW}, {_NO_INTENT} where name = %s and generation = %s and state = 'refreshing' and intent_id = %s",
+            f"update pleo_connector.connection set generation = generation + 1, state = 'active', blob = %s, reason = '', updated_at = {NOW}, "
+            f"refreshed_at = {NOW}, {NO_INTENT} where name = %s and generation = %s and state = 'refreshing' and intent_id = %s",
             blob,
             connection,
             generation,
@@ -193,8 +137,8 @@ class PostgresTokenStore:
     def rescue(self, connection: str, generation: int, blob: bytes) -> bool:
         """Store tokens whose owner had been taken for dead, if nothing newer was stored since."""
         return self._change(
-            f"update pleo_connector.connection set generation = generation + 1, state = 'active', blob = %s, reason = '', updated_at = {_NOW}, "
-            f"refreshed_at = {_NOW}, {_NO_INTENT} where name = %s and generation = %s and state = 'reauth_required'",
+            f"update pleo_connector.connection set generation = generation + 1, state = 'active', blob = %s, reason = '', updated_at = {NOW}, "
+            f"refreshed_at = {NOW}, {NO_INTENT} where name = %s and generation = %s and state = 'reauth_required'",
             blob,
             connection,
             generation,
@@ -203,7 +147,7 @@ class PostgresTokenStore:
     def mark(self, connection: str, generation: int, state: State, reason: str, intent_id: str | None = None) -> bool:
         """Set state and reason, clear the intent."""
         return self._change(
-            f"update pleo_connector.connection set state = %s, reason = %s, updated_at = {_NOW}, {_NO_INTENT} "
+            f"update pleo_connector.connection set state = %s, reason = %s, updated_at = {NOW}, {NO_INTENT} "
             "where name = %s and generation = %s and (%s::text is null or intent_id = %s)",
             state.value,
             reason,
@@ -218,17 +162,17 @@ class PostgresTokenStore:
 
         def store(db: psycopg.Connection[dict[str, Any]]) -> dict[str, Any] | None:
             with db.transaction():
-                db.execute("select pg_advisory_xact_lock(%s)", (_key("create the schema"),))
+                db.execute("select pg_advisory_xact_lock(%s)", (lock_key("create the schema"),))
                 # What is there already is not asked for again: this user may not be allowed to create anything.
                 there = db.execute("select to_regclass('pleo_connector.connection') is not null as there").fetchone()
                 if there is not None and not there["there"]:
-                    db.execute(_SCHEMA.format(version=_VERSION, notes=NOTES))
+                    db.execute(SCHEMA.format(version=VERSION, notes=NOTES))
                 name, value, change = (", lineage", ", %s", ", lineage = excluded.lineage") if self._names_logins(db) else ("", "", "")
             return db.execute(
                 f"insert into pleo_connector.connection as c (name, generation, state, blob, updated_at, refreshed_at{name}) "
-                f"values (%s, 1, 'active', %s, {_NOW}, {_NOW}{value}) "
+                f"values (%s, 1, 'active', %s, {NOW}, {NOW}{value}) "
                 "on conflict (name) do update set generation = c.generation + 1, state = 'active', blob = excluded.blob, reason = '', "
-                f"updated_at = excluded.updated_at, refreshed_at = excluded.refreshed_at{change}, {_NO_INTENT} returning generation",
+                f"updated_at = excluded.updated_at, refreshed_at = excluded.refreshed_at{change}, {NO_INTENT} returning generation",
                 (connection, blob, *([secrets.token_hex(8)] if name else [])),
             ).fetchone()
 
@@ -256,7 +200,7 @@ class PostgresTokenStore:
         """Forget the tokens, keep the generation."""
         self._change(
             f"update pleo_connector.connection set generation = generation + 1, state = 'disconnected', blob = null, reason = '', "
-            f"updated_at = {_NOW}, {_NO_INTENT} where name = %s and state <> 'disconnected'",
+            f"updated_at = {NOW}, {NO_INTENT} where name = %s and state <> 'disconnected'",
             connection,
         )
 
@@ -267,9 +211,9 @@ class PostgresTokenStore:
         done = self._do(change, ping=True)
         return done is not None and done["changed"] == 1
 
-    def _session(self) -> _Session:
+    def _session(self) -> Session:
         pid = os.getpid()
-        return self._made.get(pid) or self._made.setdefault(pid, _Session(self._server))
+        return self._made.get(pid) or self._made.setdefault(pid, Session(self._server))
 
     def _do(
         self,
@@ -302,85 +246,7 @@ class PostgresTokenStore:
         )
 
 
-class _Session:
-    """One process's connection for reads and writes; use it while holding `guard`."""
-
-    def __init__(self, server: Server) -> None:
-        self.guard = threading.Lock()
-        self._server = server
-        self._db: psycopg.Connection[dict[str, Any]] | None = None
-        self._direct = False
-
-    def connection(self, *, ping: bool = False) -> psycopg.Connection[dict[str, Any]]:
-        """The connection, made anew when it was lost."""
-        db = self._db
-        if db is not None and ping and not db.closed:
-            try:
-                db.execute("select 1")
-            except driver().Error:
-                close(db)
-        if db is None or db.closed:
-            db = self._db = self._server.connect()
-        return db
-
-    def check(self) -> None:
-        """Refuse, once per process, a proxy through which a session lock does not hold."""
-        with self.guard:
-            if self._direct:
-                return
-            first, second = self._server.connect(), self._server.connect()
-            try:
-                shared = shares_sessions(first, second)
-            except driver().Error as error:
-                raise self._server.unavailable(error) from None
-            finally:
-                close(first)
-                close(second)
-            if shared:
-                raise ConfigurationError(
-                    f"PLEO_TOKEN_STORE goes to PostgreSQL {self._server.place} through a proxy that shares sessions (PgBouncer in transaction mode, "
-                    "for one), where the lock of a refresh does not hold; name the server itself, or a pool in session mode."
-                )
-            self._direct = True
-
-    def close(self) -> None:
-        """End the session."""
-        if self._db is not None:
-            close(self._db)
-
-
-def _close_all(made: dict[int, _Session]) -> None:
+def _close_all(made: dict[int, Session]) -> None:
     session = made.get(os.getpid())
     if session is not None:
         session.close()
-
-
-def _key(connection: str) -> int:
-    """The number of a connection's advisory lock: 64 bits, signed."""
-    return int.from_bytes(hashlib.sha256(b"pleo-connector\0" + connection.encode()).digest()[:8], "big", signed=True)
-
-
-def _record(row: dict[str, Any]) -> Record:
-    intent = None
-    if row["intent_id"] is not None:
-        intent = Intent(
-            id=row["intent_id"],
-            host=row["intent_host"],
-            pid=row["intent_pid"],
-            started=row["intent_started"],
-            deadline=row["intent_deadline"],
-            access_dead=row["intent_access_dead"],
-            last_retry=row["intent_last_retry"],
-        )
-    return Record(
-        connection=row["name"],
-        generation=row["generation"],
-        state=State(row["state"]),
-        blob=row["blob"],
-        intent=intent,
-        reason=row["reason"],
-        updated_at=row["updated_at"],
-        refreshed_at=row["refreshed_at"],
-        read_at=row["read_at"],
-        lineage=row.get("lineage"),
-    )

@@ -10,12 +10,14 @@ import contextlib
 import os
 import re
 import socket
+import threading
 import weakref
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pleo_connector.auth.redaction import REDACTOR
+from pleo_connector.auth.stores.pooler import shares_sessions
 from pleo_connector.errors import ConfigurationError, TokenStoreUnavailable
 
 if TYPE_CHECKING:
@@ -141,3 +143,50 @@ def _let_go_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_let_go_in_child)
+
+
+class Session:
+    """One process's connection for reads and writes; use it while holding `guard`."""
+
+    def __init__(self, server: Server) -> None:
+        self.guard = threading.Lock()
+        self._server = server
+        self._db: psycopg.Connection[dict[str, Any]] | None = None
+        self._direct = False
+
+    def connection(self, *, ping: bool = False) -> psycopg.Connection[dict[str, Any]]:
+        """The connection, made anew when it was lost."""
+        db = self._db
+        if db is not None and ping and not db.closed:
+            try:
+                db.execute("select 1")
+            except driver().Error:
+                close(db)
+        if db is None or db.closed:
+            db = self._db = self._server.connect()
+        return db
+
+    def check(self) -> None:
+        """Refuse, once per process, a proxy through which a session lock does not hold."""
+        with self.guard:
+            if self._direct:
+                return
+            first, second = self._server.connect(), self._server.connect()
+            try:
+                shared = shares_sessions(first, second)
+            except driver().Error as error:
+                raise self._server.unavailable(error) from None
+            finally:
+                close(first)
+                close(second)
+            if shared:
+                raise ConfigurationError(
+                    f"PLEO_TOKEN_STORE goes to PostgreSQL {self._server.place} through a proxy that shares sessions (PgBouncer in transaction mode, "
+                    "for one), where the lock of a refresh does not hold; name the server itself, or a pool in session mode."
+                )
+            self._direct = True
+
+    def close(self) -> None:
+        """End the session."""
+        if self._db is not None:
+            close(self._db)

@@ -1,0 +1,124 @@
+"""A real disk that is full, and a real folder that is read-only, just after Pleo has rotated the tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from pleo_connector.auth.stores import State
+from pleo_connector.sandbox import Fault
+from tests.auth.harness import Pleo, pleo, saw
+from tests.auth.storms import SCALE, scaled, start, stored_token_lives, wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.skipif(sys.platform == "win32", reason="POSIX rights and mounts")]
+
+Breaks = Callable[[Path], AbstractContextManager[None]]
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Neither the folder nor a file in it can be written."""
+    files = [path for path in folder.iterdir() if path.is_file()]
+    for path in files:
+        path.chmod(0o400)
+    folder.chmod(0o500)
+    try:
+        yield
+    finally:
+        folder.chmod(0o700)
+        for path in files:
+            path.chmod(0o600)
+
+
+@contextmanager
+def full(folder: Path) -> Iterator[None]:
+    """Not a byte is left on the disk of the folder."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"x" * 512)
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """A disk of 512 KB at the folder."""
+    folder.mkdir(mode=0o700)
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k,mode=0700", "tmpfs", folder], capture_output=True, check=False)
+    if made.returncode != 0:
+        pytest.skip("a disk can be mounted by root alone")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture(params=["read-only", "full"])
+def breaks(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Breaks]:
+    if request.param == "full":
+        with small_disk(tmp_path / "state"):
+            yield full
+    else:
+        yield read_only
+
+
+def unprivileged() -> tuple[str, ...]:
+    """What takes from root the right to write what is read-only."""
+    if os.geteuid() != 0:
+        return ()
+    if shutil.which("setpriv") is None:
+        pytest.skip("root writes what is read-only, and there is no setpriv to stop it")
+    return ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override")
+
+
+def spilled(found: Pleo) -> list[Path]:
+    of = hashlib.sha256(found.settings.connection.encode()).hexdigest()[:12]
+    return list(Path(tempfile.gettempdir()).glob(f"pleo-tokens.{of}.*.spill"))
+
+
+def test_tokens_that_the_disk_does_not_take_are_never_lost(
+    breaks: Breaks, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Every other owner is killed once it has put the tokens elsewhere; the others find the disk mended while they still try."""
+    by = unprivileged()
+    with pleo(tmp_path, {"PLEO_CONNECTION": f"disk-{os.getpid()}"}, requests_per_minute=0) as found:
+        found.connect()
+        found.sandbox.state.reset_counters()
+        for number in range(scaled(25, 2)):
+            refresh_while_broken(found, breaks, tmp_path / "state", killed=number % 2 == 0, by=by)
+            assert found.record().generation == number + 2
+        assert found.counted("refreshes") == found.counted("token_requests") == scaled(25, 2)
+        assert found.counted("reuse") == found.counted("revoked_grants") == 0
+    record_property("scale", SCALE)
+
+
+def refresh_while_broken(found: Pleo, breaks: Breaks, folder: Path, *, killed: bool, by: tuple[str, ...]) -> None:
+    before = found.counted("refreshes")
+    found.sandbox.state.set_faults(Fault("delay_before", path="/oauth/token", times=1, seconds=1.0))
+    with start(found, "stubborn", by=by) as owner:
+        assert owner.stdout is not None and owner.stdout.readline() == "ready\n"
+        wait_for(lambda: found.record().state is State.REFRESHING)
+        with breaks(folder):
+            wait_for(lambda: found.counted("refreshes") > before)
+            if killed:
+                assert "sealed, and are taken over as soon as the store works again" in owner.stdout.readline()
+                owner.kill()
+        if not killed:
+            assert owner.stdout.readline() == "done\n"
+            assert spilled(found) == []
+    found.manager().access_token()
+    lost = not stored_token_lives(found)
+    saw(faults=1, kills=killed, lost=lost)
+    assert not lost and found.record().state is State.ACTIVE and spilled(found) == []
