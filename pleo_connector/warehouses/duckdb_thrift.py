@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-_TO_JOIN = 24 * 1024 * 1024
-"""Bytes for each thread: some three times what joining a million rows needs; what does not fit goes to `temp_directory`."""
+_TO_JOIN = 48 * 1024 * 1024
+"""Bytes for each thread: some six times what joining a million rows needs; what does not fit goes to `temp_directory`."""
 
 _PER_ROW = 16
 """More bytes for a larger table: at ten millions of rows what a thread has would not be enough by far."""
+
+_PER_STAGED_ROW = 256
+"""More bytes for each row that the load brought: its keys lie in temporary tables, which have to fit."""
 
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
@@ -27,6 +30,8 @@ class Thrift:
         self._run = run
         self.written = 0
         """Bytes of the rows that the load brought."""
+        self.staged = 0
+        """How many they are."""
         ((threads, limit),) = run("SELECT current_setting('threads'), current_setting('memory_limit')")
         number, unit = str(limit).split()
         self._all = int(float(number) * 1024 ** _UNITS.index(unit))
@@ -34,10 +39,11 @@ class Thrift:
 
     def tighten(self, rows: int) -> None:
         """For one question to a table of so many rows: what was read makes room for what comes."""
-        self._run(f"SET memory_limit = '{min(self._all, self._to_join + _PER_ROW * rows)}B'")
+        needed = self._to_join + _PER_ROW * rows + _PER_STAGED_ROW * self.staged
+        self._run(f"SET memory_limit = '{min(self._all, needed)}B'")
 
     def loosen(self) -> None:
-        """For what is written, which must not fail for want of memory."""
+        """For what is written, or deleted in numbers, which must not fail for want of memory."""
         self._run("RESET memory_limit")
 
     def close(self) -> None:

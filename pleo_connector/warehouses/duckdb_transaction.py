@@ -84,8 +84,7 @@ class DuckDBTransaction:
                 refuse_faults(child, *self._row(plan.faults(child, name)))
             if changed:
                 for table in tables:
-                    with self._thrifty(table):
-                        self._delete_changed(table, parent)
+                    self._delete_changed(table, parent)
             if new + changed:
                 some = new + changed < rows
                 for table, name in [(parent, names[0]), *filled]:
@@ -103,7 +102,7 @@ class DuckDBTransaction:
             return
         with self._staged([table], {table.name: frame}) as (name,):
             refuse_faults(table, *self._row(self._plan.faults(table, name)))
-            with self._thrifty(table):
+            with self._thrifty(table):  # of keys that are there already, few go
                 self._delete_staged(table, name)
             self._insert(table, name)
 
@@ -225,6 +224,7 @@ class DuckDBTransaction:
         rows = staged(table, frame, ROW)
         if self._thrift is not None:
             self._thrift.written += rows.nbytes
+            self._thrift.staged += rows.num_rows
         return rows
 
     def _register(self, name: str, rows: pa.Table) -> None:

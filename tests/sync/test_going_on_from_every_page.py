@@ -31,8 +31,9 @@ def full(place: Place) -> sync.StreamReport:
     return place.run(STREAM, mode=sync.Mode.FULL, patience=0.0, companies=(company,), allow_mass_delete=True).streams[STREAM]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("step", [200, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [48, 1])
 def test_from_every_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(loader, "BATCH_ROWS", 1)  # each page is a commit
     with running(SandboxConfig(port=0, rows=ROWS, requests_per_minute=0)) as pleo:

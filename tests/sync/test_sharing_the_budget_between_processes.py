@@ -85,6 +85,7 @@ def test_processes_with_budgets_of_their_own_send_too_much(tmp_path: Path) -> No
         assert found.counted("responses_429") > 0
 
 
+@pytest.mark.slow
 def test_a_pause_is_kept_by_the_others_too(tmp_path: Path) -> None:
     with connected("sqlite", tmp_path, 6000) as found:
         running = start(found, 4, 2, 6.0, 0.2)

@@ -102,6 +102,7 @@ def test_many_small_losses_of_one_company_are_a_mass_deletion(place: Place) -> N
     assert place.rows(TOMBSTONES) == [(0,)]
 
 
+@pytest.mark.slow
 def test_a_refused_mass_deletion_stays_due_until_it_is_meant(place: Place) -> None:
     place.run("accounting_entries")
     for entry in entries(place, "2026-02-01", "2026-03-01", 100):
