@@ -173,11 +173,11 @@ def test_a_kill_after_the_rotation_is_reported(connected: Pleo) -> None:
 def test_a_kill_before_the_rotation_is_recovered(connected: Pleo) -> None:
     with forker(connected) as process:
         for _ in range(3):
+            connected.sandbox.state.reset_counters()
             connected.sandbox.state.set_faults(Fault("hang", path="/oauth/token", times=1))
             pid = child_of(process)
-            wait_for(lambda: connected.record().state is State.REFRESHING)
-            time.sleep(0.05)
+            wait_for(lambda: connected.sandbox.counters()["faults"] == {"hang": 1})  # the POST is there, and held
             os.kill(pid, signal.SIGKILL)
             connected.sandbox.state.set_faults()
             assert verdict(connected) == "recovered"
-    assert connected.counted("reuse") == 0
+            assert connected.counted("reuse") == 0
