@@ -28,11 +28,14 @@ print(report.streams["accounting_entries"].inserted, int(peak.split()[1]) // 102
 """A process of its own, so that the sandbox's memory is not counted."""
 
 
-def measured(rows: int) -> tuple[int, int, float]:
+URLS = {"duckdb": "duckdb:///{}/w.duckdb", "iceberg": "iceberg:///{}/lake"}
+
+
+def measured(rows: int, warehouse: str = "duckdb") -> tuple[int, int, float]:
     """Rows loaded, peak resident memory in MB, seconds."""
     with tempfile.TemporaryDirectory() as folder, running(SandboxConfig(port=0, rows=rows, requests_per_minute=0)) as pleo:
         began = time.monotonic()
-        command = [sys.executable, "-c", PROGRAM, pleo.url, f"duckdb:///{folder}/w.duckdb"]
+        command = [sys.executable, "-c", PROGRAM, pleo.url, URLS[warehouse].format(folder)]
         told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     loaded, peak = map(int, told.split())
     return loaded, peak, time.monotonic() - began
@@ -42,9 +45,10 @@ def main() -> None:
     """Measure each size, print or write."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
+    options.add_argument("--warehouse", choices=URLS, default="duckdb")
     options.add_argument("--write", type=Path, metavar="FILE", help="put the table into this file's section `memory`")
     given = options.parse_args()
-    found = [measured(rows) for rows in given.rows]
+    found = [measured(rows, given.warehouse) for rows in given.rows]
     lines = ["| entries loaded | peak memory of the sync, MB | against the first |", "| ---: | ---: | ---: |"]
     lines += [f"| {loaded:,} | {peak:,} | {peak / found[0][1]:.2f} |" for loaded, peak, _ in found]
     table = "\n".join(lines)

@@ -24,7 +24,7 @@ import psycopg
 
 _QUICK = {
     "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "listen_addresses": "127.0.0.1", "max_connections": "60",
-    "log_destination": "stderr", "logging_collector": "off", "dynamic_shared_memory_type": "posix", "shared_buffers": "128MB",
+    "password_encryption": "scram-sha-256", "log_destination": "stderr", "logging_collector": "off", "dynamic_shared_memory_type": "posix", "shared_buffers": "128MB",
     "max_wal_size": "4GB", "log_min_messages": "warning",
 }  # fmt: skip
 
@@ -74,9 +74,8 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        ready = [str(self.programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         until = time.monotonic() + 20
-        while subprocess.run(ready, check=False).returncode != 0:
+        while psycopg.pq.PGconn.ping(self.url().encode()) != psycopg.pq.Ping.OK:
             assert self._process.poll() is None and time.monotonic() < until, (self.folder / "log").read_text()
             time.sleep(0.05)
 
@@ -121,8 +120,14 @@ def server(
         shutil.rmtree(folder, ignore_errors=True)
 
 
+PROGRAMS = "PLEO_TEST_POSTGRES_PROGRAMS"
+"""Folder of another version's `postgres` and `initdb`, which anybody may execute; the servers of all tests are that version's then."""
+
+
 def _programs(folder: Path, user: str | None) -> Path:
     """The folder of the programs: as installed, or a copy where the other user cannot reach that."""
+    if given := os.environ.get(PROGRAMS):
+        return Path(given)
     package = _packaged()
     programs = package / "pginstall" / "bin"
     if user:

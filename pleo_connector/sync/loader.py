@@ -16,16 +16,10 @@ from pleo_connector.sync.raw import RawLanding
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.sync.sweep import ServedPage
 from pleo_connector.sync.writing import Run, StreamWork, Writer
-from pleo_connector.warehouses import Warehouse
+from pleo_connector.warehouses import Batches, Gathers, Warehouse
 
-BATCH_ROWS = 20_000
-"""Records in one transaction: enough for bulk speed, little enough for flat memory."""
-
-LINGER = 0.5
-"""Seconds to wait for more pages before a small batch is written."""
-
-OLDEST = 2.0
-"""Seconds after which a batch is written even while more pages keep coming: a run that is stopped loses no more than that."""
+USUAL = Batches(rows=20_000, linger=0.5, oldest=2.0)
+"""Enough for bulk speed and little enough for flat memory; a run that is stopped loses no more than two seconds of pages."""
 
 _QUEUED_PAGES = 50
 
@@ -46,6 +40,7 @@ class Loader:
         on_finish: Callable[[StreamReport], None],
     ) -> None:
         self._warehouse = warehouse
+        self._batches = warehouse.batches if isinstance(warehouse, Gathers) else USUAL
         self._work = work
         self._writer = Writer(work, options, raw)
         self._run = Run(owner, allow_mass_delete=allow_mass_delete)
@@ -80,7 +75,7 @@ class Loader:
         rows = 0
         item = await self._queue.get()
         clock = asyncio.get_running_loop().time
-        closing = clock() + OLDEST
+        closing = clock() + self._batches.oldest
         while True:
             if item is None:
                 return pages, ended, False
@@ -89,11 +84,11 @@ class Loader:
             else:
                 pages.append(item)
                 rows += len(item.page.records)
-            if rows >= BATCH_ROWS or len(ended) == self._open:  # or nothing comes until these are loaded
+            if rows >= self._batches.rows or len(ended) == self._open:  # or nothing comes until these are loaded
                 return pages, ended, True
             try:
                 # Not asyncio.wait_for: in Python 3.11 it can swallow a cancellation, and the run would never end.
-                async with asyncio.timeout(min(LINGER, closing - clock())):
+                async with asyncio.timeout(min(self._batches.linger, closing - clock())):
                     item = await self._queue.get()
             except TimeoutError:
                 return pages, ended, True

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.warehouses.duckdb import DuckDBWarehouse
-from pleo_connector.warehouses.protocol import SEEN_KEYS, MergeCounts, Publishes, Scope, Transaction, Warehouse
+from pleo_connector.warehouses.protocol import SEEN_KEYS, Batches, Gathers, MergeCounts, Publishes, Scope, Transaction, Warehouse
 from pleo_connector.warehouses.snapshot import snapshot_path
 
 GROUP = "pleo_connector.warehouses"
@@ -34,7 +34,7 @@ _CATALOGUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _FILES = ("sqlite", "sqlite3", "file")
 """Schemes of other databases that are one file, as DuckDB's are."""
 
-__all__ = ["GROUP", "SEEN_KEYS", "MergeCounts", "Publishes", "Scope", "Transaction", "Warehouse", "open_warehouse"]
+__all__ = ["GROUP", "SEEN_KEYS", "Batches", "Gathers", "MergeCounts", "Publishes", "Scope", "Transaction", "Warehouse", "open_warehouse"]
 
 
 def open_warehouse(url: str, schema: str, *, wait: float = 60.0, snapshot: str = "") -> Warehouse:

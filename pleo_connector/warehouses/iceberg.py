@@ -16,7 +16,7 @@ from pleo_connector.catalogue import Table, View
 from pleo_connector.warehouses.dialect import DUCKDB
 from pleo_connector.warehouses.iceberg_catalog import TogetherCatalog
 from pleo_connector.warehouses.iceberg_refusals import refusal, refusing
-from pleo_connector.warehouses.iceberg_transaction import IcebergTransaction
+from pleo_connector.warehouses.iceberg_transaction import BATCHES, IcebergTransaction
 from pleo_connector.warehouses.protocol import Transaction
 from pleo_connector.warehouses.turn import turn
 
@@ -37,6 +37,7 @@ class IcebergWarehouse:
 
     kind = "iceberg"
     has_views = False
+    batches = BATCHES
 
     def __init__(self, folder: str, schema: str, *, wait: float = 60.0) -> None:
         self.folder = Path(folder).expanduser().absolute()

@@ -23,7 +23,7 @@ from pleo_connector.warehouses.dialect import DUCKDB
 from pleo_connector.warehouses.iceberg import asking
 from pleo_connector.warehouses.iceberg_catalog import TogetherCatalog
 from pleo_connector.warehouses.iceberg_refusals import refusing
-from pleo_connector.warehouses.iceberg_transaction import IcebergTransaction
+from pleo_connector.warehouses.iceberg_transaction import BATCHES, IcebergTransaction
 from pleo_connector.warehouses.protocol import Transaction
 
 _PAUSE = 0.2
@@ -39,6 +39,7 @@ class NamedIcebergWarehouse:
 
     kind = "iceberg"
     has_views = False
+    batches = BATCHES
 
     def __init__(self, name: str, schema: str, *, wait: float = 60.0) -> None:
         self.name = name

@@ -14,10 +14,13 @@ from pleo_connector.warehouses.protocol import SEEN_KEYS, Scope
 from pleo_connector.warehouses.tables import Tables
 
 SERVED = "_pleo_served"
-"""Temporary table of the staged parents: their key columns, `is_new`, `is_changed` and `is_deleted`."""
+"""Temporary table of the staged parents: their key columns, ROW, `is_new`, `is_changed` and `is_deleted`."""
 
 ROW = "_pleo_row"
 """Column of staged rows that numbers them."""
+
+DECISIVE = ("_row_hash", "_deleted_at", "_deleted_source")
+"""Columns that decide, with the key, whether a stored parent changed."""
 
 ABSENT = "_pleo_absent"
 """Temporary table of parent keys to tombstone."""
@@ -38,16 +41,18 @@ class Plan(Tables):
         """Fill SERVED with the key of every staged parent and what became of it since it was stored."""
         q = self.dialect.quote
         stored, live = f"t.{q(table.key[0])}", q("_deleted_at")
-        keys = ", ".join(f"{cast} AS {q(name)}" for cast, name in zip(self._staged_columns(table, "s", table.key), table.key, strict=True))
+        keys = ", ".join(f"s.{q(name)}" for name in table.key)
+        cast = zip(self._staged_columns(table, "r", table.key), table.key, strict=True)
+        needed = [*(f"{key} AS {q(name)}" for key, name in cast), *(f"r.{q(name)}" for name in (ROW, *DECISIVE))]
         return (
             f"CREATE TEMPORARY TABLE {q(SERVED)} AS\n"
-            f"SELECT {keys}, {stored} IS NULL AS is_new,\n"
+            f"SELECT {keys}, s.{q(ROW)}, {stored} IS NULL AS is_new,\n"
             f"  {stored} IS NOT NULL AND (t.{q('_row_hash')} IS DISTINCT FROM s.{q('_row_hash')}\n"
             f"    OR (t.{live} IS NULL) <> (s.{live} IS NULL)\n"
             f"    OR t.{q('_deleted_source')} IS DISTINCT FROM s.{q('_deleted_source')}) AS is_changed,\n"
             f"  s.{live} IS NOT NULL AND t.{live} IS NULL AS is_deleted\n"
-            f"FROM {staged} AS s LEFT JOIN {self.relation(table)} AS t\n"
-            f"  ON {self._same(table.key, self._stored('t'), table.key, self._staged(table, 's'))}"
+            f"FROM (SELECT {', '.join(needed)} FROM {staged} AS r) AS s\n"
+            f"LEFT JOIN {self.relation(table)} AS t ON {self._same(table.key, self._stored('t'), table.key, self._stored('s'))}"
         )
 
     def count_served(self, table: Table) -> str:
@@ -90,7 +95,9 @@ class Plan(Tables):
     def rows_to_write(self, table: Table, staged: str, parent: Table) -> str:
         """The ROW numbers of the staged rows whose parent (or which themselves) are new or changed."""
         q = self.dialect.quote
-        same = self._same(table.parent_key or table.key, self._staged(table, "s"), parent.key, self._stored("p"))
+        if table is parent:
+            return f"SELECT {q(ROW)} FROM {q(SERVED)} WHERE is_new OR is_changed ORDER BY 1"
+        same = self._same(table.parent_key, self._staged(table, "s"), parent.key, self._stored("p"))
         return (
             f"SELECT s.{q(ROW)} FROM {staged} AS s "
             f"WHERE EXISTS (SELECT 1 FROM {q(SERVED)} AS p WHERE (p.is_new OR p.is_changed) AND {same}) ORDER BY 1"
@@ -108,10 +115,6 @@ class Plan(Tables):
             f"DELETE FROM {self.relation(table)} AS t USING {staged} AS s "
             f"WHERE {self._same(table.key, self._stored('t'), table.key, self._staged(table, 's'))}"
         )
-
-    def drop_temporary(self, name: str) -> str:
-        """Drop one of the temporary tables, if it is there."""
-        return f"DROP TABLE IF EXISTS {self.dialect.quote(name)}"
 
     # rows that a sweep did not see
 
@@ -159,11 +162,6 @@ class Plan(Tables):
             raise ValueError(f"deleting from {table.name} needs at least one column to compare")
         where, values = self._equals(table, equals)
         return f"DELETE FROM {self.relation(table)}{where}", values
-
-    def count(self, table: Table) -> str:
-        """Rows that are not tombstones."""
-        live = f" WHERE {self.dialect.quote('_deleted_at')} IS NULL" if "_deleted_at" in table.column_names else ""
-        return f"SELECT count(*) FROM {self.relation(table)}{live}"
 
     # pieces
 

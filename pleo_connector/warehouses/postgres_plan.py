@@ -14,9 +14,6 @@ from pleo_connector.warehouses.plan import ROW, Plan
 STAGED = "_pleo_staged"
 """Temporary table of staged keys and fingerprints."""
 
-DECISIVE = ("_row_hash", "_deleted_at", "_deleted_source")
-"""Columns that decide, with the key, whether a stored parent changed."""
-
 _AS_TEXT = ("UUID", "JSONB", "NUMERIC")
 
 

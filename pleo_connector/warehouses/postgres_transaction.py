@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 from pleo_connector.catalogue import Table, View, history_of
 from pleo_connector.errors import WarehouseError
 from pleo_connector.warehouses.history import History
-from pleo_connector.warehouses.plan import ABSENT, ROW, SERVED
+from pleo_connector.warehouses.plan import ABSENT, DECISIVE, ROW, SERVED
 from pleo_connector.warehouses.postgres_dialect import LONGEST_NAME, POSTGRES
-from pleo_connector.warehouses.postgres_plan import DECISIVE, STAGED, PostgresPlan
+from pleo_connector.warehouses.postgres_plan import STAGED, PostgresPlan
 from pleo_connector.warehouses.postgres_refusals import DriverError, refusal
 from pleo_connector.warehouses.postgres_rows import key_faults, orphans, same_keys, wired
 from pleo_connector.warehouses.protocol import MergeCounts, Scope

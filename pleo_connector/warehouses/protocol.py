@@ -117,6 +117,22 @@ class Warehouse(Protocol):
         """The full name of a table or view, as an analyst writes it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """How much is gathered for one load: so many records, or what came within `oldest` seconds, or before a pause of `linger`."""
+
+    rows: int
+    linger: float
+    oldest: float
+
+
+@runtime_checkable
+class Gathers(Protocol):
+    """A warehouse in which a load costs much by itself, so that more is gathered for one than is usual."""
+
+    batches: Batches
+
+
 @runtime_checkable
 class Publishes(Protocol):
     """A warehouse whose readers look at a copy of it."""

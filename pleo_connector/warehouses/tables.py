@@ -51,3 +51,12 @@ class Tables:
     def comment_column(self, table: Table, field: Field) -> str:
         """Store a column's description."""
         return f"COMMENT ON COLUMN {self.relation(table)}.{self.dialect.quote(field.name)} IS {self.dialect.literal(field.description)}"
+
+    def count(self, table: Table) -> str:
+        """Rows that are not tombstones."""
+        live = f" WHERE {self.dialect.quote('_deleted_at')} IS NULL" if "_deleted_at" in table.column_names else ""
+        return f"SELECT count(*) FROM {self.relation(table)}{live}"
+
+    def drop_temporary(self, name: str) -> str:
+        """Drop one of the temporary tables, if it is there."""
+        return f"DROP TABLE IF EXISTS {self.dialect.quote(name)}"

@@ -12,7 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ class _Watched:
 
 
 def _sync(pleo: str, url: str, mode: str, ready: Pipe, boundary: int) -> None:
-    loader.BATCH_ROWS, loader.LINGER = BATCH_TO_CUT if boundary else BATCH, LINGER
+    loader.USUAL = replace(loader.USUAL, rows=BATCH_TO_CUT if boundary else BATCH, linger=LINGER)
     warehouse = open_warehouse(url, "pleo")
     connection = sync.Connection(pleo, API_KEY, requests_per_minute=1_000_000, concurrency=4)
     ready.send("ready")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def full(place: Place) -> sync.StreamReport:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("step", [48, 1])
 def test_from_every_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    monkeypatch.setattr(loader, "BATCH_ROWS", 1)  # each page is a commit
+    monkeypatch.setattr(loader, "USUAL", replace(loader.USUAL, rows=1))  # each page is a commit
     with running(SandboxConfig(port=0, rows=ROWS, requests_per_minute=0)) as pleo:
         undisturbed = Place(pleo, open_warehouse(f"duckdb:///{tmp_path / 'undisturbed.duckdb'}", "pleo"))
         requests = full(undisturbed).traffic.requests

@@ -49,13 +49,13 @@ SELECT table_name, NULL, NULL, comment FROM duckdb_tables() WHERE database_name 
 
 -- served
 CREATE TEMPORARY TABLE "_pleo_served" AS
-SELECT s."id" AS "id", t."id" IS NULL AS is_new,
+SELECT s."id", s."_pleo_row", t."id" IS NULL AS is_new,
   t."id" IS NOT NULL AND (t."_row_hash" IS DISTINCT FROM s."_row_hash"
     OR (t."_deleted_at" IS NULL) <> (s."_deleted_at" IS NULL)
     OR t."_deleted_source" IS DISTINCT FROM s."_deleted_source") AS is_changed,
   s."_deleted_at" IS NOT NULL AND t."_deleted_at" IS NULL AS is_deleted
-FROM staged_bills AS s LEFT JOIN "order ""1"""."bills" AS t
-  ON t."id" = s."id";
+FROM (SELECT r."id" AS "id", r."_pleo_row", r."_row_hash", r."_deleted_at", r."_deleted_source" FROM staged_bills AS r) AS s
+LEFT JOIN "order ""1"""."bills" AS t ON t."id" = s."id";
 
 -- count served
 SELECT count(*), count(*) FILTER (WHERE "id" IS NULL), count(DISTINCT "id"), count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE is_changed), count(*) FILTER (WHERE is_deleted) FROM "_pleo_served";
@@ -73,7 +73,7 @@ DELETE FROM "order ""1"""."bills" AS t USING "_pleo_served" AS p WHERE p.is_chan
 DELETE FROM "order ""1"""."bill_lines" AS t USING "_pleo_served" AS p WHERE p.is_changed AND t."bill_id" = p."id";
 
 -- parents to write
-SELECT s."_pleo_row" FROM staged_bills AS s WHERE EXISTS (SELECT 1 FROM "_pleo_served" AS p WHERE (p.is_new OR p.is_changed) AND s."id" = p."id") ORDER BY 1;
+SELECT "_pleo_row" FROM "_pleo_served" WHERE is_new OR is_changed ORDER BY 1;
 
 -- children to write
 SELECT s."_pleo_row" FROM staged_lines AS s WHERE EXISTS (SELECT 1 FROM "_pleo_served" AS p WHERE (p.is_new OR p.is_changed) AND s."bill_id" = p."id") ORDER BY 1;
