@@ -73,9 +73,10 @@ ROWS = (
         f"{REFRESH}::test_tokens_that_cannot_be_stored_are_spilled_and_adopted_by_the_next_start",
         f"{REFRESH}::test_with_no_place_to_spill_the_process_itself_keeps_them",
         f"{STORMS}::test_the_stores_server_is_restarted_while_tokens_are_under_way", DISKS)),
-    Row(12, "clocks that are wrong or set, odd `expires_in`", (f"{REFRESH}::test_a_clock_set_back_does_not_keep_a_dead_token",
+    Row(12, "processes with clocks 300 s off and set by an hour, each store; odd `expires_in`", (f"{REFRESH}::test_a_clock_set_back_does_not_keep_a_dead_token",
         f"{REFRESH}::test_an_odd_expires_in_is_taken_for_five_minutes", f"{REFRESH}::test_clocks_that_are_five_minutes_off_fail_no_call",
         f"{REFRESH}::test_a_clock_that_steps_during_a_run_costs_a_refresh_and_no_call",
+        f"{STORMS}::test_clocks_that_are_wrong_or_set_fail_no_call", f"{STORMS}::test_hosts_that_share_a_server_go_by_its_clock",
         f"{POSTGRES}::test_another_hosts_wrong_clock_does_not_shorten_the_wait")),
     Row(13, "an access token killed after each of 50 pages; 50 killed while 8 processes read; 401 twice", (
         f"{STORMS}::test_a_token_that_dies_after_each_page_costs_no_row",

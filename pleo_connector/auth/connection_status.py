@@ -85,7 +85,7 @@ def status(
     keys = keys_of(settings, opened)
     if keys is None:
         raise missing_key(binding.connection)
-    tokens = keys.open(record.blob, binding)
+    tokens = keys.open(record.blob, binding).aged(record.stored_ago, given.clock())
     told, active = None, None
     if online:
         client = PrivateClient(given.transport, deadline=given.deadline, user_agent=given.user_agent)

@@ -90,6 +90,7 @@ def trade_code(
         lifetime=granted.lifetime,
         scope=scopes if granted.scope is None else granted.scope,
         introspects_refresh=seen is not None and seen["active"] is True,
+        took=max(0.0, clock() - started),
     )
 
 

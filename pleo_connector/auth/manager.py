@@ -19,7 +19,7 @@ from pleo_connector.auth.reauth import connected, missing_key
 from pleo_connector.auth.rotation import Postponed, Rotation, Settled
 from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.stores.installation import Installation
-from pleo_connector.auth.stores.protocol import State, TokenStore
+from pleo_connector.auth.stores.protocol import Record, State, TokenStore
 from pleo_connector.auth.token import TokenSet
 from pleo_connector.errors import PleoError, RefreshUnavailable, WrongKey
 
@@ -148,19 +148,22 @@ class CredentialManager:
             if not known:
                 self._installation.check(record, lambda: self._store.read(self.connection))
             try:
-                tokens = view.tokens if view is not None and known else self._opened(record.blob or b"")
+                tokens = view.tokens if view is not None and known else self._opened(record)
             except WrongKey:  # a key rotation may have sealed it anew, and dropped the old key, since it was read
                 record = connected(self._store.read(self.connection), self.connection)
-                tokens = self._opened(record.blob or b"")
+                tokens = self._opened(record)
             process.view = _View(tokens, record.generation, record.state, seen_at)
             return process.view
 
-    def _opened(self, blob: bytes) -> TokenSet:
+    def _opened(self, record: Record) -> TokenSet:
+        now = self._clock()
+        blob = record.blob or b""
         try:
-            return self._ring().open(blob, self._binding)
+            tokens = self._ring().open(blob, self._binding)
         except WrongKey:
             self._keys_changed()  # by us now, or by another thread since the ring was taken: one more try either way
-            return self._ring().open(blob, self._binding)
+            tokens = self._ring().open(blob, self._binding)
+        return tokens.aged(record.stored_ago, now)
 
     def _keys_changed(self) -> bool:
         """True when somebody rotated the key meanwhile; from here on the new ones are used."""

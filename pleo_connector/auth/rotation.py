@@ -115,7 +115,7 @@ class Rotation:
             while True:
                 record = connected(self._store.read(self._binding.connection), self._binding.connection)
                 self._installation.check(record, lambda: self._store.read(self._binding.connection))
-                tokens = self._keys.open(record.blob or b"", self._binding)
+                tokens = self._keys.open(record.blob or b"", self._binding).aged(record.stored_ago, self._clock())
                 if record.intent is not None:
                     if self._adopt(record, record.intent):
                         continue
@@ -180,6 +180,7 @@ class Rotation:
                     lifetime=granted.lifetime,
                     scope=tokens.scope if granted.scope is None else granted.scope,
                     introspects_refresh=tokens.introspects_refresh,
+                    took=max(0.0, self._clock() - started),
                 )
                 return self._commit(record, intent, new)
             case NotProcessed(why=why, retry_after=retry_after, worth_retrying=worth, setting=setting):

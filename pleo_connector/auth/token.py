@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from pleo_connector.auth.secret import Secret
@@ -19,16 +19,29 @@ _warned: set[str] = set()
 
 @dataclass(frozen=True, slots=True)
 class TokenSet:
-    """What one answer of the token endpoint gave; times are seconds since the epoch, by this host's clock."""
+    """What one answer of the token endpoint gave; times are seconds since the epoch, by this host's clock.
+
+    The same tokens seen by another clock are equal.
+    """
 
     access: Secret
     refresh: Secret
-    issued_at: float
+    issued_at: float = field(compare=False)
     """When the request that brought these was STARTED, so expiry is never late."""
     lifetime: float
     scope: str = ""
     introspects_refresh: bool = False
     """True when the server was seen to answer `active` for a live refresh token of this grant."""
+    took: float = 0.0
+    """Seconds from that request's start until these were ready to be stored."""
+
+    def aged(self, stored_ago: float | None, now: float) -> Self:
+        """These as a host sees them whose clock says `now`, where the store tells by its own clock how long ago they arrived.
+
+        Without that (None, unchanged), hosts whose clocks differ by more than a token's life would each take the other's
+        tokens for dead, and refresh in turns.
+        """
+        return self if stored_ago is None else replace(self, issued_at=now - stored_ago - self.took)
 
     @property
     def expires_at(self) -> float:
@@ -62,6 +75,7 @@ class TokenSet:
             "lifetime": self.lifetime,
             "scope": self.scope,
             "introspects_refresh": self.introspects_refresh,
+            "took": self.took,
         }
 
     @classmethod
@@ -74,6 +88,7 @@ class TokenSet:
             lifetime=float(content["lifetime"]),
             scope=str(content["scope"]),
             introspects_refresh=bool(content["introspects_refresh"]),
+            took=float(content.get("took", 0.0)),  # tokens from before it was noted have none
         )
 
 

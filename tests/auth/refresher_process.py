@@ -2,6 +2,7 @@
 
 Settings come from the environment. Verbs:
   call THREADS SECONDS   threads that keep calling the API; prints {"calls", "failed", "errors"}
+  wait-and-call ...      the same, once "ready" is printed and a line has come
   read FILE              reads all accounting entries page by page, again and again until FILE is removed, with a byte into it
                          per page; prints {"calls", "failed", "errors"} of readings
   fork                   for each line on stdin, forks a child that refreshes back to back, and prints its pid
@@ -129,7 +130,10 @@ def as_verb() -> None:
 
 if __name__ == "__main__":
     verb, *rest = sys.argv[1:]
-    if verb == "call":
+    if verb == "wait-and-call":
+        tell("ready")
+        sys.stdin.readline()
+    if verb in ("call", "wait-and-call"):
         call(int(rest[0]), float(rest[1]))
     elif verb == "read":
         read(Path(rest[0]))

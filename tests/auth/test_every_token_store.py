@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +48,29 @@ def test_a_login_is_stored_and_connections_are_apart(store: TokenStore) -> None:
     assert one is not None and two is not None
     assert (one.generation, one.state, one.blob, one.intent, one.reason) == (2, State.ACTIVE, b"newer", None, "")
     assert two.blob == b"two" and one.refreshed_at is not None
+
+
+def test_the_age_of_tokens_is_told_by_the_stores_own_clock_or_not_at_all(store: TokenStore) -> None:
+    """Only where hosts share the store: there their own clocks may differ. What is not an arrival does not make tokens younger."""
+
+    def ago() -> float | None:
+        record = store.read(ONE)
+        assert record is not None
+        return record.stored_ago
+
+    store.replace(ONE, b"one")
+    if not isinstance(store, PostgresTokenStore):
+        assert ago() is None
+        return
+    time.sleep(0.2)
+    store.begin(ONE, 1, intent())
+    store.mark(ONE, 1, State.ACTIVE, "", "abc")
+    before = ago()
+    assert before is not None and before >= 0.2
+    store.begin(ONE, 1, intent())
+    store.commit(ONE, 1, "abc", b"two")
+    after = ago()
+    assert after is not None and after < before
 
 
 def test_a_login_has_a_name_that_refreshes_keep(store: TokenStore) -> None:

@@ -31,7 +31,7 @@ from pleo_connector.sandbox import Fault
 from tests.auth import test_refreshing_a_token as refreshing
 from tests.auth.harness import Pleo, pleo, saw
 from tests.auth.reading import PAGE, ROWS, read_entries
-from tests.auth.storms import ROOT, SCALE, child_of, forker, in_store, scaled, start, stored_token_lives, verdict, wait_for
+from tests.auth.storms import ROOT, SCALE, call_together, child_of, forker, in_store, scaled, start, stored_token_lives, verdict, wait_for
 from tests.postgres_server import server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(4000)]
@@ -50,6 +50,11 @@ def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pleo]:
 
 def calling(found: Pleo, processes: int, threads: int, seconds: float) -> list[subprocess.Popen[str]]:
     return [start(found, "call", str(threads), str(seconds)) for _ in range(processes)]
+
+
+def clocks(*ahead: str) -> list[tuple[str, ...]]:
+    """What starts one process for each, with that clock."""
+    return [(sys.executable, "-m", "tests.auth.wrong_clock", one) for one in ahead]
 
 
 def told_by(processes: list[subprocess.Popen[str]], seconds: float) -> list[dict[str, object]]:
@@ -176,6 +181,45 @@ def test_a_grant_revoked_elsewhere_is_asked_about_once(stored: Pleo) -> None:
 
 
 # --- 13: tokens that die between pages ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "ahead"),
+    [
+        ("postgresql", ("0", "300", "-300", "-3600@4", "3600@6")),
+        ("sqlite", ("0", "300", "-300", "300@4", "-300@6")),
+        ("sqlite", ("-3600@4",) * 5),  # the processes of one host have one clock, which somebody sets
+        ("sqlite", ("3600@4",) * 5),
+    ],
+)
+def test_clocks_that_are_wrong_or_set_fail_no_call(tmp_path: Path, kind: str, ahead: tuple[str, ...]) -> None:
+    """Each process has a clock of its own, and an access token dies every two seconds."""
+    seconds = scaled(60, 12)
+    kills = range(int(seconds / 2) - 1)
+
+    with pleo(tmp_path, in_store(kind), requests_per_minute=0) as found:
+        found.connect()
+        found.sandbox.state.reset_counters()
+
+        def kill() -> None:
+            for _ in kills:
+                time.sleep(2.0)
+                found.sandbox.state.expire_access_tokens()
+
+        call_together(found, clocks(*ahead), 4, seconds, meanwhile=kill)
+        assert len(kills) <= found.counted("refreshes") <= 2 * len(kills)
+        assert found.counted("reuse") == 0 and found.counted("revoked_grants") == 0
+
+
+def test_hosts_that_share_a_server_go_by_its_clock(tmp_path: Path) -> None:
+    """Their own clocks differ by more than a token lives: by those, each would replace what the other just got."""
+    seconds, lifetime = scaled(60, 16), 4.0
+    with pleo(tmp_path, in_store("postgresql"), access_token_lifetime=lifetime, requests_per_minute=0) as found:
+        found.connect()
+        found.sandbox.state.reset_counters()
+        took = call_together(found, clocks("0", "300", "-300", "-3600@4", "3600@8"), 4, seconds)
+        assert seconds / lifetime - 1 <= found.counted("refreshes") <= 2 * (took / (lifetime / 2) + 1)
+        assert found.counted("reuse") == 0 and found.counted("revoked_grants") == 0
 
 
 def test_a_token_that_dies_after_each_page_costs_no_row(tmp_path: Path) -> None:

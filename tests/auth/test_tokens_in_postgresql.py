@@ -14,6 +14,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from pleo_connector import auth
+from pleo_connector.auth.manager import LOOK_EVERY
 from pleo_connector.auth.stores import PostgresTokenStore, State, open_store
 from pleo_connector.errors import ConfigurationError, PleoError, ReauthRequired, TokenStoreCorrupt, TokenStoreUnavailable, WrongKey
 from pleo_connector.sandbox import Fault
@@ -170,6 +171,18 @@ def test_another_hosts_wrong_clock_does_not_shorten_the_wait(connected: Pleo) ->
     connected.manager().access_token(rejected=before)
     owner.join(20)
     assert connected.record().generation == 2 and connected.counted("refreshes") == 1 and connected.counted("reuse") == 0
+
+
+def test_hosts_whose_clocks_differ_by_more_than_a_token_lives_do_not_replace_each_others(connected: Pleo) -> None:
+    clients = [connected.client(clock=lambda off=off: time.time() + off) for off in (0.0, 3600.0, -3600.0)]
+    for client in clients:
+        connected.sandbox.state.expire_access_tokens()
+        for other in clients:
+            time.sleep(LOOK_EVERY + 0.01)  # a look into the store counts for so long
+            assert client.get("/v1/introspect").status_code == other.get("/v1/introspect").status_code == 200
+    for client in clients:
+        client.close()
+    assert connected.counted("refreshes") == len(clients) and connected.counted("reuse") == 0
 
 
 def test_lost_sessions_are_made_anew(connected: Pleo) -> None:

@@ -59,6 +59,13 @@ class Record:
     host: str | None = None
     """The host that stored tokens last, where a store belongs to one host; None elsewhere, and where it is not known."""
 
+    @property
+    def stored_ago(self) -> float | None:
+        """Seconds since tokens last arrived, by the store's own clock; None where it has none."""
+        if self.read_at is None or self.refreshed_at is None:
+            return None
+        return max(0.0, self.read_at - self.refreshed_at)
+
 
 class LockHandle(Protocol):
     """The refresh lock of one connection while it is held."""
