@@ -16,7 +16,7 @@ from pleo_connector.warehouses.dialect import DUCKDB, Dialect
 from pleo_connector.warehouses.duckdb_refusals import refusal
 from pleo_connector.warehouses.duckdb_thrift import Thrift
 from pleo_connector.warehouses.history import History
-from pleo_connector.warehouses.plan import ABSENT, ROW, SERVED, Plan
+from pleo_connector.warehouses.plan import ABSENT, ROW, SERVED, SERVED_CHILDREN, Plan
 from pleo_connector.warehouses.protocol import MergeCounts, Scope
 from pleo_connector.warehouses.schema_changes import changes, snapshot
 from pleo_connector.warehouses.staging import refuse_faults, staged, typed
@@ -75,26 +75,38 @@ class DuckDBTransaction:
                 self.run(plan.served(parent, names[0]))
             rows, nulls, distinct, new, changed, deleted = self._row(plan.count_served(parent))
             refuse_faults(parent, nulls, rows - distinct)
+            some = 0 < new + changed < rows
+            due = {parent.name: self._arrow(plan.parents_to_write())} if some else {}
             filled = [(child, name) for child, name in zip(children, names[1:], strict=True) if len(frames[child.name])]
-            if filled and (lost := self._row(plan.orphans(filled, parent))[0]):
-                raise WarehouseError(
-                    f"{lost} rows of {', '.join(child.name for child, _ in filled)} belong to no row of {parent.name} in the same load."
-                )
             for child, name in filled:
-                refuse_faults(child, *self._row(plan.faults(child, name)))
+                with self._beside_parents(child, name, parent):
+                    if some:
+                        due[child.name] = self._arrow(plan.children_to_write())
             if changed:
                 for table in tables:
                     self._delete_changed(table, parent)
             if new + changed:
-                some = new + changed < rows
                 for table, name in [(parent, names[0]), *filled]:
                     if some:
-                        self._narrow(name, self._arrow(plan.rows_to_write(table, name, parent)))
+                        self._narrow(name, due[table.name])
                     self._insert(table, name)
                 if history:
                     self._history.write_served(tables)
             self.run(plan.drop_temporary(SERVED))
         return MergeCounts(inserted=new, updated=changed, unchanged=rows - new - changed, deleted=deleted)
+
+    @contextmanager
+    def _beside_parents(self, child: Table, name: str, parent: Table) -> Iterator[None]:
+        """With what the staged rows of a child table are to their parents; WarehouseError for rows without one, or not told apart."""
+        plan = self._plan
+        self.run(plan.drop_temporary(SERVED_CHILDREN))
+        self.run(plan.served_children(child, name, parent))
+        rows, nulls, distinct, orphans = self._row(plan.count_children(child))
+        refuse_faults(child, nulls, rows - distinct)
+        if orphans:
+            raise WarehouseError(f"{orphans} rows of {child.name} belong to no row of {parent.name} in the same load.")
+        yield
+        self.run(plan.drop_temporary(SERVED_CHILDREN))
 
     def upsert(self, table: Table, frame: pd.DataFrame) -> None:
         """Replace rows by key."""

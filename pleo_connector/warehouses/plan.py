@@ -16,6 +16,9 @@ from pleo_connector.warehouses.tables import Tables
 SERVED = "_pleo_served"
 """Temporary table of the staged parents: their key columns, ROW, `is_new`, `is_changed` and `is_deleted`."""
 
+SERVED_CHILDREN = "_pleo_served_children"
+"""Temporary table of the staged rows of one child table: their key columns, ROW, `is_orphan` and `is_due` (to be written)."""
+
 ROW = "_pleo_row"
 """Column of staged rows that numbers them."""
 
@@ -76,32 +79,38 @@ class Plan(Tables):
             f"(SELECT count(*) FROM (SELECT {', '.join(keys)} FROM {staged} AS s GROUP BY {groups} HAVING count(*) > 1) AS d)"
         )
 
-    def orphans(self, children: Sequence[tuple[Table, str]], parent: Table) -> str:
-        """How many staged child rows have no parent in SERVED; one query for all child tables, since it is one hash table."""
+    def served_children(self, child: Table, staged: str, parent: Table) -> str:
+        """Fill SERVED_CHILDREN with the key of every staged row of a child table and what SERVED says of its parent."""
         q = self.dialect.quote
-        rows = " UNION ALL ".join(
-            f"SELECT {', '.join(f'{cast} AS {q(name)}' for cast, name in zip(self._staged_columns(child, 's', child.parent_key), parent.key, strict=True))} "
-            f"FROM {staged} AS s"
-            for child, staged in children
+        cast = zip(self._staged_columns(child, "r", child.key), child.key, strict=True)
+        needed = ", ".join([*(f"{key} AS {q(name)}" for key, name in cast), f"r.{q(ROW)}"])
+        return (
+            f"CREATE TEMPORARY TABLE {q(SERVED_CHILDREN)} AS\n"
+            f"SELECT s.*, p.{q(ROW)} IS NULL AS is_orphan, p.is_new OR p.is_changed AS is_due\n"
+            f"FROM (SELECT {needed} FROM {staged} AS r) AS s\n"
+            f"LEFT JOIN {q(SERVED)} AS p ON {self._same(parent.key, self._stored('p'), child.parent_key, self._stored('s'))}"
         )
-        same = self._same(parent.key, self._stored("p"), parent.key, self._stored("s"))
-        return f"SELECT count(*) FROM ({rows}) AS s WHERE NOT EXISTS (SELECT 1 FROM {q(SERVED)} AS p WHERE {same})"
+
+    def count_children(self, child: Table) -> str:
+        """(rows, rows without a part of their key, distinct keys, rows without their parent) in SERVED_CHILDREN."""
+        keys = [self.dialect.quote(name) for name in child.key]
+        return (
+            f"SELECT count(*), count(*) FILTER (WHERE {' OR '.join(f'{key} IS NULL' for key in keys)}), "
+            f"count(DISTINCT ({', '.join(keys)})), count(*) FILTER (WHERE is_orphan) FROM {self.dialect.quote(SERVED_CHILDREN)}"
+        )
 
     def delete_changed(self, table: Table, parent: Table) -> str:
         """Delete the stored rows of changed parents, from the parent itself or from a child table."""
         same = self._same(table.parent_key or table.key, self._stored("t"), parent.key, self._stored("p"))
         return f"DELETE FROM {self.relation(table)} AS t USING {self.dialect.quote(SERVED)} AS p WHERE p.is_changed AND {same}"
 
-    def rows_to_write(self, table: Table, staged: str, parent: Table) -> str:
-        """The ROW numbers of the staged rows whose parent (or which themselves) are new or changed."""
-        q = self.dialect.quote
-        if table is parent:
-            return f"SELECT {q(ROW)} FROM {q(SERVED)} WHERE is_new OR is_changed ORDER BY 1"
-        same = self._same(table.parent_key, self._staged(table, "s"), parent.key, self._stored("p"))
-        return (
-            f"SELECT s.{q(ROW)} FROM {staged} AS s "
-            f"WHERE EXISTS (SELECT 1 FROM {q(SERVED)} AS p WHERE (p.is_new OR p.is_changed) AND {same}) ORDER BY 1"
-        )
+    def parents_to_write(self) -> str:
+        """The ROW numbers of the staged parents that are new or changed."""
+        return f"SELECT {self.dialect.quote(ROW)} FROM {self.dialect.quote(SERVED)} WHERE is_new OR is_changed ORDER BY 1"
+
+    def children_to_write(self) -> str:
+        """The ROW numbers of the staged rows of a child table whose parents are."""
+        return f"SELECT {self.dialect.quote(ROW)} FROM {self.dialect.quote(SERVED_CHILDREN)} WHERE is_due ORDER BY 1"
 
     def insert(self, table: Table, staged: str) -> str:
         """Insert all staged rows."""

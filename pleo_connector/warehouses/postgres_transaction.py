@@ -96,12 +96,10 @@ class PostgresTransaction:
         served = keys[parent.name] = self._wired(parent, rows[parent.name], (*parent.key, *DECISIVE, ROW))
         refuse_faults(parent, *key_faults(served, parent.key))
         filled = [child for child in children if rows[child.name].num_rows]
-        if lost := sum(orphans(keys[child.name], child.parent_key, served, parent.key) for child in filled):
-            raise WarehouseError(
-                f"{lost} rows of {', '.join(child.name for child in filled)} belong to no row of {parent.name} in the same load."
-            )
         for child in filled:
             refuse_faults(child, *key_faults(keys[child.name], child.key))
+            if lost := orphans(keys[child.name], child.parent_key, served, parent.key):
+                raise WarehouseError(f"{lost} rows of {child.name} belong to no row of {parent.name} in the same load.")
         if not served.num_rows:
             return MergeCounts()
         self._stage(parent, served, (*parent.key, *DECISIVE), extra=f"{POSTGRES.quote(ROW)} BIGINT")

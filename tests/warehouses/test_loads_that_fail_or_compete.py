@@ -35,7 +35,7 @@ from tests.warehouses.rows import (
         ([bill(1)], lines((1, 1), (9, 2)), "2 rows of bill_lines belong to no row of bills"),
         ([bill(1)], pd.concat([lines((1, 1)), lines((1, 1))]), "more than once in one load of table bill_lines"),
         ([bill(1)], lines((1, 1), position=None), "1 rows for table bill_lines lack their key"),
-        ([bill(1)], lines((1, 1), bill_id=None), "1 rows of bill_lines belong to no row of bills"),
+        ([bill(1)], lines((1, 1), bill_id=None), "1 rows for table bill_lines lack their key"),
         ([bill(1, id="not-a-uuid")], lines(), "not-a-uuid"),
         ([bill(1, details="{broken")], lines(), "(?i)json"),
     ],

@@ -60,11 +60,17 @@ LEFT JOIN "order ""1"""."bills" AS t ON t."id" = s."id";
 -- count served
 SELECT count(*), count(*) FILTER (WHERE "id" IS NULL), count(DISTINCT "id"), count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE is_changed), count(*) FILTER (WHERE is_deleted) FROM "_pleo_served";
 
--- faults of a child
-SELECT (SELECT count(*) FROM staged_lines AS s WHERE s."bill_id" IS NULL OR s."position" IS NULL), (SELECT count(*) FROM (SELECT s."bill_id", s."position" FROM staged_lines AS s GROUP BY 1, 2 HAVING count(*) > 1) AS d);
+-- faults of state
+SELECT (SELECT count(*) FROM staged_cursors AS s WHERE s."stream" IS NULL OR s."window" IS NULL), (SELECT count(*) FROM (SELECT s."stream", s."window" FROM staged_cursors AS s GROUP BY 1, 2 HAVING count(*) > 1) AS d);
 
--- orphans
-SELECT count(*) FROM (SELECT s."bill_id" AS "id" FROM staged_lines AS s UNION ALL SELECT s."bill_id" AS "id" FROM more_lines AS s) AS s WHERE NOT EXISTS (SELECT 1 FROM "_pleo_served" AS p WHERE p."id" = s."id");
+-- served children
+CREATE TEMPORARY TABLE "_pleo_served_children" AS
+SELECT s.*, p."_pleo_row" IS NULL AS is_orphan, p.is_new OR p.is_changed AS is_due
+FROM (SELECT r."bill_id" AS "bill_id", r."position" AS "position", r."_pleo_row" FROM staged_lines AS r) AS s
+LEFT JOIN "_pleo_served" AS p ON p."id" = s."bill_id";
+
+-- count served children
+SELECT count(*), count(*) FILTER (WHERE "bill_id" IS NULL OR "position" IS NULL), count(DISTINCT ("bill_id", "position")), count(*) FILTER (WHERE is_orphan) FROM "_pleo_served_children";
 
 -- delete changed parents
 DELETE FROM "order ""1"""."bills" AS t USING "_pleo_served" AS p WHERE p.is_changed AND t."id" = p."id";
@@ -76,7 +82,7 @@ DELETE FROM "order ""1"""."bill_lines" AS t USING "_pleo_served" AS p WHERE p.is
 SELECT "_pleo_row" FROM "_pleo_served" WHERE is_new OR is_changed ORDER BY 1;
 
 -- children to write
-SELECT s."_pleo_row" FROM staged_lines AS s WHERE EXISTS (SELECT 1 FROM "_pleo_served" AS p WHERE (p.is_new OR p.is_changed) AND s."bill_id" = p."id") ORDER BY 1;
+SELECT "_pleo_row" FROM "_pleo_served_children" WHERE is_due ORDER BY 1;
 
 -- insert parents
 INSERT INTO "order ""1"""."bills" ("id", "company_id", "note", "paid", "amount_minors", "amount", "rate", "performed_at", "due_on", "details", "_synced_at", "_deleted_at", "_deleted_source", "_row_hash", "_sweep_id", "_extra")
