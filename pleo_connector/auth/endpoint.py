@@ -82,13 +82,15 @@ class PrivateClient:
             response = client.send(request, auth=auth, stream=True)
             try:
                 body = bytearray()
+                late = False
                 # Raw: a compressed bomb is never unpacked. A transport may also hand over an answer that is complete.
                 for chunk in [response.content] if response.is_closed else response.iter_raw(8192):
+                    if late:
+                        raise httpx.ReadTimeout("the answer took longer than the deadline")
                     body += chunk
                     if len(body) > LARGEST_BODY:
                         raise httpx.ReadError("the answer is larger than 64 kB")
-                    if deadline.passed:
-                        raise httpx.ReadTimeout("the answer took longer than the deadline")
+                    late = deadline.passed
             finally:
                 response.close()
             kept = [(name, value) for name, value in response.headers.multi_items() if name.lower() != "content-encoding"]

@@ -67,8 +67,11 @@ class Redactor(logging.Filter):
         """Scrub message, traceback and stack of a log record; never drops a record."""
         try:
             message = record.getMessage()
-        except (TypeError, ValueError):  # a wrong format string: logging will report it, with its arguments
-            message = f"{record.msg} {record.args}"
+        except Exception as error:  # noqa: BLE001 - logging survives a wrong format string and a failing __str__, and so must its filter
+            try:
+                message = f"{record.msg} {record.args}"
+            except Exception:  # noqa: BLE001
+                message = f"A message that cannot be shown ({type(error).__name__})."
             record.msg, record.args = self.scrub(message), ()
             return True
         scrubbed = self.scrub(message)

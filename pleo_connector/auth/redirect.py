@@ -72,7 +72,10 @@ class AuthorizationRequest:
 
 def query_of_pasted(pasted: str, redirect_uri: str) -> str:
     """The query of a pasted redirect; LoginFailed when it is not the redirect URI, or has a fragment."""
-    parts, expected = urlsplit(pasted.strip()), urlsplit(redirect_uri)
+    try:
+        parts, expected = urlsplit(pasted.strip()), urlsplit(redirect_uri)
+    except ValueError:
+        raise LoginFailed("What was pasted is not an address; paste the whole address after Pleo sent the browser back.") from None
     if parts.fragment or "#" in pasted:
         raise LoginFailed("The pasted address holds a fragment (#); paste the whole address as it stands after Pleo sent the browser back.")
     if (parts.scheme, parts.netloc, parts.path) != (expected.scheme, expected.netloc, expected.path):

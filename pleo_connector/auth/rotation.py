@@ -224,6 +224,8 @@ class Rotation:
                 stored = self._store.commit(connection, record.generation, intent.id, blob)
                 # Cut off for so long that others gave this refresh up for lost: it is not.
                 stored = stored or self._store.rescue(connection, record.generation, blob)
+                if not stored and self._store.read(connection) is None:  # as when the file system with the store was unmounted
+                    raise TokenStoreUnavailable("The token store no longer has this connection; put back what was there.")
                 break
             except (CredentialError, ConfigurationError, OSError) as error:
                 if self._monotonic() >= end:

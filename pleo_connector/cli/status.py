@@ -34,7 +34,7 @@ def status(
     told = ask(settings, online=online)
     output.answer(told.to_json())
     if not output.json:
-        _show(told, output)
+        _show(told, output, asked=online)
     if told.state not in USABLE:
         raise ReauthRequired(needs_connect(told))
     if told.online_active is False and not told.access_expired:
@@ -56,11 +56,13 @@ def needs_connect(told: ConnectionStatus) -> str:
     return f"{told.connection} is not connected; {how}."
 
 
-def _show(told: ConnectionStatus, output: Output) -> None:
+def _show(told: ConnectionStatus, output: Output, *, asked: bool) -> None:
     expiry = told.access_expires_at
     lines = {
         "connection": told.connection,
-        "state": told.state if told.online_active is not None or told.state != "active" else "active, as stored here (--online asks Pleo)",
+        "state": told.state
+        if told.online_active is not None or told.state != "active"
+        else f"active, as stored here ({'Pleo did not answer' if asked else '--online asks Pleo'})",
         "reason": told.reason,
         "covers": told.subject,
         "scopes": " ".join(told.scopes),

@@ -23,7 +23,7 @@ def check_balance(batch: Batch, pages: Sequence[ServedPage], counts: MergeCounts
     """WarehouseError, before anything is committed, unless of each sweep every record served is loaded, unchanged, set aside or met twice."""
     served: Counter[str] = Counter()
     for page in pages:
-        served[page.sweep.sweep_id] += len(page.page.records)
+        served[page.sweep.sweep_id] += page.rows
     parent = batch.frames[batch.stream.name]
     kept = Counter(map(str, parent["_sweep_id"])) + Counter(map(str, batch.quarantined["sweep_id"]))
     twice = served.total() - kept.total()

@@ -91,7 +91,7 @@ def write_pages(transaction: Transaction, pages: Sequence[ServedPage]) -> None:
             "stream": served.sweep.stream.name,
             "cursor_in": served.cursor_in,
             "cursor_out": served.page.end_cursor,
-            "rows_served": len(served.page.records),
+            "rows_served": served.rows,
             "sha256": served.sha256,
             "fetched_at": served.fetched_at,
         }

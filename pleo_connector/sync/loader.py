@@ -11,15 +11,19 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from pleo_connector.frames import settle
 from pleo_connector.stream_options import StreamOptions
 from pleo_connector.sync.raw import RawLanding
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.sync.sweep import ServedPage
-from pleo_connector.sync.writing import Run, StreamWork, Writer
+from pleo_connector.sync.writing import Load, Run, StreamWork, Writer, joined
 from pleo_connector.warehouses import Batches, Gathers, Warehouse
 
 USUAL = Batches(rows=20_000, linger=0.5, oldest=2.0)
 """Enough for bulk speed and little enough for flat memory; a run that is stopped loses no more than two seconds of pages."""
+
+_TEXT = 1024**3
+"""Bytes of pages that are gathered for one load at most: more of one column would be more than Arrow holds in one piece."""
 
 _QUEUED_PAGES = 50
 
@@ -58,10 +62,10 @@ class Loader:
         """Load until None arrives. Errors of the warehouse end the run; drift fails its stream alone."""
         more = True
         while more:
-            pages, ended, more = await self._next_batch()
-            if pages or ended:
-                await asyncio.to_thread(self._load, pages, ended)
-                for stream in dict.fromkeys(page.sweep.stream.name for page in pages):
+            prepared, ended, more = await self._next_batch()
+            if prepared or ended:
+                streams = await asyncio.to_thread(self._load, prepared, ended)
+                for stream in streams:
                     self._on_load(self._work[stream].report)
                 for work in ended:
                     if not work.again:
@@ -69,35 +73,52 @@ class Loader:
                         self._on_finish(work.report)
                     work.judged.set()
 
-    async def _next_batch(self) -> tuple[list[ServedPage], list[StreamWork], bool]:
+    async def _next_batch(self) -> tuple[list[Load], list[StreamWork], bool]:
+        """What is loaded next, prepared in pieces: the text of pages takes much more memory than their rows."""
+        prepared: list[Load] = []
         pages: list[ServedPage] = []
         ended: list[StreamWork] = []
-        rows = 0
+        rows = text = piece = 0
+        more = True
         item = await self._queue.get()
         clock = asyncio.get_running_loop().time
         closing = clock() + self._batches.oldest
         while True:
             if item is None:
-                return pages, ended, False
+                more = False
+                break
             if isinstance(item, StreamWork):
                 ended.append(item)
             else:
                 pages.append(item)
-                rows += len(item.page.records)
-            if rows >= self._batches.rows or len(ended) == self._open:  # or nothing comes until these are loaded
-                return pages, ended, True
+                rows, piece, text = rows + item.rows, piece + item.rows, text + len(item.body)
+            if rows >= self._batches.rows or text >= _TEXT or len(ended) == self._open:  # or nothing comes until these are loaded
+                break
+            if piece >= USUAL.rows:
+                prepared.append(await self._prepare(pages))
+                for batch in prepared[-1].batches.values():
+                    settle(batch)
+                pages, piece = [], 0
             try:
                 # Not asyncio.wait_for: in Python 3.11 it can swallow a cancellation, and the run would never end.
                 async with asyncio.timeout(min(self._batches.linger, closing - clock())):
                     item = await self._queue.get()
             except TimeoutError:
-                return pages, ended, True
+                break
+        if pages:
+            prepared.append(await self._prepare(pages))
+        return prepared, ended, more
 
-    def _load(self, pages: Sequence[ServedPage], ended: Sequence[StreamWork]) -> None:
-        load = self._writer.prepare(pages, datetime.now(UTC))
+    async def _prepare(self, pages: Sequence[ServedPage]) -> Load:
+        return await asyncio.to_thread(self._writer.prepare, pages, datetime.now(UTC))
+
+    def _load(self, prepared: Sequence[Load], ended: Sequence[StreamWork]) -> list[str]:
+        """The streams whose pages were loaded, in the order they came."""
+        load = joined(prepared, datetime.now(UTC))
         with self._warehouse.transaction() as transaction:
             self._writer.write(transaction, load, ended, self._run)
         self._writer.count(load, ended)
+        return list(load.pages)
 
 
 __all__ = ["Loader", "StreamWork"]

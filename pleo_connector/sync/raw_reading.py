@@ -57,6 +57,10 @@ class RawLoad:
     ended: Sequence[ToldEnd]
 
 
+PAGES = 200
+"""How many are unpacked at once; a load may have many more."""
+
+
 @dataclass(slots=True)
 class RawReader:
     """Reads the landing of some streams. Sweeps keep their state from load to load, as they did when they were walked."""
@@ -79,18 +83,20 @@ class RawReader:
             if requests or ended:
                 yield RawLoad(row["run"], row["loaded_at"], requests, ended)
 
-    def pages(self, load: RawLoad) -> tuple[list[ServedPage], dict[str, KeptPage]]:
-        """The pages of a load as if they had just been served, and those that can be kept as they are, by fingerprint as served."""
-        contents = sorted({row["content"] for row in load.requests})
-        stored = {row["content"]: row for row in self.transaction.read(RAW_PAGES, content=contents).to_pylist()} if contents else {}
-        pages: list[ServedPage] = []
-        kept: dict[str, KeptPage] = {}
-        for row in load.requests:
-            page, as_kept = self._page(row, stored.get(row["content"]))
-            pages.append(page)
-            if as_kept is not None:
-                kept[page.sha256] = as_kept
-        return pages, kept
+    def pages(self, load: RawLoad) -> Iterator[tuple[list[ServedPage], dict[str, KeptPage]]]:
+        """Some pages of a load after others, as if they had just been served, with those that can be kept as they are, by fingerprint as served."""
+        for start in range(0, len(load.requests), PAGES):
+            requests = load.requests[start : start + PAGES]
+            contents = sorted({row["content"] for row in requests})
+            stored = {row["content"]: row for row in self.transaction.read(RAW_PAGES, content=contents).to_pylist()}
+            pages: list[ServedPage] = []
+            kept: dict[str, KeptPage] = {}
+            for row in requests:
+                page, as_kept = self._page(row, stored.get(row["content"]))
+                pages.append(page)
+                if as_kept is not None:
+                    kept[page.sha256] = as_kept
+            yield pages, kept
 
     def sweep(self, stream: Stream, told: ToldSweep) -> Sweep | None:
         """A sweep as it ended; None when its pages are no longer kept."""

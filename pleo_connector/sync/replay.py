@@ -27,7 +27,7 @@ from pleo_connector.sync.raw_reading import RawLoad, RawReader
 from pleo_connector.sync.raw_tables import RAW_REQUESTS, RAW_TABLES
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.sync.state import CHECKPOINTS, QUARANTINE, SEEN_KEYS, STATE_TABLES, SWEEPS
-from pleo_connector.sync.writing import Run, StreamWork, Writer
+from pleo_connector.sync.writing import Run, StreamWork, Writer, joined
 from pleo_connector.warehouses import Transaction, Warehouse
 
 
@@ -105,12 +105,12 @@ class _Replaying:
 
     def one(self, reader: RawReader, load: RawLoad) -> None:
         """One load as it was."""
-        pages, kept = reader.pages(load)
-        names = {page.sweep.stream.name for page in pages} | {end.stream for end in load.ended}
+        names = {row["stream"] for row in load.requests} | {end.stream for end in load.ended}
         for name in names:
             if self._runs.get(name) != load.run:  # what a run knows of the quarantine is what was there when it began
                 self._runs[name] = load.run
                 self.work[name].quarantined = ledger.quarantined_keys(self.transaction, self.work[name].stream)
+        pieces = [self.writer.prepare(pages, load.at, kept) for pages, kept in reader.pages(load)]
         ended = []
         for end in load.ended:
             one = self.work[end.stream]
@@ -118,7 +118,7 @@ class _Replaying:
             one.abandoned = [sweep for told in end.abandoned if (sweep := reader.sweep(one.stream, told)) is not None]
             one.whole = set(end.whole)
             ended.append(one)
-        prepared = self.writer.prepare(pages, load.at, kept)
+        prepared = joined(pieces, load.at)
         for name in names:
             if (error := self.work[name].report.error) is not None:
                 raise error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeAlias
 
@@ -89,11 +89,17 @@ class ServedPage:
     """Creation time of its first record, of a newest-first stream."""
     cut: bool = False
     """The walk ends here on purpose: the next page is known already."""
+    rows: int = 0
+    """How many records it has, or had."""
 
     @property
     def is_last(self) -> bool:
         """Whether the sweep is through with this page."""
         return self.cut or not self.page.has_next
+
+    def emptied(self) -> ServedPage:
+        """The page without its text, which takes several times the memory of the rows made of it."""
+        return replace(self, page=replace(self.page, records=()), body=b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +169,9 @@ def served_page(
     sweep: Sweep, number: int, cursor: str | None, page: Page, body: bytes, request: PageRequest, sha256: str, fetched_at: datetime
 ) -> ServedPage:
     """The page with what its sweep must know of it."""
-    return ServedPage(sweep, number, cursor, page, sha256, body, request, fetched_at, _created(sweep, page, 0), _below(sweep, page))
+    return ServedPage(
+        sweep, number, cursor, page, sha256, body, request, fetched_at, _created(sweep, page, 0), _below(sweep, page), len(page.records)
+    )
 
 
 def _created(sweep: Sweep, page: Page, place: int) -> datetime | None:

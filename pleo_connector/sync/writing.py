@@ -12,7 +12,7 @@ from datetime import datetime
 
 from pleo_connector.catalogue import Stream, SyncMode
 from pleo_connector.errors import DriftError, PleoError
-from pleo_connector.frames import Batch, Served, normalise
+from pleo_connector.frames import Batch, Served, batches_joined, normalise
 from pleo_connector.stream_options import DEFAULT, StreamOptions
 from pleo_connector.sync import counting, ledger
 from pleo_connector.sync.finish import Finished, finish
@@ -79,6 +79,20 @@ class Load:
     finished: list[Finished] = field(default_factory=list)
 
 
+def joined(loads: Sequence[Load], at: datetime) -> Load:
+    """One load of several that were prepared one after the other; their batches are used up."""
+    if len(loads) == 1:
+        return loads[0]
+    pages: dict[str, list[ServedPage]] = {}
+    batches: dict[str, list[Batch]] = {}
+    for load in loads:
+        for name in load.batches:
+            pages.setdefault(name, []).extend(load.pages[name])
+            batches.setdefault(name, []).append(load.batches[name])
+    raw, kept = [page for load in loads for page in load.raw], [one for load in loads for one in load.kept]
+    return Load(at, pages, {name: batches_joined(group, at) for name, group in batches.items()}, raw, kept)
+
+
 class Writer:
     """Makes rows of pages, and writes them."""
 
@@ -88,13 +102,18 @@ class Writer:
         self._raw = raw
 
     def prepare(self, pages: Sequence[ServedPage], at: datetime, kept: Mapping[str, KeptPage] | None = None) -> Load:
-        """Normalise and compress, before the warehouse is held; `kept` has pages that are compressed already."""
+        """Normalise and compress, before the warehouse is held; `kept` has pages that are compressed already.
+
+        The load no longer has the pages' text.
+        """
         by_stream: dict[str, list[ServedPage]] = {}
         for page in pages:
             by_stream.setdefault(page.sweep.stream.name, []).append(page)
         batches = {name: batch for name, group in by_stream.items() if (batch := self._normalised(name, group, at)) is not None}
         loaded = [page for page in pages if page.sweep.stream.name in batches]
-        return Load(at, {name: by_stream[name] for name in batches}, batches, loaded, self._raw.pack(loaded, kept or {}))
+        packed = self._raw.pack(loaded, kept or {})
+        empty = {name: [page.emptied() for page in by_stream[name]] for name in batches}
+        return Load(at, empty, batches, [page.emptied() for page in loaded], packed)
 
     def write(self, transaction: Transaction, load: Load, ended: Sequence[StreamWork], run: Run) -> None:
         """Write rows, checkpoints and pages, and end the streams whose walks have all ended."""
@@ -169,7 +188,7 @@ def _advance(batch: Batch, pages: Sequence[ServedPage], owner: str) -> None:
         sweep.exhausted = served.is_last
         if served.newest is not None:
             sweep.newest = max(served.newest, sweep.newest or served.newest)
-        sweep.rows_served += len(served.page.records)
+        sweep.rows_served += served.rows
         sweep.rows_reported = served.page.total if served.page.total is not None else sweep.rows_reported
     sweeps = {served.sweep.sweep_id: served.sweep for served in pages}
     for row in batch.quarantined.itertuples():

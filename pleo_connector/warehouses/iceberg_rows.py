@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +35,9 @@ FILE_ROWS = 500_000
 SMALL_ROWS = 20_000
 FEW = 8
 """A partition that is written to and has this many files below that many rows has them gathered into one."""
+
+AT_ONCE = 2
+"""Files that are written at the same time; PyIceberg would hold the rows of all."""
 
 MARKED = 0.1
 """Part of a file's rows that may be marked as gone before it is written anew without them; every reader must skip those."""
@@ -213,27 +217,39 @@ class IcebergRows:
         )
 
     def _files(self, rows: pa.Table) -> Iterator[DataFile]:
+        """Write the rows as files, a few at a time: the rows of a partition are copied out of the others for it."""
+        metadata, tasks = self.metadata, self._tasks(rows)
+        while some := list(islice(tasks, AT_ONCE)):
+            yield from write_file(self.io, metadata, iter(some))
+
+    def _tasks(self, rows: pa.Table) -> Iterator[WriteTask]:
         metadata = self.metadata
         spec, schema, load = metadata.spec(), metadata.schema(), uuid.uuid4()
-        tasks: list[WriteTask] = []
-        whole = rows.combine_chunks()  # to take from several pieces copies them all each time
+        whole = _in_one_piece(rows)
+        number = 0
         for key, places in by_partition(whole, metadata):
             values = [PartitionFieldValue(field, value) for field, value in zip(spec.fields, key, strict=True)]
             partition = PartitionKey(values, spec, schema) if values else None
             some = whole if places is None else whole.take(pa.array(places))
-            tasks += [
-                WriteTask(
-                    load, len(tasks) + number, schema, some.slice(start, FILE_ROWS).combine_chunks().to_batches(), partition_key=partition
-                )
-                for number, start in enumerate(range(0, some.num_rows, FILE_ROWS))
-            ]
-        return write_file(self.io, metadata, iter(tasks))
+            for start in range(0, some.num_rows, FILE_ROWS):
+                batches = some.slice(start, FILE_ROWS).combine_chunks().to_batches()
+                yield WriteTask(load, number, schema, batches, partition_key=partition)
+                number += 1
 
     def _empty(self, names: Sequence[str], *, places: bool = True) -> pa.Table:
         schema = arrow_schema(self.metadata, names)
         if places:
             schema = schema.append(pa.field(PART, pa.int32())).append(pa.field(POSITION, pa.int64()))
         return schema.empty_table()
+
+
+def _in_one_piece(rows: pa.Table) -> pa.Table:
+    """To take from several pieces copies them all each time; what is one piece already, but for empty ones, is not copied."""
+    columns = []
+    for column in rows.columns:
+        filled = [chunk for chunk in column.chunks if len(chunk)]
+        columns.append(filled[0] if len(filled) == 1 else column.combine_chunks())
+    return pa.table(columns, schema=rows.schema)
 
 
 def _by_part(where: pa.Table) -> Iterator[tuple[int, np.ndarray]]:

@@ -77,6 +77,23 @@ def test_careless_logging_is_scrubbed_in_message_arguments_and_traceback() -> No
     assert stream.getvalue().count("***") >= 4
 
 
+def test_what_logging_survives_its_filter_survives(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    logger = logging.getLogger("careless")
+    redactor = Redactor()
+    logger.addFilter(redactor)
+    try:
+        logger.warning("%(a)s", {"b": 1})
+        logger.warning("%s", Broken())
+    finally:
+        logger.removeFilter(redactor)
+    assert len(caplog.records) == 2
+    assert "cannot be shown" in caplog.text or "Broken" in caplog.text
+
+
 def test_innocent_text_and_short_values_stay() -> None:
     redactor = Redactor()
     redactor.register(Secret("abc"), None, "")

@@ -5,6 +5,7 @@ import sqlite3
 import stat
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from pleo_connector.auth.stores import SqliteTokenStore, open_store
@@ -114,6 +115,16 @@ def test_a_damaged_file_is_reported_and_left_alone(tmp_path: Path, content: byte
     with pytest.raises(TokenStoreCorrupt, match="left as it is"):
         SqliteTokenStore(path).read(ONE)
     assert path.read_bytes() == content
+
+
+def test_a_duckdb_file_is_no_token_store(tmp_path: Path) -> None:
+    path = tmp_path / "spend.duckdb"
+    duckdb.connect(str(path)).close()
+    path.chmod(0o600)
+    before = path.read_bytes()
+    with pytest.raises(TokenStoreCorrupt, match=r"is a DuckDB file.*Set PLEO_TOKEN_STORE to another file"):
+        SqliteTokenStore(path).read("pleo")
+    assert path.read_bytes() == before
 
 
 def test_another_programs_database_is_never_taken_over(tmp_path: Path) -> None:

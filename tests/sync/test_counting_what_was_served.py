@@ -137,7 +137,7 @@ def test_records_that_do_not_add_up_are_never_committed() -> None:
 
     def served(*records: bytes) -> list[ServedPage]:
         asked = page_request(ENTRIES, COMPANY)
-        return [ServedPage(sweep, 1, None, Page(records), sha256="", request=asked, body=b"", fetched_at=NOW)]
+        return [ServedPage(sweep, 1, None, Page(records), sha256="", request=asked, body=b"", fetched_at=NOW, rows=len(records))]
 
     check_balance(batch, served(*texts), MergeCounts(inserted=2, unchanged=1))
     with pytest.raises(WarehouseError, match="2 reached the warehouse"):

@@ -31,6 +31,8 @@ from pleo_connector.errors import RefreshUnavailable, TokenStoreCorrupt, TokenSt
 
 _APPLICATION_ID = 0x504C454F  # "PLEO": a file without it was not written here
 _VERSION = 1
+_DUCKDB, _DUCKDB_AT = b"DUCK", 8
+"""What a DuckDB file has where."""
 _PATIENCE = 10.0
 _PADDING = 4096  # the commit must not need a page that a full disk cannot give
 
@@ -236,7 +238,9 @@ class SqliteTokenStore:
             with contextlib.suppress(FileExistsError):  # another process was first
                 try:
                     handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
-                except PermissionError as error:
+                except FileExistsError:
+                    raise
+                except OSError as error:
                     raise TokenStoreUnavailable(f"The token store {self.path} cannot be created: {error.strerror}.") from None
                 os.close(handle)
         with self._open(write=True, creating=True) as db:
@@ -292,6 +296,12 @@ class SqliteTokenStore:
             return TokenStoreUnavailable(
                 f"The token store {self.path} cannot be used now: {error}; check the disk, its space and permissions."
             )
+        with contextlib.suppress(OSError), self.path.open("rb") as file:
+            if file.read(_DUCKDB_AT + len(_DUCKDB))[_DUCKDB_AT:] == _DUCKDB:
+                return TokenStoreCorrupt(
+                    f"{self.path} is a DuckDB file, which cannot keep tokens; it was left as it is. "
+                    "Set PLEO_TOKEN_STORE to another file, or to postgresql://... for several hosts."
+                )
         return self._corrupt(str(error))
 
     def _corrupt(self, why: str) -> TokenStoreCorrupt:
