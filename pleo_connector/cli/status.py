@@ -58,11 +58,12 @@ def needs_connect(told: ConnectionStatus) -> str:
 
 def _show(told: ConnectionStatus, output: Output, *, asked: bool) -> None:
     expiry = told.access_expires_at
+    state = told.state
+    if state == "active" and told.online_active is None:
+        state += ", as stored here: Pleo did not answer" if asked else ", as stored here (--online asks Pleo)"
     lines = {
         "connection": told.connection,
-        "state": told.state
-        if told.online_active is not None or told.state != "active"
-        else f"active, as stored here ({'Pleo did not answer' if asked else '--online asks Pleo'})",
+        "state": state,
         "reason": told.reason,
         "covers": told.subject,
         "scopes": " ".join(told.scopes),

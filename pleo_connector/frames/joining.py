@@ -39,9 +39,8 @@ def batches_joined(batches: Sequence[Batch], now: datetime) -> Batch:
 
 def settle(batch: Batch) -> None:
     """Copy the rows into memory of their own: what DuckDB hands over holds on to all that it read them from, three times as much."""
-    for frame in batch.frames.values():
-        for name in list(frame.columns):
-            frame[name] = _series(pa.concat_arrays([_arrow(frame.pop(name))]))
+    for table in batch.stream.tables():
+        batch.frames[table.name] = _whole(table, [batch.frames[table.name]])
 
 
 def _without_outdated(batches: Sequence[Batch]) -> int:
@@ -69,20 +68,16 @@ def _keep(batch: Batch, table: Table, kept: np.ndarray) -> None:
     batch.frames[table.name] = batch.frames[table.name][kept].reset_index(drop=True)
 
 
-def _whole(table: Table, frames: Sequence[pd.DataFrame], now: datetime) -> pd.DataFrame:
-    """The rows of all frames, a column at a time, each let go of once it is copied."""
+def _whole(table: Table, frames: Sequence[pd.DataFrame], now: datetime | None = None) -> pd.DataFrame:
+    """A copy of the rows of all frames, a column at a time, each let go of once it is copied; with another `_synced_at` if one is given."""
     columns = {}
     for name in table.column_names:
         pieces = [_arrow(frame.pop(name)) for frame in frames]
         whole = pa.concat_arrays(pieces)
-        if name == "_synced_at":
+        if name == "_synced_at" and now is not None:
             whole = pa.repeat(pa.scalar(now, whole.type), len(whole))
-        columns[name] = _series(whole)
+        columns[name] = pd.Series(whole, dtype=pd.ArrowDtype(whole.type))
     return pd.DataFrame(columns, copy=False)
-
-
-def _series(column: pa.Array) -> pd.Series:
-    return pd.Series(column, dtype=pd.ArrowDtype(column.type))
 
 
 def _arrow(column: pd.Series) -> pa.Array:

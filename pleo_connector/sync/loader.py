@@ -22,6 +22,9 @@ from pleo_connector.warehouses import Batches, Gathers, Warehouse
 USUAL = Batches(rows=20_000, linger=0.5, oldest=2.0)
 """Enough for bulk speed and little enough for flat memory; a run that is stopped loses no more than two seconds of pages."""
 
+PIECE = USUAL.rows
+"""Records that become rows at once, where more are gathered for one load."""
+
 _TEXT = 1024**3
 """Bytes of pages that are gathered for one load at most: more of one column would be more than Arrow holds in one piece."""
 
@@ -94,10 +97,8 @@ class Loader:
                 rows, piece, text = rows + item.rows, piece + item.rows, text + len(item.body)
             if rows >= self._batches.rows or text >= _TEXT or len(ended) == self._open:  # or nothing comes until these are loaded
                 break
-            if piece >= USUAL.rows:
-                prepared.append(await self._prepare(pages))
-                for batch in prepared[-1].batches.values():
-                    settle(batch)
+            if piece >= PIECE:
+                prepared.append(await asyncio.to_thread(self._piece, pages))
                 pages, piece = [], 0
             try:
                 # Not asyncio.wait_for: in Python 3.11 it can swallow a cancellation, and the run would never end.
@@ -106,11 +107,14 @@ class Loader:
             except TimeoutError:
                 break
         if pages:
-            prepared.append(await self._prepare(pages))
+            prepared.append(await asyncio.to_thread(self._writer.prepare, pages, datetime.now(UTC)))
         return prepared, ended, more
 
-    async def _prepare(self, pages: Sequence[ServedPage]) -> Load:
-        return await asyncio.to_thread(self._writer.prepare, pages, datetime.now(UTC))
+    def _piece(self, pages: Sequence[ServedPage]) -> Load:
+        load = self._writer.prepare(pages, datetime.now(UTC))
+        for batch in load.batches.values():
+            settle(batch)
+        return load
 
     def _load(self, prepared: Sequence[Load], ended: Sequence[StreamWork]) -> list[str]:
         """The streams whose pages were loaded, in the order they came."""

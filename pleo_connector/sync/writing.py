@@ -83,14 +83,19 @@ def joined(loads: Sequence[Load], at: datetime) -> Load:
     """One load of several that were prepared one after the other; their batches are used up."""
     if len(loads) == 1:
         return loads[0]
-    pages: dict[str, list[ServedPage]] = {}
     batches: dict[str, list[Batch]] = {}
     for load in loads:
-        for name in load.batches:
-            pages.setdefault(name, []).extend(load.pages[name])
-            batches.setdefault(name, []).append(load.batches[name])
+        for name, batch in load.batches.items():
+            batches.setdefault(name, []).append(batch)
     raw, kept = [page for load in loads for page in load.raw], [one for load in loads for one in load.kept]
-    return Load(at, pages, {name: batches_joined(group, at) for name, group in batches.items()}, raw, kept)
+    return Load(at, _by_stream(raw), {name: batches_joined(group, at) for name, group in batches.items()}, raw, kept)
+
+
+def _by_stream(pages: Sequence[ServedPage]) -> dict[str, list[ServedPage]]:
+    found: dict[str, list[ServedPage]] = {}
+    for page in pages:
+        found.setdefault(page.sweep.stream.name, []).append(page)
+    return found
 
 
 class Writer:
@@ -106,14 +111,11 @@ class Writer:
 
         The load no longer has the pages' text.
         """
-        by_stream: dict[str, list[ServedPage]] = {}
-        for page in pages:
-            by_stream.setdefault(page.sweep.stream.name, []).append(page)
-        batches = {name: batch for name, group in by_stream.items() if (batch := self._normalised(name, group, at)) is not None}
+        batches = {name: batch for name, group in _by_stream(pages).items() if (batch := self._normalised(name, group, at)) is not None}
         loaded = [page for page in pages if page.sweep.stream.name in batches]
         packed = self._raw.pack(loaded, kept or {})
-        empty = {name: [page.emptied() for page in by_stream[name]] for name in batches}
-        return Load(at, empty, batches, [page.emptied() for page in loaded], packed)
+        emptied = [page.emptied() for page in loaded]
+        return Load(at, _by_stream(emptied), batches, emptied, packed)
 
     def write(self, transaction: Transaction, load: Load, ended: Sequence[StreamWork], run: Run) -> None:
         """Write rows, checkpoints and pages, and end the streams whose walks have all ended."""

@@ -7,21 +7,18 @@ that lost many, is written anew without them; beside any other lies a delete fil
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import pyarrow as pa
 from pyiceberg.io import FileIO
-from pyiceberg.io.pyarrow import write_file
 from pyiceberg.manifest import DataFile
-from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
-from pyiceberg.table import FileScanTask, Transaction, WriteTask
+from pyiceberg.table import FileScanTask, Transaction
 from pyiceberg.table.metadata import TableMetadata
 
 from pleo_connector.warehouses.iceberg_deletes import deleted_rows, only_about, write_deletes
+from pleo_connector.warehouses.iceberg_files import write_rows
 from pleo_connector.warehouses.iceberg_partitions import by_partition
 from pleo_connector.warehouses.iceberg_reading import arrow_schema, read_columns
 from pleo_connector.warehouses.iceberg_snapshots import Change, snapshot
@@ -29,15 +26,9 @@ from pleo_connector.warehouses.iceberg_snapshots import Change, snapshot
 PART, POSITION = "_pleo_part", "_pleo_position"
 """Columns beside those of the table, which say where a row lies."""
 
-FILE_ROWS = 500_000
-"""Rows of one data file at most."""
-
 SMALL_ROWS = 20_000
 FEW = 8
 """A partition that is written to and has this many files below that many rows has them gathered into one."""
-
-AT_ONCE = 2
-"""Files that are written at the same time; PyIceberg would hold the rows of all."""
 
 MARKED = 0.1
 """Part of a file's rows that may be marked as gone before it is written anew without them; every reader must skip those."""
@@ -160,7 +151,8 @@ class IcebergRows:
         anew = [part for part in touched if part not in marked]
         added = [part for part in self._parts if part.file is None]
         names = self.names
-        rows = pa.concat_tables([self._empty(names, places=False), *(part.kept(names) for part in [*anew, *added])])
+        some = [kept for part in [*anew, *added] if (kept := part.kept(names)).num_rows]  # one piece alone is not copied to be written
+        rows = pa.concat_tables(some or [self._empty(names, places=False)])
         if not touched and not rows.num_rows:
             return False
         if gathered := self._small(FEW, {key for key, _ in by_partition(rows, self.metadata)}):
@@ -181,7 +173,7 @@ class IcebergRows:
 
     def _replace(self, anew: Sequence[Part], marked: Sequence[Part], rows: pa.Table, properties: dict[str, str]) -> None:
         """One snapshot: these rows in the place of these files, and the rows that are gone from others marked."""
-        change = Change(self._files(rows))
+        change = Change(write_rows(self.io, self.metadata, rows))
         for part in anew:
             if part.file is not None:
                 change.removed.append(part.file)
@@ -216,40 +208,11 @@ class IcebergRows:
             lambda: deleted_rows(self.io, task.file, deletes),
         )
 
-    def _files(self, rows: pa.Table) -> Iterator[DataFile]:
-        """Write the rows as files, a few at a time: the rows of a partition are copied out of the others for it."""
-        metadata, tasks = self.metadata, self._tasks(rows)
-        while some := list(islice(tasks, AT_ONCE)):
-            yield from write_file(self.io, metadata, iter(some))
-
-    def _tasks(self, rows: pa.Table) -> Iterator[WriteTask]:
-        metadata = self.metadata
-        spec, schema, load = metadata.spec(), metadata.schema(), uuid.uuid4()
-        whole = _in_one_piece(rows)
-        number = 0
-        for key, places in by_partition(whole, metadata):
-            values = [PartitionFieldValue(field, value) for field, value in zip(spec.fields, key, strict=True)]
-            partition = PartitionKey(values, spec, schema) if values else None
-            some = whole if places is None else whole.take(pa.array(places))
-            for start in range(0, some.num_rows, FILE_ROWS):
-                batches = some.slice(start, FILE_ROWS).combine_chunks().to_batches()
-                yield WriteTask(load, number, schema, batches, partition_key=partition)
-                number += 1
-
     def _empty(self, names: Sequence[str], *, places: bool = True) -> pa.Table:
         schema = arrow_schema(self.metadata, names)
         if places:
             schema = schema.append(pa.field(PART, pa.int32())).append(pa.field(POSITION, pa.int64()))
         return schema.empty_table()
-
-
-def _in_one_piece(rows: pa.Table) -> pa.Table:
-    """To take from several pieces copies them all each time; what is one piece already, but for empty ones, is not copied."""
-    columns = []
-    for column in rows.columns:
-        filled = [chunk for chunk in column.chunks if len(chunk)]
-        columns.append(filled[0] if len(filled) == 1 else column.combine_chunks())
-    return pa.table(columns, schema=rows.schema)
 
 
 def _by_part(where: pa.Table) -> Iterator[tuple[int, np.ndarray]]:

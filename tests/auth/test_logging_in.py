@@ -270,6 +270,7 @@ def test_a_pasted_address_logs_in(https_redirect: Pleo) -> None:
         (lambda address: address.replace("state=", "state=x"), "wrong state"),
         (lambda _: "", "does not start with"),
         (lambda _: "http://[::1/callback?code=x", "not an address"),
+        (lambda _: "https://exa\u2100mple/callback?code=x", "not an address"),
     ],
 )
 def test_a_wrong_paste_is_refused(https_redirect: Pleo, change: Callable[[str], str], message: str) -> None:

@@ -6,8 +6,10 @@ import sys
 import time
 
 import pytest
+from typer.testing import CliRunner
 
 from pleo_connector import auth
+from pleo_connector.cli.app import app
 from pleo_connector.errors import RefreshUnavailable
 from pleo_connector.sandbox import Fault
 from tests.auth.harness import Pleo
@@ -73,3 +75,5 @@ def test_where_introspection_does_not_tell_a_cheap_read_does(connected: Pleo) ->
         Fault("status", path="/oauth/token/introspect", status=404), Fault("status", path="/v1/introspect", status=503)
     )
     assert auth.status(connected.settings, online=True).online_active is None
+    told = CliRunner().invoke(app, ["status", "--online"], env=connected.environ)
+    assert told.exit_code == 0 and "Pleo did not answer" in " ".join(told.output.split())

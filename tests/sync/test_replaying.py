@@ -7,7 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pleo_connector.catalogue import CATALOGUE, Storage
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.sandbox import SandboxConfig, running
 from pleo_connector.stream_options import StreamOptions
-from pleo_connector.sync import Mode, RawPolicy
+from pleo_connector.sync import Mode, RawPolicy, loader, raw_reading, writing
 from pleo_connector.sync.raw_policy import OFF
 from pleo_connector.sync.raw_tables import RAW_TABLES
 from pleo_connector.sync.replay import replay
@@ -88,6 +89,31 @@ def opened(file: Path) -> Warehouse:
 def copied(synced: Path, folder: Path) -> Path:
     """A file of its own with the same tables."""
     return Path(shutil.copy(synced, folder / "w.duckdb"))
+
+
+def test_loads_made_in_pieces_are_replayed_at_once_and_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces: list[int] = []
+    streams = ("employees", "vendors", "accounting_entries")
+
+    def counted(loads: Sequence[writing.Load], at: datetime) -> writing.Load:
+        pieces.append(len(loads))
+        return writing.joined(loads, at)
+
+    monkeypatch.setattr(loader, "PIECE", 5)
+    monkeypatch.setattr(loader, "joined", counted)
+    monkeypatch.setattr("pleo_connector.sync.replay.joined", counted)
+    first, at_once, in_pieces = (tmp_path / f"{name}.duckdb" for name in ("first", "at-once", "in-pieces"))
+    with running(SandboxConfig(port=0, requests_per_minute=0)) as pleo:
+        report = Place(pleo, opened(first)).run(*streams)
+    assert report.failures == {} and max(pieces) > 2
+    pieces.clear()
+    replay(opened(first), opened(at_once), streams, raw=RawPolicy())
+    assert max(pieces) == 1
+    monkeypatch.setattr(raw_reading, "PAGES", 1)
+    replay(opened(first), opened(in_pieces), streams, raw=RawPolicy())
+    assert max(pieces) > 2
+    assert_same(first, at_once)
+    assert_same(first, in_pieces)
 
 
 CUT = """

@@ -31,8 +31,7 @@ from pleo_connector.errors import RefreshUnavailable, TokenStoreCorrupt, TokenSt
 
 _APPLICATION_ID = 0x504C454F  # "PLEO": a file without it was not written here
 _VERSION = 1
-_DUCKDB, _DUCKDB_AT = b"DUCK", 8
-"""What a DuckDB file has where."""
+_DUCKDB_MARK = slice(8, 12)  # where a DuckDB file says "DUCK"
 _PATIENCE = 10.0
 _PADDING = 4096  # the commit must not need a page that a full disk cannot give
 
@@ -235,14 +234,14 @@ class SqliteTokenStore:
         make_private_folder(self.path.parent)
         refuse_network_file_system(self.path, file_system_of(self.path.parent))
         if not check_private_file(self.path, "token store"):
-            with contextlib.suppress(FileExistsError):  # another process was first
-                try:
-                    handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
-                except FileExistsError:
-                    raise
-                except OSError as error:
-                    raise TokenStoreUnavailable(f"The token store {self.path} cannot be created: {error.strerror}.") from None
-                os.close(handle)
+            try:
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600))
+            except FileExistsError:
+                pass  # another process was first
+            except OSError as error:
+                raise TokenStoreUnavailable(
+                    f"The token store {self.path} cannot be created: {error.strerror}; check the disk, its space and permissions."
+                ) from None
         with self._open(write=True, creating=True) as db:
             if db.execute("pragma application_id").fetchone()[0] == 0:
                 db.execute(_TABLE)
@@ -297,7 +296,7 @@ class SqliteTokenStore:
                 f"The token store {self.path} cannot be used now: {error}; check the disk, its space and permissions."
             )
         with contextlib.suppress(OSError), self.path.open("rb") as file:
-            if file.read(_DUCKDB_AT + len(_DUCKDB))[_DUCKDB_AT:] == _DUCKDB:
+            if file.read(_DUCKDB_MARK.stop)[_DUCKDB_MARK] == b"DUCK":
                 return TokenStoreCorrupt(
                     f"{self.path} is a DuckDB file, which cannot keep tokens; it was left as it is. "
                     "Set PLEO_TOKEN_STORE to another file, or to postgresql://... for several hosts."
