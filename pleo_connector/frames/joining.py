@@ -38,7 +38,7 @@ def batches_joined(batches: Sequence[Batch], now: datetime) -> Batch:
 
 
 def settle(batch: Batch) -> None:
-    """Copy the rows into memory of their own: what DuckDB hands over holds on to all that it read them from, three times as much."""
+    """Copy the rows into memory of their own: what DuckDB hands over holds on to what it read them from, as much again."""
     for table in batch.stream.tables():
         batch.frames[table.name] = _whole(table, [batch.frames[table.name]])
 
