@@ -92,7 +92,9 @@ def status(
         told = TokenEndpoint(settings.auth_url, credentials_of(settings), client).introspect(tokens.access, "access_token")
         # Where the authorisation server does not tell, one cheap read does.
         active = AccessProbe(settings.api_url, client).works(tokens.access) if told is None else bool(told["active"])
-    reason = record.reason
+    state, reason = record.state, record.reason
+    if state is State.REAUTH_REQUIRED and Spill(binding.connection, opened.spill_folders).of_generation(record.generation) is not None:
+        state, reason = State.REFRESHING, "another host gave a refresh of this one up for lost, and its tokens lie here, sealed"
     if record.intent is not None:
         intent = record.intent
         reason = f"a refresh was started {utc(intent.started)} by host={intent.host} pid={intent.pid}"
@@ -100,7 +102,7 @@ def status(
     stale = judged.standing.stale and record.state is not State.REAUTH_REQUIRED
     return ConnectionStatus(
         connection=binding.connection,
-        state="stale" if stale else record.state.value,
+        state="stale" if stale else state.value,
         reason=judged.sentence if stale else reason,
         access_expires_at=utc(tokens.expires_at),
         access_expired=tokens.has_expired(given.clock()),
@@ -143,14 +145,12 @@ def disconnect(
     if uninstall:
         uninstall_at_pleo(settings, opened, lock_timeout=lock_timeout, **injectables)
     with opened.store.lock(connection, lock_timeout):
-        open_intent = (opened.store.read(connection) or record).intent
         before = opened.store.read(connection)
         opened.store.delete(connection)
         after = opened.store.read(connection)
         if before is not None and after is not None and not opened.installation.judge(before, lambda: before).standing.stale:
             opened.installation.saw(after)
-    if open_intent is not None:
-        Spill(connection, opened.spill_folders).drop(open_intent.id)
+    Spill(connection, opened.spill_folders).settle()
     if uninstall:
         return f"The app was uninstalled at Pleo, so every token of this client has ended there, and those of {connection} were forgotten here."
     return (

@@ -143,17 +143,30 @@ class CredentialManager:
                 return view
             process.view = None  # what follows may raise, and then nothing is known
             seen_at = self._monotonic()
-            record = connected(self._store.read(self.connection), self.connection)
+            record = self._read()
             known = view is not None and view.generation == record.generation
             if not known:
                 self._installation.check(record, lambda: self._store.read(self.connection))
             try:
                 tokens = view.tokens if view is not None and known else self._opened(record)
             except WrongKey:  # a key rotation may have sealed it anew, and dropped the old key, since it was read
-                record = connected(self._store.read(self.connection), self.connection)
+                record = self._read()
                 tokens = self._opened(record)
             process.view = _View(tokens, record.generation, record.state, seen_at)
             return process.view
+
+    def _read(self) -> Record:
+        record = self._store.read(self.connection)
+        if record is not None and record.state is State.REAUTH_REQUIRED and self._rescued(record):
+            record = self._store.read(self.connection)
+        return connected(record, self.connection)
+
+    def _rescued(self, record: Record) -> bool:
+        """Whether the tokens lay here that another host had given up for lost."""
+        try:
+            return self._current_rotation().rescue(record)
+        except WrongKey:  # no key here: then there is nothing that could be opened either
+            return False
 
     def _opened(self, record: Record) -> TokenSet:
         now = self._clock()

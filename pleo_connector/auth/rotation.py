@@ -13,9 +13,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pleo_connector.auth.answers import Granted, NotProcessed, Refused, Uncertain
+from pleo_connector.auth.deposit import Deposit
 from pleo_connector.auth.endpoint import DEADLINE, TokenEndpoint
 from pleo_connector.auth.keys import Binding, KeyRing
 from pleo_connector.auth.oracle import Oracle, Verdict
@@ -28,14 +29,11 @@ from pleo_connector.auth.token import TokenSet
 from pleo_connector.errors import (
     ClientRejected,
     ConfigurationError,
-    CredentialError,
     RefreshUnavailable,
-    TokenStoreUnavailable,
 )
 
 _GRANT_GONE = frozenset({"invalid_grant", "invalid_refresh_token"})
 _CLIENT_WRONG = frozenset({"invalid_client", "unauthorized_client"})
-_STORE_PATIENCE = 60.0  # seconds of trying to store tokens that exist nowhere else
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +86,7 @@ class Rotation:
         self._endpoint = endpoint
         self._installation = installation
         self._oracle = oracle
-        self._spill = spill
+        self._deposit = Deposit(store=store, binding=binding, installation=installation, spill=spill, monotonic=monotonic, sleep=sleep)
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
@@ -113,11 +111,14 @@ class Rotation:
             mine = ""
             last_retry = False
             while True:
-                record = connected(self._store.read(self._binding.connection), self._binding.connection)
+                found = self._store.read(self._binding.connection)
+                if found is not None and self._deposit.rescue(found, self._keys):
+                    continue
+                record = connected(found, self._binding.connection)
                 self._installation.check(record, lambda: self._store.read(self._binding.connection))
                 tokens = self._keys.open(record.blob or b"", self._binding).aged(record.stored_ago, self._clock())
                 if record.intent is not None:
-                    if self._adopt(record, record.intent):
+                    if self._deposit.adopt(record, record.intent, self._keys):
                         continue
                     verdict = self._resolve(record, record.intent, tokens, mine=record.intent.id == mine)
                     if verdict is Verdict.UNREACHABLE:
@@ -141,6 +142,10 @@ class Rotation:
                     self._sleep(self._settle)
                 elif outcome is not None:
                     return outcome
+
+    def rescue(self, record: Record) -> bool:
+        """Take over tokens that lie here for a grant that another host has given up; True when they are in the store now."""
+        return self._deposit.rescue(record, self._keys)
 
     def _locked(self, stack: contextlib.ExitStack, abandoned: threading.Event) -> LockHandle:
         end = self._monotonic() + self._lock_timeout
@@ -182,7 +187,7 @@ class Rotation:
                     introspects_refresh=tokens.introspects_refresh,
                     took=max(0.0, self._clock() - started),
                 )
-                return self._commit(record, intent, new)
+                return Settled(record.generation + 1, new) if self._deposit.commit(record, intent, new, self._keys) else None
             case NotProcessed(why=why, retry_after=retry_after, worth_retrying=worth, setting=setting):
                 self._mark(record, State.ACTIVE, intent=intent)
                 return Postponed(why, tokens, record.generation, retry_after, worth, setting=setting)
@@ -213,53 +218,6 @@ class Rotation:
         raise ConfigurationError(
             f"Pleo refused the refresh request ({error}); the stored tokens were kept. Check PLEO_AUTH_URL and how the client is registered at Pleo."
         )
-
-    def _commit(self, record: Record, intent: Intent, new: TokenSet) -> Settled | None:
-        blob = self._keys.seal(new, self._binding)
-        end = self._monotonic() + _STORE_PATIENCE
-        wait = 0.5
-        while True:
-            try:
-                connection = self._binding.connection
-                stored = self._store.commit(connection, record.generation, intent.id, blob)
-                # Cut off for so long that others gave this refresh up for lost: it is not.
-                stored = stored or self._store.rescue(connection, record.generation, blob)
-                if not stored and self._store.read(connection) is None:  # as when the file system with the store was unmounted
-                    raise TokenStoreUnavailable("The token store no longer has this connection; put back what was there.")
-                break
-            except (CredentialError, ConfigurationError, OSError) as error:
-                if self._monotonic() >= end:
-                    raise self._spilled(intent, blob, error) from None
-                _log.error("New tokens could not be stored yet, trying again: %s", error)
-                self._sleep(wait)
-                wait = min(2 * wait, 8.0)
-        if not stored:
-            _log.warning("Refresh %s: a newer login was stored meanwhile; its tokens are used, these are dropped.", intent.id)
-            return None
-        self._installation.saw(replace(record, generation=record.generation + 1))
-        _log.info("Refresh %s done: generation %d, token %s.", intent.id, record.generation + 1, self._keys.fingerprint(new.refresh))
-        return Settled(record.generation + 1, new)
-
-    def _spilled(self, intent: Intent, blob: bytes, error: Exception) -> TokenStoreUnavailable:
-        path = self._spill.write(intent.id, blob)
-        kept = (
-            f"in {path}, sealed, and are taken over as soon as the store works again"
-            if path
-            else "only in this process's memory: do not stop it"
-        )
-        sentence = f"The tokens were refreshed and cannot be stored ({error}) The new ones are kept {kept}."
-        _log.critical("%s", sentence)
-        return TokenStoreUnavailable(sentence)
-
-    def _adopt(self, record: Record, intent: Intent) -> bool:
-        blob = self._spill.find(intent.id)
-        if blob is None:
-            return False
-        self._keys.open(blob, self._binding)  # a file from elsewhere must not get in
-        self._store.commit(self._binding.connection, record.generation, intent.id, blob)
-        self._spill.drop(intent.id)
-        _log.warning("Tokens kept outside the store by refresh %s were taken over.", intent.id)
-        return True
 
     def _resolve(self, record: Record, intent: Intent, tokens: TokenSet, *, mine: bool) -> Verdict:
         """What became of an open intent; clears it unless nobody can be reached. ReauthRequired when the grant is lost."""
