@@ -10,8 +10,9 @@ from typing import Any
 
 import httpx
 
+from pleo_connector.auth.access_probe import AccessProbe
 from pleo_connector.auth.client_auth import ClientCredentials
-from pleo_connector.auth.endpoint import AccessProbe, PrivateClient, TokenEndpoint
+from pleo_connector.auth.endpoint import PrivateClient, TokenEndpoint
 from pleo_connector.auth.httpx_auth import ApiKeyAuth, PleoAuth
 from pleo_connector.auth.key_sources import source_of
 from pleo_connector.auth.keys import Binding, KeyRing
@@ -144,7 +145,8 @@ def keys_of(settings: Settings, opened: OpenedStore, *, create: bool = False) ->
 
 
 def keys_for_login(settings: Settings, opened: OpenedStore, binding: Binding) -> KeyRing:
-    """The keys to seal a login with; WrongKey when what is stored would be buried under another one."""
+    """The keys to seal a login with, for a store that can be written; WrongKey when what is stored would be buried under another one."""
+    opened.store.prove_writable()
     record = opened.store.read(binding.connection)
     stored = record is not None and record.blob is not None
     keys = keys_of(settings, opened, create=not stored)

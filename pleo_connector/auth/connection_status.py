@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from pleo_connector.auth.access_probe import AccessProbe
 from pleo_connector.auth.advice import how_to_connect
 from pleo_connector.auth.connection import LOCK_TIMEOUT, Injectables, binding_of, credentials_of, keys_of
-from pleo_connector.auth.endpoint import AccessProbe, PrivateClient, TokenEndpoint
+from pleo_connector.auth.endpoint import PrivateClient, TokenEndpoint
+from pleo_connector.auth.httpx_auth import ApiKeyAuth
 from pleo_connector.auth.login_result import subject_of
 from pleo_connector.auth.reauth import missing_key, utc
+from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.spill import Spill
 from pleo_connector.auth.stores import OpenedStore, State, open_store
 from pleo_connector.auth.uninstalling import uninstall_at_pleo
+from pleo_connector.errors import ClientRejected
 from pleo_connector.settings import Settings
 
 
@@ -54,11 +58,10 @@ def status(
     settings: Settings, *, online: bool = False, others: bool = True, opened: OpenedStore | None = None, **injectables: Any
 ) -> ConnectionStatus:
     """What is stored, told without refreshing; `online` asks Pleo once, `others` looks through the whole store. WrongKey and the like are raised."""
-    if settings.uses_api_key:
-        return ConnectionStatus(
-            connection=str(settings.environment), state="api key", reason="requests carry PLEO_API_KEY; no tokens are stored"
-        )
     given = Injectables(**injectables)
+    client = PrivateClient(given.transport, deadline=given.deadline, user_agent=given.user_agent)
+    if settings.uses_api_key:
+        return _status_of_key(settings, AccessProbe(settings.api_url, client) if online else None)
     opened = opened or open_store(settings.token_store, settings.host_marks)
     binding = binding_of(settings)
     record = opened.store.read(binding.connection)
@@ -88,7 +91,6 @@ def status(
     tokens = keys.open(record.blob, binding).aged(record.stored_ago, given.clock())
     told, active = None, None
     if online:
-        client = PrivateClient(given.transport, deadline=given.deadline, user_agent=given.user_agent)
         told = TokenEndpoint(settings.auth_url, credentials_of(settings), client).introspect(tokens.access, "access_token")
         # Where the authorisation server does not tell, one cheap read does.
         active = AccessProbe(settings.api_url, client).works(tokens.access) if told is None else bool(told["active"])
@@ -115,6 +117,25 @@ def status(
         installation=judged.sentence or opened.installation.told(judged.standing, record),
         installation_fault=bool(judged.sentence) or opened.installation.marks.fault() is not None,
         **place,
+    )
+
+
+def _status_of_key(settings: Settings, probe: AccessProbe | None) -> ConnectionStatus:
+    plain = ConnectionStatus(
+        connection=str(settings.environment), state="api key", reason="requests carry PLEO_API_KEY; no tokens are stored"
+    )
+    if probe is None:
+        return plain
+    try:
+        told = probe.told_of_key(ApiKeyAuth(Secret(settings.api_key.get_secret_value()), [settings.api_url]))
+    except ClientRejected as error:
+        return replace(plain, reason=str(error), online_active=False)
+    scope, subject = told.get("scope"), told.get("subjectURN")
+    return replace(
+        plain,
+        online_active=True if told else None,
+        scopes=tuple(scope.split()) if isinstance(scope, str) else (),
+        subject=subject if isinstance(subject, str) else None,
     )
 
 

@@ -6,7 +6,6 @@ deadline, and a small body. Nothing here retries: the caller decides what an out
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import ssl
 import time
@@ -213,37 +212,3 @@ def _guard(response: httpx.Response) -> Accepted:
     # expires_in is read here: Authlib's own reading fails on a word and trusts a zero.
     kept = {name: content[name] for name in ("access_token", "refresh_token", "scope") if name in content}
     return Accepted(accepted.status_code, kept | {"token_type": "Bearer", "lifetime": lifetime_from(content.get("expires_in"))})
-
-
-class AccessProbe:
-    """Asks the API about an access token, by the cheapest read there is."""
-
-    def __init__(self, api_url: str, client: PrivateClient) -> None:
-        self._url = f"{api_url}/v1/introspect"
-        self._client = client
-
-    def works(self, access: Secret) -> bool | None:
-        """True (answered, or forbidden), False (401), None when the API did not tell. CertificateRefused is raised."""
-        answer = self._ask(access)
-        if answer is None or answer.status_code == httpx.codes.UNAUTHORIZED:
-            return None if answer is None else False
-        return True if answer.status_code in (httpx.codes.OK, httpx.codes.FORBIDDEN) else None
-
-    def told(self, access: Secret) -> Mapping[str, Any]:
-        """What the API says of the token: `scope` and `subjectURN`, as far as it tells; empty when it does not."""
-        answer = self._ask(access)
-        try:
-            content = answer.json() if answer is not None and answer.is_success else None
-        except (ValueError, RecursionError):
-            content = None
-        data = content.get("data", content) if isinstance(content, dict) else None
-        if isinstance(data, dict):
-            return data
-        _log.info("The API did not tell what the token opens: HTTP %s.", "none" if answer is None else answer.status_code)
-        return {}
-
-    def _ask(self, access: Secret) -> httpx.Response | None:
-        headers = {"Authorization": f"Bearer {access.reveal()}"}
-        with contextlib.suppress(httpx.HTTPError):
-            return self._client.send("GET", self._url, headers=headers, auth=httpx.Auth())
-        return None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pleo_connector.auth.endpoint import AccessProbe, TokenEndpoint
+from pleo_connector.auth.access_probe import AccessProbe
+from pleo_connector.auth.endpoint import TokenEndpoint
 from pleo_connector.auth.granted import StreamAccess, stream_access
 from pleo_connector.auth.keys import Binding, KeyRing
 from pleo_connector.auth.spill import Spill
@@ -59,7 +60,11 @@ def store_login(
         if not isinstance(subject, str):
             subject = subject_of(endpoint.introspect(tokens.access, "access_token"))
     seen = told.get("scope")
-    granted = tuple((seen if isinstance(seen, str) else tokens.scope).split())
+    if isinstance(seen, str) and seen.split() != tokens.scope.split():
+        # What the API says is kept, for `status` and `doctor`; a refresh that was quicker keeps what it was told itself.
+        tokens = replace(tokens, scope=seen)
+        opened.store.reseal(binding.connection, generation, keys.seal(tokens, binding))
+    granted = tuple(tokens.scope.split())
     asked = settings.scopes.split()
     return LoginResult(
         connection=binding.connection,

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum, auto
 
-from pleo_connector.auth.endpoint import AccessProbe, TokenEndpoint
+from pleo_connector.auth.access_probe import AccessProbe
+from pleo_connector.auth.endpoint import TokenEndpoint
 from pleo_connector.auth.stores.protocol import Intent
 from pleo_connector.auth.token import TokenSet
 

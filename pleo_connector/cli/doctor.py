@@ -76,16 +76,20 @@ def _check_connection(settings: Settings, scopes: list[str]) -> Iterator[Finding
 
     try:
         settings.require_credentials()
-        told = status(settings)
+        told = status(settings, online=settings.uses_api_key)
     except PleoError as error:
         yield wrong("credential", str(error))
         return
     if told.state == "api key":
-        yield fine("credential", "an API key; its scopes are chosen where it was made")
+        scopes += told.scopes
+        if told.online_active is None:
+            yield worth_a_look("credential", "an API key; Pleo did not say whether it is good", "try later")
+        else:
+            yield fine("credential", "an API key that Pleo takes") if told.online_active else wrong("credential", told.reason)
         return
     if told.store_place:
         place = f"{told.store_kind}, {told.store_place}{f', {told.store_permissions}' if told.store_permissions else ''}"
-        yield fine("token store", place)
+        yield _writable(settings, place)
     if told.installation is not None and told.state != "stale":
         yield (worth_a_look if told.installation_fault else fine)("installation", told.installation)
     if told.state not in USABLE:
@@ -102,3 +106,13 @@ def _check_connection(settings: Settings, scopes: list[str]) -> Iterator[Finding
         "credential",
         f"{told.connection} is {told.state}; access token {'expired' if told.access_expired else 'until'} {told.access_expires_at}",
     )
+
+
+def _writable(settings: Settings, place: str) -> Finding:
+    from pleo_connector.auth.stores import open_store  # noqa: PLC0415
+
+    try:
+        open_store(settings.token_store, settings.host_marks).store.prove_writable()
+    except PleoError as error:
+        return wrong("token store", str(error))
+    return fine("token store", f"{place}, can be written")

@@ -8,7 +8,7 @@ import typer
 
 from pleo_connector.cli.inputs import ConnectionOption, output_of, settings_in_use
 from pleo_connector.cli.output import Output, table
-from pleo_connector.errors import ReauthRequired
+from pleo_connector.errors import ClientRejected, ReauthRequired
 
 if TYPE_CHECKING:
     from pleo_connector.auth import ConnectionStatus
@@ -19,7 +19,7 @@ USABLE = ("active", "refreshing", "api key")
 def status(
     ctx: typer.Context,
     connection: ConnectionOption = None,
-    online: Annotated[bool, typer.Option("--online", help="Also ask Pleo whether the access token is live.")] = False,
+    online: Annotated[bool, typer.Option("--online", help="Also ask Pleo whether the access token or the API key is good.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Say whether this connection works.
@@ -37,6 +37,8 @@ def status(
         _show(told, output, asked=online)
     if told.state not in USABLE:
         raise ReauthRequired(needs_connect(told))
+    if told.state == "api key" and told.online_active is False:
+        raise ClientRejected(told.reason)
     if told.online_active is False and not told.access_expired:
         raise ReauthRequired(
             f"Pleo says that the access token of {told.connection} is not live, although it has not expired: the grant was revoked, or another "

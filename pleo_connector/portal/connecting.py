@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from pleo_connector.auth.access_probe import AccessProbe
 from pleo_connector.auth.connection import Injectables, binding_of, credentials_of, keys_for_login, keys_of
-from pleo_connector.auth.endpoint import AccessProbe, PrivateClient, TokenEndpoint
+from pleo_connector.auth.endpoint import PrivateClient, TokenEndpoint
 from pleo_connector.auth.login_flow import trade_code
 from pleo_connector.auth.login_result import LoginResult, store_login
 from pleo_connector.auth.stores import OpenedStore
@@ -23,9 +24,15 @@ class Connecting:
         self._given = Injectables(**injectables)
 
     def check(self) -> None:
-        """What can be wrong before any customer comes: credentials, and keys that several hosts must share."""
+        """What can be wrong before any customer comes: credentials, a store that takes nothing, and keys that several hosts must share."""
         credentials_of(self._settings)
+        self._opened.store.prove_writable()
         keys_of(self._settings, self._opened, create=self._opened.key_file is None)
+
+    def ready(self, label: str) -> None:
+        """What would make this customer's consent useless: a store that takes no login now, or another key; raises what `finish` would."""
+        settings = self._settings.labelled(label)
+        keys_for_login(settings, self._opened, binding_of(settings))
 
     def finish(self, attempt: Attempt, query: str) -> LoginResult:
         """Check the redirect, trade the code once, store the tokens; LoginFailed and the like, and then nothing was stored."""

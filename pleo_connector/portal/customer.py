@@ -64,7 +64,11 @@ class CustomerPages:
         """The button: uses the invitation up, and sends this browser, and no other, to Pleo."""
         if not self._parts.visitors.is_form_key(asked.field("key"), self._visitor(asked), "start"):
             return self._stale()
-        found = self._parts.invitations.use(asked.field("token"))
+        token = asked.field("token")
+        seen = self._parts.invitations.look(token)
+        if not isinstance(seen, Unusable) and (unready := self._unready(seen.label)) is not None:
+            return unready  # with the invitation unused
+        found = self._parts.invitations.use(token)
         if isinstance(found, Unusable):
             return self._refused(found)
         _log.info("The invitation of %s was taken up.", _named(found.label))
@@ -76,7 +80,7 @@ class CustomerPages:
         if visitor is None or not self._parts.visitors.is_form_key(asked.field("key"), visitor, "again"):
             return self._stale()
         label = self._parts.attempts.claimed(visitor)
-        return self._refused(Unusable.SPENT) if label is None else self._to_pleo(label)
+        return self._refused(Unusable.SPENT) if label is None else self._unready(label) or self._to_pleo(label)
 
     def callback(self, asked: Asked) -> Response:
         """Pleo's redirect. Ends at an address without a code, which may be loaded again."""
@@ -139,6 +143,17 @@ class CustomerPages:
             scopes=settings.scopes,
         )
         return self._for(visitor, self._parts.pages.page("leaving", url=url))
+
+    def _unready(self, label: str) -> Response | None:
+        """What the customer is told when nothing could be stored now; found out before they consent, not after."""
+        try:
+            self._parts.connecting.ready(label)
+        except PleoError as error:
+            reference = secrets.token_hex(4)
+            _log.error("%s cannot be connected now (reference %s): %s", _named(label), reference, error)
+            text = f"Nothing was connected. Try again later with the same link; if it stays so, tell who sent it (reference {reference})."
+            return self._parts.pages.message("Not possible right now", text, status=503)
+        return None
 
     def _visitor(self, asked: Asked) -> str | None:
         return self._parts.visitors.known(asked.cookies.get(self._cookie, ""))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -18,51 +16,11 @@ from pleo_connector.auth.stores import State
 from pleo_connector.sandbox import Fault
 from tests.auth.harness import Pleo, pleo, saw
 from tests.auth.storms import SCALE, scaled, start, stored_token_lives, wait_for
+from tests.disks import full, read_only, small_disk, unprivileged
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.skipif(sys.platform == "win32", reason="POSIX rights and mounts")]
 
 Breaks = Callable[[Path], AbstractContextManager[None]]
-
-
-@contextmanager
-def read_only(folder: Path) -> Iterator[None]:
-    """Neither the folder nor a file in it can be written."""
-    files = [path for path in folder.iterdir() if path.is_file()]
-    for path in files:
-        path.chmod(0o400)
-    folder.chmod(0o500)
-    try:
-        yield
-    finally:
-        folder.chmod(0o700)
-        for path in files:
-            path.chmod(0o600)
-
-
-@contextmanager
-def full(folder: Path) -> Iterator[None]:
-    """Not a byte is left on the disk of the folder."""
-    filler = folder / "filler"
-    with filler.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(b"x" * 512)
-    try:
-        yield
-    finally:
-        filler.unlink()
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """A disk of 512 KB at the folder."""
-    folder.mkdir(mode=0o700)
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k,mode=0700", "tmpfs", folder], capture_output=True, check=False)
-    if made.returncode != 0:
-        pytest.skip("a disk can be mounted by root alone")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 @pytest.fixture(params=["read-only", "full"])
@@ -72,15 +30,6 @@ def breaks(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Breaks]:
             yield full
     else:
         yield read_only
-
-
-def unprivileged() -> tuple[str, ...]:
-    """What takes from root the right to write what is read-only."""
-    if os.geteuid() != 0:
-        return ()
-    if shutil.which("setpriv") is None:
-        pytest.skip("root writes what is read-only, and there is no setpriv to stop it")
-    return ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override")
 
 
 def spilled(found: Pleo) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,19 @@ def test_nothing_is_there_at_first(store: TokenStore) -> None:
     assert not store.mark(ONE, 0, State.ACTIVE, "")
     store.delete(ONE)
     assert store.read(ONE) is None
+
+
+def test_to_prove_that_a_login_could_be_stored_leaves_nothing(store: TokenStore) -> None:
+    store.prove_writable()
+    assert store.records() == []
+    store.replace(ONE, b"one")
+    store.begin(ONE, 1, intent())
+    before = store.read(ONE)
+    store.prove_writable()
+    after = store.read(ONE)
+    assert before is not None and after is not None
+    assert replace(after, read_at=None) == replace(before, read_at=None) and len(store.records()) == 1
+    assert store.commit(ONE, 1, "abc", b"two")
 
 
 def test_a_login_is_stored_and_connections_are_apart(store: TokenStore) -> None:

@@ -299,3 +299,22 @@ def test_scopes_that_were_not_granted_are_told(unconnected: Pleo) -> None:
         transport=httpx.MockTransport(handle),
     )
     assert result.scopes == ("companies:read",) and result.missing_scopes == ("users:read",)
+
+
+def test_the_scopes_that_the_api_tells_are_kept(unconnected: Pleo) -> None:
+    """The token answer says nothing of them; `status` and `doctor` must not list what was merely asked for."""
+    answers = {
+        "/oauth/token": {"access_token": "aaaaaaaa", "refresh_token": "rrrrrrrr"},
+        "/v1/introspect": {"data": {"scope": "companies:read", "subjectURN": "urn:pleo:company:1"}},
+    }
+
+    def handle(sent: httpx.Request) -> httpx.Response:
+        found = answers.get(sent.url.path)
+        return httpx.Response(404) if found is None else httpx.Response(200, json=found)
+
+    settings = unconnected.with_(PLEO_SCOPES="companies:read users:read")
+    browser = in_thread(lambda url: get(consent(url)))
+    auth.login(settings, show=lambda _: None, open_browser=browser, timeout=5, transport=httpx.MockTransport(handle))
+    told = auth.status(settings)
+    assert told.scopes == ("companies:read",) and told.generation == 1
+    assert unconnected.manager(settings).tokens().refresh.reveal() == "rrrrrrrr"

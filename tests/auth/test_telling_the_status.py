@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -44,6 +45,18 @@ def test_online_asks_once(connected: Pleo) -> None:
     connected.sandbox.state.expire_access_tokens()
     assert auth.status(connected.settings, online=True).online_active is False
     assert connected.counted("token_requests") == 0
+
+
+def test_online_asks_about_an_api_key(unconnected: Pleo) -> None:
+    right, wrong = (unconnected.with_(PLEO_API_KEY=key) for key in ("sandbox-api-key", "not-the-key"))
+    assert auth.status(right).online_active is None and unconnected.counted("requests") == 0
+    told = auth.status(right, online=True)
+    assert told.online_active is True and "accounting-entries:read" in told.scopes and (told.subject or "").startswith("urn:pleo:")
+    refused = auth.status(wrong, online=True)
+    assert refused.online_active is False and refused.scopes == () and "Pleo refused the API key" in refused.reason
+    unconnected.sandbox.state.set_faults(Fault("status", path="/v1/introspect", status=503))
+    assert auth.status(wrong, online=True).online_active is None, "nobody said that it is wrong"
+    assert not Path(unconnected.environ["PLEO_TOKEN_STORE"]).exists()
 
 
 def test_an_open_refresh_shows_its_owner(connected: Pleo) -> None:

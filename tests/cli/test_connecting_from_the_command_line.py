@@ -112,6 +112,17 @@ def test_an_api_key_needs_no_connection(pleo: Local) -> None:
     assert not Path(pleo.environ["PLEO_TOKEN_STORE"]).exists()
 
 
+def test_a_wrong_api_key_is_found_out(pleo: Local) -> None:
+    key = {"PLEO_API_KEY": "key-of-nobody"}
+    told = pleo.run("status", "--online", **key)
+    assert told.code == 2 and "Pleo refused the API key" in told.errors[0] and "key-of-nobody" not in told.out + told.err
+    doctor = pleo.run("doctor", "--json", **key)
+    (credential,) = (check for check in json.loads(doctor.out)["checks"] if check["check"] == "credential")
+    assert doctor.code == 1 and credential["verdict"] == "fail"
+    right = json.loads(pleo.run("doctor", "--json", PLEO_API_KEY="sandbox-api-key").out)["checks"]
+    assert {"credential", "scope for accounting_entries"} <= {check["check"] for check in right if check["verdict"] == "ok"}
+
+
 def test_what_was_not_granted_is_told_stream_by_stream(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The sandbox's user withholds one scope; another is not even asked for."""
     with local(tmp_path, capsys, withheld_scopes=("accounting-entries:read",)) as pleo:

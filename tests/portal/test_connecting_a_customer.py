@@ -8,6 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from pleo_connector import auth
+from pleo_connector.auth.stores import SqliteTokenStore
+from pleo_connector.errors import TokenStoreUnavailable
 from pleo_connector.sandbox import Fault
 from tests.auth.postgres_server import fresh_database
 from tests.portal.harness import Hosted, hosted
@@ -100,6 +102,24 @@ def test_a_failure_has_a_reference_that_the_log_knows(portal: Hosted, caplog: py
     assert any(reference in record.getMessage() and "acme" in record.getMessage() for record in caplog.records)
     assert portal.status().state == "not connected"
     assert "Connected" in browser.back_from_pleo(browser.post("/again", page.form("/again")).onward).text
+
+
+def test_nobody_is_sent_to_pleo_while_nothing_can_be_stored(portal: Hosted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The invitation stays good, and the customer learns no more than a reference."""
+    link = portal.link()
+
+    def fails(_: object) -> None:
+        raise TokenStoreUnavailable("The token store /srv/tokens.sqlite cannot be used now: disk full.")
+
+    browser = portal.browser()
+    page = browser.get(link)
+    with monkeypatch.context() as patched:
+        patched.setattr(SqliteTokenStore, "prove_writable", fails)
+        refused = browser.post("/start", page.form("/start"))
+    assert refused.status == 503
+    assert "Nothing was connected" in refused.text and "/srv" not in refused.text
+    assert "Connected" in browser.connect(link).text
+    assert portal.status().state == "active"
 
 
 def test_an_api_that_does_not_tell_costs_no_login(portal: Hosted) -> None:

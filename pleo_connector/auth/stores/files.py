@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
-from pleo_connector.errors import ConfigurationError
+from pleo_connector.errors import ConfigurationError, TokenStoreUnavailable
 
 _NETWORK = frozenset(
     {
@@ -77,6 +78,24 @@ def make_private_folder(folder: Path) -> None:
             f"The token store's folder {folder} cannot be made: {error.strerror}; set PLEO_TOKEN_STORE elsewhere."
         ) from None
     check_folder(folder)
+
+
+def existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next((each for each in (folder, *folder.parents) if each.exists()), folder)
+
+
+def prove_room(folder: Path, store: Path, size: int) -> None:
+    """TokenStoreUnavailable when the folder takes no file of `size` bytes; leaves nothing."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(size))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise TokenStoreUnavailable(
+            f"The token store {store} cannot be created: {folder} takes no new file ({error.strerror}); check the disk, its space and permissions."
+        ) from None
 
 
 def check_folder(folder: Path) -> None:

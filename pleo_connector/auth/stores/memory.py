@@ -34,6 +34,9 @@ class MemoryTokenStore:
         with self._guard:
             return self._records.get(connection)
 
+    def prove_writable(self) -> None:
+        """Memory always is."""
+
     @contextmanager
     def lock(self, connection: str, timeout: float) -> Iterator[_Held]:
         """Hold the lock of one connection; RefreshUnavailable after `timeout` seconds."""

@@ -15,16 +15,18 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pleo_connector.auth.stores.postgres_lock import HOLDERS, PostgresLockHandle, lock_key
-from pleo_connector.auth.stores.postgres_notes import TABLE as NOTES
 from pleo_connector.auth.stores.postgres_session import Server, Session, close, driver
-from pleo_connector.auth.stores.postgres_table import NO_INTENT, NOW, SCHEMA, VERSION, record_of
+from pleo_connector.auth.stores.postgres_table import NO_INTENT, NOW, ensured, stored
 from pleo_connector.auth.stores.protocol import Intent, Record, State
+from pleo_connector.auth.stores.row import record_of
 from pleo_connector.errors import RefreshUnavailable, TokenStoreCorrupt
 
 if TYPE_CHECKING:
     import psycopg
 
 T = TypeVar("T")
+
+_ROOM = 8192  # bytes that a page does not hold beside others, so that the server asks its disk for some
 
 
 class PostgresTokenStore:
@@ -55,6 +57,17 @@ class PostgresTokenStore:
 
         row = self._do(ask, again=True)
         return None if row is None else record_of(row)
+
+    def prove_writable(self) -> None:
+        """Do what a login does, and roll it back; ConfigurationError for a pooler that shares sessions."""
+
+        def store(db: psycopg.Connection[dict[str, Any]]) -> dict[str, Any] | None:
+            with db.transaction(force_rollback=True):
+                return stored(db, "", secrets.token_bytes(_ROOM), named=ensured(db))
+
+        self._session().check()
+        if self._do(store, ping=True) is None:
+            raise self._corrupt("it stores nothing")
 
     @contextlib.contextmanager
     def lock(self, connection: str, timeout: float) -> Iterator[PostgresLockHandle]:
@@ -162,39 +175,14 @@ class PostgresTokenStore:
 
         def store(db: psycopg.Connection[dict[str, Any]]) -> dict[str, Any] | None:
             with db.transaction():
-                db.execute("select pg_advisory_xact_lock(%s)", (lock_key("create the schema"),))
-                # What is there already is not asked for again: this user may not be allowed to create anything.
-                there = db.execute("select to_regclass('pleo_connector.connection') is not null as there").fetchone()
-                if there is not None and not there["there"]:
-                    db.execute(SCHEMA.format(version=VERSION, notes=NOTES))
-                name, value, change = (", lineage", ", %s", ", lineage = excluded.lineage") if self._names_logins(db) else ("", "", "")
-            return db.execute(
-                f"insert into pleo_connector.connection as c (name, generation, state, blob, updated_at, refreshed_at{name}) "
-                f"values (%s, 1, 'active', %s, {NOW}, {NOW}{value}) "
-                "on conflict (name) do update set generation = c.generation + 1, state = 'active', blob = excluded.blob, reason = '', "
-                f"updated_at = excluded.updated_at, refreshed_at = excluded.refreshed_at{change}, {NO_INTENT} returning generation",
-                (connection, blob, *([secrets.token_hex(8)] if name else [])),
-            ).fetchone()
+                named = ensured(db)
+            return stored(db, connection, blob, named=named)
 
         self._session().check()
         row = self._do(store, ping=True)
         if row is None:
             raise self._corrupt("it stored nothing")
         return int(row["generation"])
-
-    def _names_logins(self, db: psycopg.Connection[dict[str, Any]]) -> bool:
-        """Whether there is a column for a login's name: tables of the first version get it if this user may add it."""
-        there = db.execute(
-            "select from pg_attribute where attrelid = 'pleo_connector.connection'::regclass and attname = 'lineage' and not attisdropped"
-        ).fetchone()
-        if there is not None:
-            return True
-        try:
-            with db.transaction():
-                db.execute("alter table pleo_connector.connection add column lineage text")
-        except self._psycopg.errors.InsufficientPrivilege:
-            return False
-        return True
 
     def delete(self, connection: str) -> None:
         """Forget the tokens, keep the generation."""

@@ -89,6 +89,10 @@ class TokenStore(Protocol):
         """The record, or None when this connection was never stored."""
         ...
 
+    def prove_writable(self) -> None:
+        """See that a login could be stored now, by a write that leaves nothing; raises what that write would."""
+        ...
+
     def lock(self, connection: str, timeout: float) -> AbstractContextManager[LockHandle]:
         """Hold the refresh lock; RefreshUnavailable after `timeout` seconds. Not re-entrant, one thread."""
         ...
