@@ -15,12 +15,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pleo_connector.auth.keys import Binding, KeyRing
-from pleo_connector.auth.reauth import connected, missing_key
-from pleo_connector.auth.rotation import Postponed, Rotation, Settled
+from pleo_connector.auth.keys_in_use import KeysInUse
+from pleo_connector.auth.outcome import Postponed, Settled
+from pleo_connector.auth.reauth import connected
+from pleo_connector.auth.rotation import Rotation
 from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.stores.installation import Installation
 from pleo_connector.auth.stores.protocol import Record, State, TokenStore
 from pleo_connector.auth.token import TokenSet
+from pleo_connector.auth.uncut import uncut
 from pleo_connector.errors import PleoError, RefreshUnavailable, WrongKey
 
 LOOK_EVERY = 0.25  # seconds for which a look into the store counts
@@ -72,8 +75,7 @@ class CredentialManager:
     ) -> None:
         """`keys` gives None while there is no key yet, which is before the first login. `patience`: seconds a thread waits for its turn."""
         self._store = store
-        self._load_keys = keys
-        self._keys: KeyRing | None = None
+        self._keys = KeysInUse(binding.connection, keys)
         self._binding = binding
         self._installation = installation
         self._rotation = rotation
@@ -172,41 +174,22 @@ class CredentialManager:
         now = self._clock()
         blob = record.blob or b""
         try:
-            tokens = self._ring().open(blob, self._binding)
+            tokens = self._keys.ring().open(blob, self._binding)
         except WrongKey:
             self._keys_changed()  # by us now, or by another thread since the ring was taken: one more try either way
-            tokens = self._ring().open(blob, self._binding)
+            tokens = self._keys.ring().open(blob, self._binding)
         return tokens.aged(record.stored_ago, now)
 
-    def _keys_changed(self) -> bool:
-        """True when somebody rotated the key meanwhile; from here on the new ones are used."""
-        fresh = self._load_keys()
-        if fresh is None or (self._keys is not None and fresh.key_id == self._keys.key_id):
-            return False
-        self._keys, self._made = fresh, None
-        return True
-
-    def _ring(self) -> KeyRing:
-        # Loaded when tokens are there to open: a process may be up before somebody connects.
-        keys = self._keys or self._load_keys()
-        if keys is None:
-            raise missing_key(self.connection)
-        self._keys = keys
-        return keys
+    def _keys_changed(self) -> None:
+        if self._keys.changed():
+            self._made = None
 
     def _current_rotation(self) -> Rotation:
-        keys = self._ring()
+        keys = self._keys.ring()
         if self._made is None:
             self._made = self._rotation(keys)
-            self._made.fresh_keys = self._fresh_ring
+            self._made.fresh_keys = self._keys.fresh
         return self._made
-
-    def _fresh_ring(self) -> KeyRing:
-        fresh = self._load_keys()
-        if fresh is None:
-            raise missing_key(self.connection)
-        self._keys = fresh
-        return fresh
 
     def _take_turn(self, rejected: Secret | None, force_generation: int | None) -> TokenSet:
         process = self._process()
@@ -241,10 +224,10 @@ class CredentialManager:
         why = ""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                outcome = self._uncut(wanted, rejected)
+                outcome = self._rotated(wanted, rejected)
             except WrongKey:  # found before anything was sent
                 self._keys_changed()
-                outcome = self._uncut(wanted, rejected)
+                outcome = self._rotated(wanted, rejected)
             if isinstance(outcome, Settled):
                 process.quiet_until = float("-inf")
                 process.view = _View(outcome.tokens, outcome.generation, State.ACTIVE, self._monotonic())
@@ -271,29 +254,6 @@ class CredentialManager:
             "Check the network and PLEO_AUTH_URL, and try again."
         )
 
-    def _uncut(self, wanted: Callable[[TokenSet], bool], rejected: Secret | None) -> Settled | Postponed:
-        """Run one rotation where no KeyboardInterrupt can cut it between POST and commit: in a non-daemon thread."""
+    def _rotated(self, wanted: Callable[[TokenSet], bool], rejected: Secret | None) -> Settled | Postponed:
         rotation = self._current_rotation()
-        abandoned = threading.Event()
-        done = threading.Event()
-        results: list[Settled | Postponed] = []
-        errors: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                results.append(rotation.run(wanted, rejected, abandoned))
-            except BaseException as error:  # noqa: BLE001 - handed over, not swallowed
-                errors.append(error)
-            finally:
-                done.set()
-
-        threading.Thread(target=work, name="pleo-refresh", daemon=False).start()
-        try:
-            done.wait()
-        finally:
-            abandoned.set()
-        if errors:
-            error = errors[0]
-            # Frames of the worker hold tokens; tracebacks with locals must not show them.
-            raise error.with_traceback(None) if isinstance(error, PleoError) else error
-        return results[0]
+        return uncut(lambda abandoned: rotation.run(wanted, rejected, abandoned))

@@ -13,13 +13,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pleo_connector.auth.answers import Granted, NotProcessed, Refused, Uncertain
 from pleo_connector.auth.deposit import Deposit
 from pleo_connector.auth.endpoint import DEADLINE, TokenEndpoint
 from pleo_connector.auth.keys import Binding, KeyRing
 from pleo_connector.auth.oracle import Oracle, Verdict
+from pleo_connector.auth.outcome import Postponed, Settled
 from pleo_connector.auth.reauth import connected, outcome_unknown, reauth
 from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.spill import Spill
@@ -36,27 +36,6 @@ _GRANT_GONE = frozenset({"invalid_grant", "invalid_refresh_token"})
 _CLIENT_WRONG = frozenset({"invalid_client", "unauthorized_client"})
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """Tokens that are in the store, under this generation."""
-
-    generation: int
-    tokens: TokenSet
-
-
-@dataclass(frozen=True, slots=True)
-class Postponed:
-    """No refresh was done. `intact`: the stored tokens are known to be untouched."""
-
-    why: str
-    tokens: TokenSet
-    generation: int
-    retry_after: float | None = None
-    worth_retrying: bool = True
-    intact: bool = True
-    setting: ConfigurationError | None = None
 
 
 class Rotation:
