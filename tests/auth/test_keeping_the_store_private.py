@@ -77,6 +77,13 @@ def test_a_world_writable_folder_is_refused(tmp_path: Path) -> None:
         SqliteTokenStore(tmp_path / "open" / "tokens.sqlite")
 
 
+def test_a_path_that_is_meant_for_duckdb_is_refused_before_it_becomes_anything(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"names a DuckDB file.*tokens\.sqlite"):
+        open_store(str(tmp_path / "spend.duckdb"))
+    SqliteTokenStore(tmp_path / "odd.duckdb").replace(ONE, b"blob")
+    assert open_store(str(tmp_path / "odd.duckdb")).store.read(ONE) is not None, "an earlier version made it"
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give a file away")
 def test_another_users_file_is_refused(tmp_path: Path) -> None:
     store = SqliteTokenStore(tmp_path / "tokens.sqlite")

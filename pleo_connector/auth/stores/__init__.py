@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 _SCHEME = re.compile(r"^([a-z][a-z0-9+.-]+)://", re.IGNORECASE)  # two letters at least: C:\ is a path
+_DUCKDB = (".duckdb", ".ddb")
 SUPPORTED = "a file path, sqlite:///path/to/tokens.sqlite, or postgresql://user:password@host/database"
 
 
@@ -89,6 +90,11 @@ def _file(setting: str) -> Path | None:
 
 
 def _sqlite(path: Path, marks: HostMarks) -> OpenedStore:
+    if path.suffix.lower() in _DUCKDB and not path.exists():
+        raise ConfigurationError(
+            f"PLEO_TOKEN_STORE names a DuckDB file, {path}: only one process at a time can have one open, so it cannot keep tokens. "
+            "Set it to another file, such as tokens.sqlite, or to postgresql://... for several hosts."
+        )
     store = SqliteTokenStore(path, host=marks.host)
     folders = (store.path.parent, Path(tempfile.gettempdir()))
     installation = Installation(marks, str(store.path), lambda place, connection: SqliteTokenStore(Path(place)).read(connection))
