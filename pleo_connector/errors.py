@@ -102,7 +102,14 @@ class ConsentRefused(LoginFailed):
 
 
 class RefreshUnavailable(CredentialError):
-    """A refresh could not be done now (network, 429, 5xx, lock); the tokens are kept."""
+    """A refresh could not be done now (network, 429, 5xx, lock); the tokens are kept. `retry_after` as in RateLimited."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message, retry_after)
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class ApiError(PleoError):

@@ -20,11 +20,12 @@ from pleo_connector.auth.login_flow import TIMEOUT, LoopbackLogin, PasteLogin, o
 from pleo_connector.auth.login_result import LoginResult, store_login
 from pleo_connector.auth.manager import CredentialManager
 from pleo_connector.auth.oracle import Oracle
+from pleo_connector.auth.pause import Pause
 from pleo_connector.auth.reauth import missing_key
-from pleo_connector.auth.rotation import Rotation
+from pleo_connector.auth.rotation import SETTLE, Rotation
 from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.spill import Spill
-from pleo_connector.auth.stores import OpenedStore, open_store
+from pleo_connector.auth.stores import OpenedStore, open_notes, open_store
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.settings import Settings
 
@@ -41,7 +42,7 @@ class Injectables:
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     jitter: Callable[[float, float], float] = random.uniform
-    settle: float = 1.0
+    settle: float = SETTLE
     deadline: float = 20.0
     lock_timeout: float = LOCK_TIMEOUT
     user_agent: str = "pleo-connector"
@@ -75,6 +76,7 @@ def build_manager(settings: Settings, *, opened: OpenedStore | None = None, **in
             installation=opened.installation,
             oracle=Oracle(endpoint, AccessProbe(settings.api_url, client), clock=given.clock),
             spill=Spill(binding.connection, opened.spill_folders),
+            pause=Pause(open_notes(settings.token_store, given.monotonic), binding.connection),
             clock=given.clock,
             monotonic=given.monotonic,
             sleep=given.sleep,

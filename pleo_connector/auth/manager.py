@@ -54,6 +54,8 @@ class _Process:
     failures: int = 0
     failure: PleoError | None = None
     quiet_until: float = float("-inf")
+    quiet_generation: int = 0
+    """Until then, the tokens of this generation are used although they are due: a refresh was put off."""
 
 
 class CredentialManager:
@@ -130,12 +132,10 @@ class CredentialManager:
         return found if found is not None else self._processes.setdefault(pid, _Process())
 
     def _good(self, view: _View) -> bool:
-        return view.state is State.ACTIVE and not self._due(view.tokens)
-
-    def _due(self, tokens: TokenSet) -> bool:
-        now = self._clock()
-        quiet = self._monotonic() < self._process().quiet_until
-        return tokens.is_due(now) and not (quiet and not tokens.has_expired(now))
+        now, process = self._clock(), self._process()
+        if self._monotonic() < process.quiet_until and view.generation == process.quiet_generation and not view.tokens.has_expired(now):
+            return view.state in (State.ACTIVE, State.REFRESHING)
+        return view.state is State.ACTIVE and not view.tokens.is_due(now)
 
     def _look(self, *, fresh: bool = False) -> _View:
         process = self._process()
@@ -221,7 +221,7 @@ class CredentialManager:
                 return tokens.access == forced.access
             return tokens.access == rejected or tokens.is_due(self._clock())
 
-        why = ""
+        why, retry_after = "", None
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 outcome = self._rotated(wanted, rejected)
@@ -232,7 +232,7 @@ class CredentialManager:
                 process.quiet_until = float("-inf")
                 process.view = _View(outcome.tokens, outcome.generation, State.ACTIVE, self._monotonic())
                 return outcome.tokens
-            why = outcome.why
+            why, retry_after = outcome.why, outcome.retry_after
             wait = max(self._jitter(0.0, min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt)), outcome.retry_after or 0.0)
             still_good = (
                 outcome.intact and forced is None and outcome.tokens.access != rejected and not outcome.tokens.has_expired(self._clock())
@@ -240,7 +240,7 @@ class CredentialManager:
             if still_good:
                 # The old token still lives: use it, and ask again a little later.
                 _log.warning("Refresh of %s postponed: %s; the present access token is used meanwhile.", self.connection, outcome.why)
-                process.quiet_until = self._monotonic() + max(wait, 1.0)
+                process.quiet_until, process.quiet_generation = self._monotonic() + max(wait, 1.0), outcome.generation
                 process.view = _View(outcome.tokens, outcome.generation, State.ACTIVE, self._monotonic())
                 return outcome.tokens
             if outcome.setting is not None:
@@ -251,7 +251,8 @@ class CredentialManager:
             self._sleep(wait)
         raise RefreshUnavailable(
             f"The access token of {self.connection} could not be refreshed: {why}; the stored tokens were kept. "
-            "Check the network and PLEO_AUTH_URL, and try again."
+            "Check the network and PLEO_AUTH_URL, and try again.",
+            retry_after,
         )
 
     def _rotated(self, wanted: Callable[[TokenSet], bool], rejected: Secret | None) -> Settled | Postponed:

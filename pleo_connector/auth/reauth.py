@@ -32,6 +32,11 @@ def outcome_unknown(record: Record, intent: Intent) -> str:
     )
 
 
+def unanswered(intent: Intent) -> str:
+    """What is kept of a refresh that was sent and, as far as Pleo tells, did not go through."""
+    return f"a refresh started {utc(intent.started)} by host={intent.host} pid={intent.pid} was not answered"
+
+
 def utc(seconds: float) -> str:
     """Seconds since the epoch as ISO 8601 in UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -20,7 +20,8 @@ from pleo_connector.auth.endpoint import DEADLINE, TokenEndpoint
 from pleo_connector.auth.keys import Binding, KeyRing
 from pleo_connector.auth.oracle import Oracle, Verdict
 from pleo_connector.auth.outcome import Postponed, Settled
-from pleo_connector.auth.reauth import connected, outcome_unknown, reauth
+from pleo_connector.auth.pause import Pause
+from pleo_connector.auth.reauth import connected, outcome_unknown, reauth, unanswered, utc
 from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.spill import Spill
 from pleo_connector.auth.stores.installation import Installation
@@ -33,6 +34,8 @@ from pleo_connector.errors import (
 )
 
 _GRANT_GONE = frozenset({"invalid_grant", "invalid_refresh_token"})
+SETTLE = 1.25 * DEADLINE
+_SOON = 1.0  # seconds until the oracle is asked for the first time: by then most servers have done what they were going to do
 _CLIENT_WRONG = frozenset({"invalid_client", "unauthorized_client"})
 
 _log = logging.getLogger(__name__)
@@ -51,14 +54,15 @@ class Rotation:
         installation: Installation,
         oracle: Oracle,
         spill: Spill,
+        pause: Pause,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         lock_timeout: float = 60.0,
-        settle: float = 1.0,
+        settle: float = SETTLE,
         deadline: float = DEADLINE,
     ) -> None:
-        """`deadline`: seconds after which the endpoint gives up; `settle`: seconds that a request whose sender is gone may still be worked on by the server."""
+        """`deadline`: seconds after which the endpoint gives up; `settle`: seconds from the start of a request after which the server is no longer at work on it."""
         self._store = store
         self._keys = keys
         self._binding = binding
@@ -70,6 +74,7 @@ class Rotation:
         self._monotonic = monotonic
         self._sleep = sleep
         self._lock_timeout = lock_timeout
+        self._pause = pause
         self._settle = settle
         self._span = deadline * 1.25
         self.fresh_keys: Callable[[], KeyRing] = lambda: keys
@@ -99,18 +104,17 @@ class Rotation:
                 if record.intent is not None:
                     if self._deposit.adopt(record, record.intent, self._keys):
                         continue
-                    verdict = self._resolve(record, record.intent, tokens, mine=record.intent.id == mine)
-                    if verdict is Verdict.UNREACHABLE:
-                        why = "whether an earlier refresh went through cannot be found out now"
-                        return Postponed(why, tokens, record.generation, intact=False)
-                    if verdict is Verdict.NOT_ROTATED and uncertain is not None:
-                        return Postponed(uncertain.why, tokens, record.generation)
-                    last_retry = last_retry or verdict is Verdict.NOBODY_KNOWS
+                    resolved = self._resolve(record, record.intent, tokens, uncertain if record.intent.id == mine else None)
+                    if isinstance(resolved, Postponed):
+                        return resolved
+                    last_retry = last_retry or resolved is Verdict.NOBODY_KNOWS
                     continue
                 if not wanted(tokens):
                     return Settled(record.generation, tokens)
                 if abandoned.is_set():
                     return Postponed("the caller left", tokens, record.generation)
+                if (pause := self._pause.left()) > 0:
+                    return Postponed(f"Pleo asked to be left alone until {utc(self._clock() + pause)}", tokens, record.generation, pause)
                 intent = self._intent(access_dead=tokens.access == rejected, last_retry=last_retry)
                 if not self._store.begin(self._binding.connection, record.generation, intent):
                     continue  # a login or a late owner was first: look again
@@ -118,7 +122,7 @@ class Rotation:
                 outcome = self._post(record, intent, tokens, handle)
                 if isinstance(outcome, Uncertain):
                     uncertain = outcome
-                    self._sleep(self._settle)
+                    self._sleep(min(_SOON, self._settle))
                 elif outcome is not None:
                     return outcome
 
@@ -150,7 +154,7 @@ class Rotation:
         """One POST and what follows from it; None means: look again."""
         # A process that was stopped on the way here may wake up long after others have gone on without it.
         if self._clock() - intent.started > self._span / 5 or not handle.still_held():
-            self._mark(record, State.ACTIVE, intent=intent)
+            self._mark(record, State.ACTIVE, record.reason, intent=intent)
             return Postponed("the token lock was lost", tokens, record.generation)
         print_ = self._keys.fingerprint(tokens.refresh)
         _log.info("Refresh %s of %s starts: generation %d, token %s.", intent.id, self._binding.connection, record.generation, print_)
@@ -168,7 +172,10 @@ class Rotation:
                 )
                 return Settled(record.generation + 1, new) if self._deposit.commit(record, intent, new, self._keys) else None
             case NotProcessed(why=why, retry_after=retry_after, worth_retrying=worth, setting=setting):
-                self._mark(record, State.ACTIVE, intent=intent)
+                self._mark(record, State.ACTIVE, record.reason, intent=intent)
+                if retry_after:
+                    self._pause.keep(retry_after)
+                    why = f"{why}, and Pleo asks to wait until {utc(self._clock() + retry_after)}"
                 return Postponed(why, tokens, record.generation, retry_after, worth, setting=setting)
             case Refused(error=error):
                 self._refused(record, intent, error)
@@ -184,6 +191,8 @@ class Rotation:
             if now is None or now.generation != record.generation or now.intent is None or now.intent.id != intent.id:
                 return  # somebody logged in, or a late owner committed: theirs count
             reason = f"Pleo no longer accepts the refresh token ({error}): the grant was revoked, has expired, or was used elsewhere"
+            if record.reason:
+                reason = f"rotation outcome unknown (rotation uncertain): {record.reason}, and the next one was refused ({error})"
             if intent.last_retry:
                 reason = f"{outcome_unknown(record, intent)}; the one retry was refused ({error})"
             self._mark(record, State.REAUTH_REQUIRED, reason, intent=intent)
@@ -198,9 +207,18 @@ class Rotation:
             f"Pleo refused the refresh request ({error}); the stored tokens were kept. Check PLEO_AUTH_URL and how the client is registered at Pleo."
         )
 
-    def _resolve(self, record: Record, intent: Intent, tokens: TokenSet, *, mine: bool) -> Verdict:
-        """What became of an open intent; clears it unless nobody can be reached. ReauthRequired when the grant is lost."""
-        if not mine and self._moved_on(record, intent):
+    def _resolve(self, record: Record, intent: Intent, tokens: TokenSet, uncertain: Uncertain | None) -> Postponed | Verdict:
+        """What became of an open intent, ours if `uncertain` says what it met. Cleared unless it may still go through. ReauthRequired when the grant is lost."""
+        window = (
+            self._settle
+            if uncertain is not None or self._store.lock_proves_owner_dead
+            else max(self._settle, intent.deadline - intent.started)
+        )
+        # By the intent's own span, so that another host's wrong clock cannot make this wait for ever.
+        # So it is by the clock of the store where that has one.
+        passed = self._clock() - intent.started if record.read_at is None else record.read_at - record.updated_at
+        end = self._monotonic() + min(window, max(0.0, window - passed))
+        if uncertain is None and not self._store.lock_proves_owner_dead and self._moved_on(record, end):
             return Verdict.NOT_ROTATED
         verdict = self._oracle.ask(tokens, intent)
         _log.info("Refresh %s by host=%s pid=%d has an unknown outcome: %s.", intent.id, intent.host, intent.pid, verdict.name)
@@ -209,18 +227,19 @@ class Rotation:
             if self._mark(record, State.REAUTH_REQUIRED, reason, intent=intent):
                 raise reauth(self._binding.connection, reason)
             return Verdict.NOT_ROTATED
-        if verdict is not Verdict.UNREACHABLE:
-            self._mark(record, State.ACTIVE, intent=intent)
-        return verdict
+        if verdict is Verdict.UNREACHABLE:
+            why = "whether an earlier refresh went through cannot be found out now"
+            return Postponed(why, tokens, record.generation, intact=False)
+        known = verdict is Verdict.NOT_ROTATED
+        if (left := end - self._monotonic()) > 0:
+            # The server may have read the request and not have come to it yet: to send the token again now could end the grant.
+            why = "an earlier refresh may still go through" if uncertain is None else uncertain.why
+            return Postponed(why, tokens, record.generation, left, intact=known)
+        self._mark(record, State.ACTIVE, unanswered(intent), intent=intent)
+        return Postponed(uncertain.why, tokens, record.generation) if known and uncertain is not None else verdict
 
-    def _moved_on(self, record: Record, intent: Intent) -> bool:
-        """Wait for what may still be under way: the server at work on a dead owner's POST, or an owner merely cut off from its lock."""
-        seconds = self._settle if self._store.lock_proves_owner_dead else intent.deadline - intent.started
-        # By the intent's own span, so that another host's wrong clock cannot make this wait for ever.
-        # So it is by the clock of the store where that has one.
-        passed = self._clock() - intent.started if record.read_at is None else record.read_at - record.updated_at
-        left = min(seconds, max(0.0, seconds - passed))
-        end = self._monotonic() + left
+    def _moved_on(self, record: Record, end: float) -> bool:
+        """Whether an owner that was merely cut off from its lock, or somebody's login, changes the record before this moment."""
         while (left := end - self._monotonic()) > 0:
             self._sleep(min(0.25, left))
             now = self._store.read(record.connection)

@@ -125,7 +125,7 @@ def some_streams(failures: Mapping[str, PleoError], *, others: bool = True) -> d
 
 def _pause(error: PleoError) -> float | None:
     """Seconds that Pleo asks everybody to wait, where that is too long to wait in the step."""
-    wait = error.retry_after if isinstance(error, RateLimited) else None
+    wait = error.retry_after if isinstance(error, (RateLimited, RefreshUnavailable)) else None
     return wait if wait is not None and wait > WORTH_WAITING else None
 
 

@@ -52,7 +52,7 @@ class SandboxApp:
             self._state.counts.by_path[path] += 1
             self._note_impatience(scope)
             fault = self._state.fault_plan.draw(path)
-            if fault is not None:
+            if fault is not None and fault.kind != "late":
                 self._state.counts.faults[fault.kind] += 1
         if self._state.config.latency_ms:
             await asyncio.sleep(self._state.config.latency_ms / 1000)
@@ -68,9 +68,10 @@ class SandboxApp:
 
     async def _with_fault(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         counting = self._counting(send)
-        if fault.kind == "delay_before":
+        if fault.kind in ("delay_before", "late"):
+            sent = await self._read(receive) if fault.kind == "late" else receive
             await self._wait(fault.seconds)
-            await self._inner(scope, receive, counting)
+            await self._inner(scope, sent, counting)
             return
         answer: list[Message] = []
         if fault.effect_happens:
@@ -98,6 +99,22 @@ class SandboxApp:
                 await asyncio.sleep(0.01)  # uvicorn must see the end before it finds that no answer was given
             case _:
                 await self._hang(receive)
+
+    async def _read(self, receive: Receive) -> Receive:
+        """The body as a request that stays there when its client goes; counted once that may happen."""
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body", False):
+                break
+        with self._state.lock:
+            self._state.counts.faults["late"] += 1
+
+        async def again() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        return again
 
     def _status(self, fault: Fault, scope: Scope) -> Response:
         value = {"error": fault.error} if fault.error else {"type": "SANDBOX_FAULT", "message": "The sandbox was told to answer so."}

@@ -11,7 +11,7 @@ from pleo_connector.errors import ConfigurationError
 
 TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
 
-KINDS = ("status", "html", "truncated", "cut", "reset", "delay_before", "delay_after", "hang")
+KINDS = ("status", "html", "truncated", "cut", "reset", "delay_before", "late", "delay_after", "hang")
 _ALWAYS_AFTER = ("truncated", "cut", "delay_after")
 _LOWEST_STATUS, _HIGHEST_STATUS = 400, 599
 
@@ -27,6 +27,7 @@ class Fault:
       cut           the connection closes half way through the body
       reset         the connection is reset (RST) without an answer
       delay_before  `seconds` pass, then the request is handled
+      late          the request is read, `seconds` pass, then it is handled, whether or not its client is still there
       delay_after   the request is handled, `seconds` pass, then the answer leaves
       hang          no answer until the client gives up
     path          only requests whose path starts so; with `$` at its end, only exactly this path

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from pleo_connector.errors import (
 )
 from pleo_connector.sandbox import Fault
 from tests.auth.harness import Pleo, pleo
+from tests.auth.postgres_server import fresh_database
 from tests.auth.test_asking_the_token_endpoint import JUNK
 
 NO_INTROSPECTION = Fault("status", path="/oauth/token/introspect", status=404)
@@ -236,15 +238,43 @@ def test_while_the_old_token_lives_a_failed_refresh_is_no_failure(connected: Ple
 
 def test_backoff_honours_retry_after_and_ends(connected: Pleo) -> None:
     connected.sandbox.state.set_faults(Fault("status", path="/oauth/token", status=429, retry_after=7, times=5))
-    waits: list[float] = []
-    connected.manager(sleep=waits.append).refresh()
-    assert len(waits) == 5 and all(7 <= wait <= 30 for wait in waits)
+    time_ = FakeTime()
+    connected.manager(monotonic=time_, sleep=time_.sleep).refresh()
+    assert len(time_.slept) == 5 and all(7 <= wait <= 30 for wait in time_.slept)
     assert connected.counted("token_requests") == 1 and connected.counted("refreshes") == 1
 
     connected.sandbox.state.set_faults(Fault("status", path="/oauth/token", status=503))
     with pytest.raises(RefreshUnavailable, match="503"):
-        connected.manager(sleep=waits.append).refresh()
-    assert len(waits) == 10
+        connected.manager(monotonic=time_, sleep=time_.sleep).refresh()
+    assert len(time_.slept) == 10
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_retry_after_counts_for_every_process_and_call(tmp_path: Path, kind: str) -> None:
+    """Pleo is asked once; the others, and later calls, wait or say until when."""
+    store = {} if kind == "sqlite" else {"PLEO_TOKEN_STORE": fresh_database(), "PLEO_TOKEN_KEYS": Fernet.generate_key().decode()}
+    with pleo(tmp_path, store, requests_per_minute=0) as found:
+        found.connect()
+        found.sandbox.state.reset_counters()
+        found.sandbox.state.set_faults(Fault("status", path="/oauth/token$", status=429, retry_after=600, times=1))
+        for _ in range(4):
+            with pytest.raises(RefreshUnavailable, match=r"429.*wait until 2|left alone until 2") as caught:
+                found.manager().refresh()
+            assert 500 < (caught.value.retry_after or 0) <= 600
+        assert found.manager().access_token(), "the present token is used meanwhile"
+        assert found.sandbox.counters()["faults"]["status"] == 1 and found.counted("token_requests") == 0
+
+
+def test_four_that_are_told_to_wait_do_so_together(tmp_path: Path) -> None:
+    with pleo(tmp_path, requests_per_minute=0) as found:
+        found.connect()
+        found.sandbox.state.reset_counters()
+        found.sandbox.state.set_faults(Fault("status", path="/oauth/token$", status=429, retry_after=2, times=1))
+        rejected = found.manager().tokens().access
+        with ThreadPoolExecutor(4) as pool:
+            got = list(pool.map(lambda manager: manager.access_token(rejected=rejected), [found.manager() for _ in range(4)]))
+        assert got == [found.manager().tokens().access] * 4
+        assert found.counted("refreshes") == 1 and found.counted("sent_before_retry_after") == 0
 
 
 # --- lost answers ----------------------------------------------------------------------------
@@ -440,12 +470,14 @@ class FailingCommits:
 class FakeTime:
     def __init__(self) -> None:
         self.now = 0.0
+        self.slept: list[float] = []
 
     def __call__(self) -> float:
         return self.now
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
+        self.slept.append(seconds)
 
 
 def failing(connected: Pleo, failures: float, folders: tuple[Path, ...]) -> tuple[OpenedStore, FailingCommits]:

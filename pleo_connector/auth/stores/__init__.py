@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -66,10 +68,10 @@ def open_store(setting: str, host_marks: str | None = None) -> OpenedStore:
     return OpenedStore(store, "postgresql", store.place, None, folders, Installation(marks, store.place, None))
 
 
-def open_notes(setting: str) -> Notes:
-    """The notes beside the store that `PLEO_TOKEN_STORE` names, whether or not there is one yet."""
+def open_notes(setting: str, clock: Callable[[], float] = time.monotonic) -> Notes:
+    """The notes beside the store that `PLEO_TOKEN_STORE` names, whether or not there is one yet; those in PostgreSQL go by its own clock."""
     path = _file(setting)
-    return PostgresNotes(setting) if path is None else SqliteNotes(path.with_name(f"{path.name}.budget"))
+    return PostgresNotes(setting) if path is None else SqliteNotes(path.with_name(f"{path.name}.budget"), clock=clock)
 
 
 def _file(setting: str) -> Path | None:
