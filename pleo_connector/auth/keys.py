@@ -64,6 +64,7 @@ class KeyRing:
 
     def seal(self, tokens: TokenSet, binding: Binding) -> bytes:
         """The sealed bytes of a pair of tokens."""
+        REDACTOR.register(tokens.access, tokens.refresh, passing=True, of=binding.connection)
         content = {
             "version": _CONTENT_VERSION,
             "connection": binding.connection,
@@ -88,7 +89,7 @@ class KeyRing:
                 f"The tokens stored for {binding.connection} belong to another connection; nothing was changed. "
                 "Run `pleo-connector connect` to log in again."
             )
-        REDACTOR.register(tokens.access, tokens.refresh, passing=True)
+        REDACTOR.register(tokens.access, tokens.refresh, passing=True, of=binding.connection)
         if issuer != binding.issuer:
             raise ReauthRequired(
                 f"The stored tokens of {binding.connection} were issued by {issuer}, and PLEO_AUTH_URL is now {binding.issuer}; "
