@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Mapping
+from collections import OrderedDict, defaultdict
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -18,6 +18,9 @@ from pleo_connector.auth.scrubbed_errors import stand_in
 from pleo_connector.auth.secret import HIDDEN, Secret
 
 _DEEPEST = 20  # of values in values; what is deeper, or holds itself, is shown as text
+
+# Only these: somebody's subclass may not be made anew, and may mean more than what is in it.
+_COLLECTIONS = (dict, OrderedDict, defaultdict, list, tuple, set, frozenset)
 
 # What logging itself puts into a record; everything else came by `extra=`, or was added by a filter.
 _OF_LOGGING = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -74,20 +77,18 @@ class Redactor(logging.Filter):
             return value if data == value else data
         if isinstance(value, BaseException):
             return stand_in(value, self.scrub)
-        if isinstance(value, Mapping | list | tuple | set | frozenset):
+        if type(value) in _COLLECTIONS or type(value).__bases__ == (tuple,):  # the latter are named tuples
             return self._scrub_collection(value, depth + 1) if depth < _DEEPEST else self.scrub(repr(value))
         return value
 
     def _scrub_collection(self, value: Any, depth: int) -> Any:
-        before: list[Any] = [part for pair in value.items() for part in pair] if isinstance(value, Mapping) else list(value)
+        before: list[Any] = [part for pair in value.items() for part in pair] if isinstance(value, dict) else list(value)
         after = [self.scrub_value(part, depth=depth) for part in before]
         if all(one is other for one, other in zip(before, after, strict=True)):
             return value
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             return dict(zip(after[::2], after[1::2], strict=True))
-        if hasattr(value, "_make"):  # a named tuple
-            return value._make(after)
-        return next(kind(after) for kind in (list, tuple, set, frozenset) if isinstance(value, kind))
+        return type(value)._make(after) if hasattr(value, "_make") else type(value)(after)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Scrub message, arguments, traceback, stack and extra fields of a log record; never drops a record."""

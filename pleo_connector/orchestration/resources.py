@@ -7,12 +7,13 @@ store. So they are safe to build in every process of every executor.
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
 from pydantic import Field, SecretStr
 
-from pleo_connector.errors import ConfigurationError
+from pleo_connector.errors import ConfigurationError, PleoError
 from pleo_connector.settings import Settings, load, variable_of
 from pleo_connector.warehouses import Warehouse, open_warehouse
 
@@ -61,6 +62,17 @@ class _PleoSettings(dg.ConfigurableResource[Any]):
                         f"{name} was typed into this run's configuration, where Dagster keeps it in the clear: "
                         f"delete the run, replace the secret, and set {variable_of(name)} instead."
                     )
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Any]:
+        """While a step has the resource, nothing that is logged, printed or told to Dagster in this process shows a secret."""
+        from pleo_connector.auth import know_secrets_of  # what a step needs is not imported by who only loads the definitions
+        from pleo_connector.orchestration.keeping_secrets import keeping_secrets
+
+        with suppress(PleoError):  # wrong settings: the step says which
+            know_secrets_of(self.settings())
+        with keeping_secrets(), super().yield_for_execution(context) as resource:
+            yield resource
 
     def _fields(self) -> Iterator[tuple[str, Any]]:
         """Fields as they were given: variables unresolved."""
