@@ -53,6 +53,9 @@ class KeyRing:
         self._fernet = MultiFernet(fernets)
         self._primary = base64.urlsafe_b64decode(keys[0].reveal())
 
+    def __reduce__(self) -> str:
+        raise TypeError("keys are not pickled")
+
     @property
     def key_id(self) -> str:
         """Eight hex digits that name the sealing key and tell nothing about it."""

@@ -74,6 +74,13 @@ class _PleoSettings(dg.ConfigurableResource[Any]):
         with keeping_secrets(), super().yield_for_execution(context) as resource:
             yield resource
 
+    def _initialize_and_run_cm(self, context: dg.InitResourceContext) -> Any:
+        # Outside a run (contexts that a test or a sensor builds) Dagster refuses resources that clean up unless one writes `with`,
+        # and nothing is kept there that would need cleaning.
+        cleans_up = type(self).yield_for_execution is not _PleoSettings.yield_for_execution
+        cleans_up = cleans_up or type(self).teardown_after_execution is not dg.ConfigurableResource.teardown_after_execution
+        return super()._initialize_and_run_cm(context) if context.run or cleans_up else super()._initialize_and_run(context)
+
     def _fields(self) -> Iterator[tuple[str, Any]]:
         """Fields as they were given: variables unresolved."""
         return ((name, self.__dict__.get(name)) for name in type(self).model_fields)
@@ -86,6 +93,9 @@ class _PleoSettings(dg.ConfigurableResource[Any]):
             return False
         marked = isinstance(field.json_schema_extra, dict) and bool(field.json_schema_extra.get("dagster__is_secret"))
         return bool(value) and (marked or holds_password(value))
+
+    def __reduce__(self) -> str:
+        raise TypeError(f"a {type(self).__name__} may hold secrets, and is not pickled")
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         for name, value in self._fields():

@@ -115,10 +115,10 @@ def test_a_long_pause_is_not_waited_out_in_the_step_but_asked_of_dagster(place: 
         definitions = build_pleo_definitions()
         assets, *_ = definitions.assets or ()
         assert isinstance(assets, dg.AssetsDefinition)
-        with dg.build_asset_context(resources=dict(definitions.resources or {}), instance=instance) as context:
-            results: Any = assets(context, PleoSyncConfig())
-            with pytest.raises(dg.RetryRequested) as wanted:
-                list(results)
+        context = dg.build_asset_context(resources=dict(definitions.resources or {}), instance=instance)
+        results: Any = assets(context, PleoSyncConfig())
+        with pytest.raises(dg.RetryRequested) as wanted:
+            list(results)
     assert wanted.value.seconds_to_wait is not None
     assert 290 < wanted.value.seconds_to_wait <= 300
 
