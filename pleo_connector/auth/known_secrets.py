@@ -34,7 +34,7 @@ class KnownSecrets:
         self._holders: Counter[str] = Counter()
         self._by_start: dict[str, dict[int, set[str]]] = {}
         self._shortest = 1_000
-        self._long_word = re.compile(r"\S{1000,}")
+        self._long_word = re.compile(r"[^\s\"]{1000,}")
         self._spaced = False
         self._guard = threading.Lock()
         if hasattr(os, "register_at_fork"):
@@ -95,7 +95,7 @@ class KnownSecrets:
         return len(text)
 
     def _runs(self, text: str) -> Iterator[tuple[int, int]]:
-        # A secret is one long word as a rule: words too short for any of them make up most of a text, and are passed over.
+        # A secret is one long word as a rule, without quotes: words too short for any of them make up most of a text, and are passed over.
         if self._spaced:
             yield 0, len(text)
         else:
@@ -104,8 +104,8 @@ class KnownSecrets:
     def _take(self, form: str) -> None:
         if len(form) < self._shortest:
             self._shortest = len(form)
-            self._long_word = re.compile(rf"\S{{{len(form)},}}")
-        self._spaced = self._spaced or len(form.split()) > 1 or form != form.strip()
+            self._long_word = re.compile(rf"[^\s\"]{{{len(form)},}}")
+        self._spaced = self._spaced or re.search(r"[\s\"]", form) is not None
         self._holders[form] += 1
         if self._holders[form] == 1:
             self._by_start.setdefault(form[:SHORTEST], {}).setdefault(len(form), set()).add(form)
