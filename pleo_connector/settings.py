@@ -121,6 +121,9 @@ class Settings(BaseModel):
     config: str = ""
     """The TOML file with options for streams; empty means `pleo.toml` in the working folder, where there is one."""
 
+    def __reduce__(self) -> str:
+        raise TypeError("settings hold secrets and are not pickled; give the other process the environment, and let it load() them")
+
     @model_validator(mode="before")
     @classmethod
     def _fill_from_preset(cls, values: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pleo_connector.auth.manager import CredentialManager
     from pleo_connector.auth.redaction import REDACTOR, Redactor
     from pleo_connector.auth.secret import Secret
+    from pleo_connector.auth.settings_secrets import know_secrets_of
 
 __all__ = [
     "REDACTOR",
@@ -36,6 +37,7 @@ __all__ = [
     "build_auth",
     "build_manager",
     "disconnect",
+    "know_secrets_of",
     "login",
     "rotate_key",
     "status",
@@ -54,6 +56,7 @@ _HOMES = {
     "PleoAuth": "httpx_auth",
     "Redactor": "redaction",
     "Secret": "secret",
+    "know_secrets_of": "settings_secrets",
 }
 
 

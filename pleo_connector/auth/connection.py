@@ -64,7 +64,7 @@ def build_manager(settings: Settings, *, opened: OpenedStore | None = None, **in
     given = Injectables(**injectables)
     opened = opened or open_store(settings.token_store, settings.host_marks)
     client = PrivateClient(given.transport, deadline=given.deadline, user_agent=given.user_agent)
-    endpoint = TokenEndpoint(settings.auth_url, credentials_of(settings), client, clock=given.clock)
+    endpoint = TokenEndpoint(settings.auth_url, credentials_of(settings), client, connection=settings.connection, clock=given.clock)
     binding = binding_of(settings)
 
     def rotation(keys: KeyRing) -> Rotation:
@@ -119,7 +119,7 @@ def login(
         raise ConfigurationError("PLEO_API_KEY is set, so there is nothing to connect; unset it to use OAuth.")
     given = Injectables(**injectables)
     client = PrivateClient(given.transport, deadline=given.deadline, user_agent=given.user_agent)
-    endpoint = TokenEndpoint(settings.auth_url, credentials_of(settings), client, clock=given.clock)
+    endpoint = TokenEndpoint(settings.auth_url, credentials_of(settings), client, connection=settings.connection, clock=given.clock)
     way = _way(settings, show, open_browser, prompt, None if paste else timeout)
     opened = opened or open_store(settings.token_store, settings.host_marks)
     binding = binding_of(settings)

@@ -110,11 +110,19 @@ class TokenEndpoint:
     """Asks for tokens and about tokens; every method sends exactly one request."""
 
     def __init__(
-        self, auth_url: str, credentials: ClientCredentials, client: PrivateClient, *, clock: Callable[[], float] = time.time
+        self,
+        auth_url: str,
+        credentials: ClientCredentials,
+        client: PrivateClient,
+        *,
+        connection: str = "",
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        """`connection` is the one whose tokens are asked for, where that is known: the redactor keeps the newest of each."""
         self.issuer = auth_url
         self.credentials = credentials
         self._client = client
+        self._connection = connection
         self._clock = clock
 
     def exchange(self, code: Secret, verifier: Secret, redirect_uri: str) -> Answer:
@@ -175,7 +183,8 @@ class TokenEndpoint:
         core.compliance_hook["access_token_response"].add(_guard)
         started = time.monotonic()
         answer = self._sorted(core, ask)
-        REDACTOR.register(*((answer.access, answer.refresh) if isinstance(answer, Granted) else ()), passing=True)
+        if isinstance(answer, Granted):
+            REDACTOR.register(answer.access, answer.refresh, passing=True, of=self._connection)
         told = answer.error if isinstance(answer, Refused) else getattr(answer, "why", "")
         _log.info("Token %s: %s %s in %.3f s.", what, type(answer).__name__, told, time.monotonic() - started)
         return answer

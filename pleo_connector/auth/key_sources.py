@@ -49,6 +49,9 @@ class KeySource:
         self.origin = origin
         self._provider = provider
 
+    def __reduce__(self) -> str:
+        raise TypeError("keys are not pickled")
+
     def ring(self, *, create: bool = False) -> KeyRing | None:
         """The keys; None when there are none. Only the first login creates one."""
         keys = self._load()
@@ -116,6 +119,9 @@ class _Given:
     def __init__(self, text: str, advice: str) -> None:
         self._text = text
         self._advice = advice
+
+    def __reduce__(self) -> str:
+        raise TypeError("keys are not pickled")
 
     def load(self) -> Sequence[str]:
         return self._text.split(",")

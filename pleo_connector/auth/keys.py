@@ -53,6 +53,9 @@ class KeyRing:
         self._fernet = MultiFernet(fernets)
         self._primary = base64.urlsafe_b64decode(keys[0].reveal())
 
+    def __reduce__(self) -> str:
+        raise TypeError("keys are not pickled")
+
     @property
     def key_id(self) -> str:
         """Eight hex digits that name the sealing key and tell nothing about it."""
@@ -64,6 +67,7 @@ class KeyRing:
 
     def seal(self, tokens: TokenSet, binding: Binding) -> bytes:
         """The sealed bytes of a pair of tokens."""
+        REDACTOR.register(tokens.access, tokens.refresh, passing=True, of=binding.connection)
         content = {
             "version": _CONTENT_VERSION,
             "connection": binding.connection,
@@ -88,7 +92,7 @@ class KeyRing:
                 f"The tokens stored for {binding.connection} belong to another connection; nothing was changed. "
                 "Run `pleo-connector connect` to log in again."
             )
-        REDACTOR.register(tokens.access, tokens.refresh, passing=True)
+        REDACTOR.register(tokens.access, tokens.refresh, passing=True, of=binding.connection)
         if issuer != binding.issuer:
             raise ReauthRequired(
                 f"The stored tokens of {binding.connection} were issued by {issuer}, and PLEO_AUTH_URL is now {binding.issuer}; "

@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import base64
 import logging
-import os
-import threading
-from collections import OrderedDict
-from urllib.parse import quote, quote_plus
+from collections import OrderedDict, defaultdict
+from typing import Any
+from urllib.parse import quote_plus
 
+from pleo_connector.auth.known_secrets import KnownSecrets
+from pleo_connector.auth.scrubbed_errors import stand_in
 from pleo_connector.auth.secret import HIDDEN, Secret
 
-_SHORTEST = 6  # shorter values would blank out ordinary words
-_KEPT = 512  # forms of passing secrets; tokens rotated away long ago are dead, and fall out
+_DEEPEST = 20  # of values in values; what is deeper, or holds itself, is shown as text
+
+# Only these: somebody's subclass may not be made anew, and may mean more than what is in it.
+_COLLECTIONS = (dict, OrderedDict, defaultdict, list, tuple, set, frozenset)
+
+# What logging itself puts into a record; everything else came by `extra=`, or was added by a filter.
+_OF_LOGGING = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class Redactor(logging.Filter):
@@ -29,42 +35,75 @@ class Redactor(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._lasting: set[str] = set()
-        self._passing: OrderedDict[str, None] = OrderedDict()
-        self._guard = threading.Lock()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._after_fork)
+        self.known = KnownSecrets()
 
-    def _after_fork(self) -> None:
-        self._guard = threading.Lock()  # the parent's may be held by a thread that the child does not have
-
-    def register(self, *secrets: Secret | str | None, passing: bool = False) -> None:
-        """Learn secrets: each as it is, URL-encoded (both ways), and base64; `passing` for tokens and codes."""
-        forms: list[str] = []
+    def register(self, *secrets: Secret | str | None, passing: bool = False, of: str = "") -> None:
+        """Learn secrets, in all their forms; `passing` for tokens and codes, of which the newest of each connection (`of`) stay known."""
         for secret in secrets:
             value = secret.reveal() if isinstance(secret, Secret) else secret
-            if value and len(value) >= _SHORTEST:
-                forms += [value, quote(value, safe=""), quote_plus(value), _base64(value)]
-        self._learn(forms, passing=passing)
+            if value and passing:
+                self.known.keep_for_now(value, of)
+            elif value:
+                self.known.keep_always(value)
 
     def register_basic(self, user: str, password: Secret) -> None:
         """Learn a Basic header's value, with the parts as they are and form-encoded."""
         if user or password:
             secret = password.reveal()
-            self._learn([_base64(f"{user}:{secret}"), _base64(f"{quote_plus(user)}:{quote_plus(secret)}")], passing=False)
+            self.known.keep_forms(_base64(f"{user}:{secret}"), _base64(f"{quote_plus(user)}:{quote_plus(secret)}"))
             self.register(password)
 
     def scrub(self, text: str) -> str:
         """The text without any known secret."""
-        with self._guard:
-            # Longest first: a value may be part of another one's encoded form.
-            forms = sorted((form for form in (*self._lasting, *self._passing) if form in text), key=len, reverse=True)
-        for form in forms:
-            text = text.replace(form, HIDDEN)
-        return text
+        spans = self.known.spans(text)
+        if not spans:
+            return text
+        pieces, at = [], 0
+        for start, end in spans:
+            pieces += [text[at:start], HIDDEN]
+            at = end
+        return "".join([*pieces, text[at:]])
+
+    def scrub_value(self, value: Any, *, depth: int = 0) -> Any:
+        """A value without any known secret, in texts, bytes, collections and errors; the same object when none is in it.
+
+        Nothing is changed in place: what is in a log record is the caller's.
+        """
+        if isinstance(value, str):
+            text = self.scrub(value)
+            return value if text == value else text
+        if isinstance(value, bytes):
+            data = self.scrub(value.decode("latin-1")).encode("latin-1")
+            return value if data == value else data
+        if isinstance(value, BaseException):
+            return stand_in(value, self.scrub)
+        if type(value) in _COLLECTIONS or type(value).__bases__ == (tuple,):  # the latter are named tuples
+            return self._scrub_collection(value, depth + 1) if depth < _DEEPEST else self.scrub(repr(value))
+        return value
+
+    def _scrub_collection(self, value: Any, depth: int) -> Any:
+        before: list[Any] = [part for pair in value.items() for part in pair] if isinstance(value, dict) else list(value)
+        after = [self.scrub_value(part, depth=depth) for part in before]
+        if all(one is other for one, other in zip(before, after, strict=True)):
+            return value
+        if isinstance(value, dict):
+            return dict(zip(after[::2], after[1::2], strict=True))
+        return type(value)._make(after) if hasattr(value, "_make") else type(value)(after)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Scrub message, traceback and stack of a log record; never drops a record."""
+        """Scrub message, arguments, traceback, stack and extra fields of a log record; never drops a record."""
+        self._filter_message(record)
+        self._filter_error(record)
+        if record.stack_info:
+            record.stack_info = self.scrub(record.stack_info)
+        for name in [name for name in vars(record) if name not in _OF_LOGGING]:
+            value = getattr(record, name)
+            clean = self._shown(value)
+            if clean is not value:
+                setattr(record, name, clean)
+        return True
+
+    def _filter_message(self, record: logging.LogRecord) -> None:
         try:
             message = record.getMessage()
         except Exception as error:  # noqa: BLE001 - logging survives a wrong format string and a failing __str__, and so must its filter
@@ -73,33 +112,34 @@ class Redactor(logging.Filter):
             except Exception:  # noqa: BLE001
                 message = f"A message that cannot be shown ({type(error).__name__})."
             record.msg, record.args = self.scrub(message), ()
-            return True
+            return
         scrubbed = self.scrub(message)
         if scrubbed != message:
             record.msg, record.args = scrubbed, ()
-        if record.exc_info and not record.exc_text:
-            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        elif record.args:  # a formatter may print arguments that the message does not show
+            record.args = self._shown(record.args)
+
+    def _filter_error(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            _, error, trace = record.exc_info
+            if not record.exc_text:
+                record.exc_text = logging.Formatter().formatException(record.exc_info)
+            clean = self._shown(error)
+            if clean is not error:  # a formatter may make its own text of it
+                record.exc_info = (type(clean), clean, trace) if isinstance(clean, BaseException) else None
         if record.exc_text:
             record.exc_text = self.scrub(record.exc_text)
-        if record.stack_info:
-            record.stack_info = self.scrub(record.stack_info)
-        return True
+
+    def _shown(self, value: Any) -> Any:
+        try:
+            return self.scrub_value(value)
+        except Exception as error:  # noqa: BLE001 - a strange object in a log record must not end the caller
+            return f"A value that cannot be shown ({type(error).__name__})."
 
     def install(self, logger: logging.Logger | None = None) -> None:
         """Put this filter on every handler of a logger (default: the root logger); may be called again."""
         for handler in (logger or logging.getLogger()).handlers:
             handler.addFilter(self)  # addFilter ignores one that is there already
-
-    def _learn(self, forms: list[str], *, passing: bool) -> None:
-        with self._guard:
-            if not passing:
-                self._lasting.update(forms)
-                return
-            for form in forms:
-                self._passing[form] = None
-                self._passing.move_to_end(form)
-            while len(self._passing) > _KEPT:
-                self._passing.popitem(last=False)
 
 
 REDACTOR = Redactor()

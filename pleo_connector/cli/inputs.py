@@ -33,7 +33,7 @@ ConnectionOption = Annotated[
 
 def settings_in_use(output: Output, *, warn: bool = True, connection: str | None = None) -> Settings:
     """The settings of this run; from here on, none of their secrets can be printed."""
-    from pleo_connector.auth import REDACTOR, Secret  # noqa: PLC0415 - not needed for --help
+    from pleo_connector.auth import REDACTOR, know_secrets_of  # noqa: PLC0415 - not needed for --help
 
     env_file = Path(".env") if output.environ is None else None
     for warning in unknown_variables(output.environ, env_file) if warn else ():
@@ -42,13 +42,7 @@ def settings_in_use(output: Output, *, warn: bool = True, connection: str | None
     if connection is not None:
         environ = {**(os.environ if environ is None else environ), "PLEO_CONNECTION": connection}
     settings = load(environ, env_file)
-    secret = settings.client_secret.get_secret_value()
-    REDACTOR.register_basic(settings.client_id, Secret(secret))
-    REDACTOR.register_basic(settings.api_key.get_secret_value(), Secret(""))
-    REDACTOR.register(settings.api_key.get_secret_value(), *re.split(r"[\s,]+", settings.token_keys.get_secret_value()))
-    REDACTOR.register(
-        settings.portal_secret.get_secret_value(), settings.portal_password.get_secret_value(), settings.hash_key.get_secret_value()
-    )
+    know_secrets_of(settings)
     if not logging.getLogger().handlers:
         logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="Warning: %(message)s")
     REDACTOR.install()

@@ -7,12 +7,13 @@ store. So they are safe to build in every process of every executor.
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
 from pydantic import Field, SecretStr
 
-from pleo_connector.errors import ConfigurationError
+from pleo_connector.errors import ConfigurationError, PleoError
 from pleo_connector.settings import Settings, load, variable_of
 from pleo_connector.warehouses import Warehouse, open_warehouse
 
@@ -62,6 +63,24 @@ class _PleoSettings(dg.ConfigurableResource[Any]):
                         f"delete the run, replace the secret, and set {variable_of(name)} instead."
                     )
 
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Any]:
+        """While a step has the resource, nothing that is logged, printed or told to Dagster in this process shows a secret."""
+        from pleo_connector.auth import know_secrets_of  # what a step needs is not imported by who only loads the definitions
+        from pleo_connector.orchestration.keeping_secrets import keeping_secrets
+
+        with suppress(PleoError):  # wrong settings: the step says which
+            know_secrets_of(self.settings())
+        with keeping_secrets(), super().yield_for_execution(context) as resource:
+            yield resource
+
+    def _initialize_and_run_cm(self, context: dg.InitResourceContext) -> Any:
+        # Outside a run (contexts that a test or a sensor builds) Dagster refuses resources that clean up unless one writes `with`,
+        # and nothing is kept there that would need cleaning.
+        cleans_up = type(self).yield_for_execution is not _PleoSettings.yield_for_execution
+        cleans_up = cleans_up or type(self).teardown_after_execution is not dg.ConfigurableResource.teardown_after_execution
+        return super()._initialize_and_run_cm(context) if context.run or cleans_up else super()._initialize_and_run(context)
+
     def _fields(self) -> Iterator[tuple[str, Any]]:
         """Fields as they were given: variables unresolved."""
         return ((name, self.__dict__.get(name)) for name in type(self).model_fields)
@@ -74,6 +93,9 @@ class _PleoSettings(dg.ConfigurableResource[Any]):
             return False
         marked = isinstance(field.json_schema_extra, dict) and bool(field.json_schema_extra.get("dagster__is_secret"))
         return bool(value) and (marked or holds_password(value))
+
+    def __reduce__(self) -> str:
+        raise TypeError(f"a {type(self).__name__} may hold secrets, and is not pickled")
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         for name, value in self._fields():

@@ -43,7 +43,7 @@ class Connecting:
             raise LoginFailed("PLEO_AUTH_URL was changed while this login was under way; nothing was stored. Make a new link.")
         keys = keys_for_login(settings, self._opened, binding)
         client = PrivateClient(self._given.transport, deadline=self._given.deadline, user_agent=self._given.user_agent)
-        endpoint = TokenEndpoint(settings.auth_url, credentials, client, clock=self._given.clock)
+        endpoint = TokenEndpoint(settings.auth_url, credentials, client, connection=binding.connection, clock=self._given.clock)
         tokens = trade_code(endpoint, code, attempt.request, scopes=attempt.scopes, clock=self._given.clock)
         probe = AccessProbe(settings.api_url, client)
         return store_login(settings, tokens, opened=self._opened, keys=keys, binding=binding, endpoint=endpoint, probe=probe)

@@ -61,6 +61,9 @@ class PostgresWarehouse:
         self._seen = False
         self.location = address.location
 
+    def __reduce__(self) -> str:
+        raise TypeError("a warehouse may hold a password, and is not pickled")
+
     def __repr__(self) -> str:
         return f"PostgresWarehouse({self.location!r}, {self.schema!r})"
 

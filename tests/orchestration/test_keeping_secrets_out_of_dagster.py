@@ -1,18 +1,31 @@
-from __future__ import annotations
-
+import base64
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 import dagster as dg
 import pytest
 
+from pleo_connector import auth
+from pleo_connector.cli.demo_place import free_port
+from pleo_connector.cli.local_pleo import log_in
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration import PleoResource, WarehouseResource, build_pleo_definitions
-from pleo_connector.sandbox import API_KEY
+from pleo_connector.orchestration.keeping_secrets import keeping_secrets
+from pleo_connector.sandbox import API_KEY, CLIENT_ID, SandboxConfig, running
 from pleo_connector.settings import Settings, load
+from tests.orchestration.careless import INNOCENT, forms_of
 from tests.orchestration.place import Place, environment
 
 SECRET = "s3cret-value-of-a-test"
+CLIENT_SECRET = "canary-client-secret/with+odd=chars"
+CARELESS_API_KEY = "canary-api-key/with+odd=chars"
 REMOTE = {"PLEO_ENVIRONMENT": "production", "PLEO_CLIENT_ID": "me"}
 
 
@@ -99,6 +112,113 @@ def test_a_secret_typed_into_the_launchpad_is_refused(place: Place) -> None:
     said = str([event.event_specific_data for event in result.all_events if event.is_failure])
     assert "api_key was typed into this run" in said
     assert not (place.folder / "w.duckdb").exists()
+
+
+@dataclass(frozen=True)
+class Careless:
+    """A place with a real grant, and what must not be found anywhere."""
+
+    home: Path
+    environment: dict[str, str]
+
+    def secrets(self) -> list[str]:
+        with environment(self.environment):
+            tokens = auth.build_manager(load(self.environment, None)).tokens()
+        (key,) = (Path(self.environment["PLEO_TOKEN_STORE"]).parent).glob("*.key")
+        return [tokens.access.reveal(), tokens.refresh.reveal(), key.read_text().strip(), CLIENT_SECRET, CARELESS_API_KEY]
+
+    def found(self, text: bytes) -> list[str]:
+        """Forms of secrets that are in a text."""
+        basic = base64.b64encode(f"{quote_plus(CLIENT_ID)}:{quote_plus(CLIENT_SECRET)}".encode()).decode()
+        forms = [basic, *(form for secret in self.secrets() for form in forms_of(secret))]
+        return [form for form in forms if form.encode() in text]
+
+
+@pytest.fixture
+def careless(tmp_path: Path) -> Iterator[Careless]:
+    uri = f"http://127.0.0.1:{free_port(0)}/callback"
+    with running(SandboxConfig(port=0, requests_per_minute=0, redirect_uris=(uri,), client_secret=CLIENT_SECRET)) as sandbox:
+        home = tmp_path / "home"
+        home.mkdir()
+        (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+        variables = {
+            "PLEO_API_URL": sandbox.url,
+            "PLEO_AUTH_URL": sandbox.url,
+            "PLEO_REDIRECT_URI": uri,
+            "PLEO_CLIENT_SECRET": CLIENT_SECRET,
+            "PLEO_TOKEN_STORE": str(tmp_path / "state" / "tokens.sqlite"),
+            "PLEO_REQUESTS_PER_MINUTE": "100000",
+        }
+        log_in(load(variables, None))
+        yield Careless(home, variables)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("executor", ["in_process", pytest.param("multiprocess", marks=pytest.mark.slow)])
+def test_whatever_a_careless_step_says_dagster_keeps_no_secret(careless: Careless, executor: str) -> None:
+    """Searched: every file beneath DAGSTER_HOME (event log, compute logs, outputs), and what the processes print."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.orchestration.careless", executor],
+        env={**os.environ, **careless.environment, "DAGSTER_HOME": str(careless.home), "CARELESS_API_KEY": CARELESS_API_KEY},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        timeout=800,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said.decode()
+    kept = {file: file.read_bytes() for file in careless.home.rglob("*") if file.is_file()}
+    with dg.DagsterInstance.from_config(str(careless.home)) as instance:
+        (run,) = instance.get_runs()
+        entries = instance.all_logs(run.run_id)
+    events = [entry.dagster_event for entry in entries if entry.dagster_event]
+    failed = {event.step_key: event for event in events if event.event_type_value == "STEP_FAILURE"}
+    assert set(failed) == {"fail", "fail_stubbornly", "fail_on_purpose", "fail_twice"}
+    # What is innocent stays, and what was said is there without the secrets: the search looks at the right places.
+    assert f"failed with {' '.join(['***'] * 5)}" in str(failed["fail"].step_failure_data.error)
+    assert any(entry.user_message == INNOCENT for entry in entries)
+    assert any("a hook was told: failed with ***" in entry.user_message for entry in entries)
+    printed = b"".join(text for file, text in kept.items() if file.suffix in (".out", ".err"))
+    assert f"printed {INNOCENT}".encode() in printed
+    assert printed.count(b"printed ***") == 5 * 4
+    assert b"send_request_headers" in printed and printed.count(b"late ***") >= 5 * 4
+    assert {str(file.relative_to(careless.home)): careless.found(text) for file, text in kept.items() if careless.found(text)} == {}
+    assert careless.found(said) == []
+
+
+def test_a_run_in_this_process_leaves_nothing_of_ours_behind(careless: Careless) -> None:
+    before = (sys.stdout, sys.stderr, logging.Logger.handle, dg.DagsterEvent.__dict__["__new__"])
+    seen: list[Any] = []
+
+    @dg.asset
+    def outer(context: dg.AssetExecutionContext, pleo: PleoResource) -> None:
+        seen.extend((sys.stdout, sys.stderr, logging.Logger.handle, dg.DagsterEvent.__dict__["__new__"]))
+        with environment(careless.environment):
+            tokens = auth.build_manager(pleo.settings()).tokens()
+        raise ValueError(tokens.access.reveal())
+
+    with (
+        environment(careless.environment),
+        dg.DagsterInstance.local_temp(str(careless.home)) as instance,
+        pytest.raises(ValueError, match=r"^\*\*\*$"),
+    ):
+        dg.materialize([outer], instance=instance, resources={"pleo": PleoResource()})
+    assert all(one is not other for one, other in zip(before, seen, strict=True)), "while the step ran they were ours"
+    after = (sys.stdout, sys.stderr, logging.Logger.handle, dg.DagsterEvent.__dict__["__new__"])
+    assert all(one is other for one, other in zip(before, after, strict=True))
+    assert careless.found(everything_in(careless.home)) == []
+
+
+def test_two_runs_at_once_are_both_kept_clean_until_the_last_one_ends() -> None:
+    before = (sys.stdout, logging.Logger.handle)
+    first, second = keeping_secrets(), keeping_secrets()
+    first.__enter__()
+    second.__enter__()
+    ours = (sys.stdout, logging.Logger.handle)
+    first.__exit__(None, None, None)
+    assert (sys.stdout, logging.Logger.handle) == ours
+    second.__exit__(None, None, None)
+    assert (sys.stdout, logging.Logger.handle) == before != ours
 
 
 def everything_in(folder: Path) -> bytes:
