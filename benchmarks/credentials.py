@@ -122,6 +122,8 @@ class Result:
     """What part of the full count it ran."""
     on: str
     """The day."""
+    skipped: str = ""
+    """Why it was not run, where it was not; it has then not passed."""
 
 
 _OWN_COLUMNS = ("refreshes", "reuse", "lost", "reported", "false_alarms")
@@ -184,8 +186,6 @@ def _results(kept: Path) -> dict[str, Result]:
     found: dict[str, Result] = {}
     for file in sorted(kept.glob("*.xml")):
         for case in ET.parse(file).iter("testcase"):
-            if case.find("skipped") is not None:
-                continue
             name = f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}"
             seen: Counter[str] = Counter()
             scale = 1.0
@@ -194,11 +194,13 @@ def _results(kept: Path) -> dict[str, Result]:
                     seen.update(json.loads(each.get("value", "{}")))
                 if each.get("name") == "scale" and _is_scaled(name):
                     scale = float(each.get("value", "1"))
+            skip = case.find("skipped")
             found[name] = Result(
-                case.find("failure") is None and case.find("error") is None,
+                all(case.find(tag) is None for tag in ("failure", "error", "skipped")),
                 seen,
                 scale,
                 f"{file.stem[:4]}-{file.stem[4:6]}-{file.stem[6:8]}",
+                "" if skip is None else skip.get("message") or "it does not say why",
             )
     return found
 
@@ -211,10 +213,15 @@ def _is_scaled(test: str) -> bool:
     )
 
 
+def _is_of(test: str, name: str) -> bool:
+    """Whether a result's name is one of what a row calls `test`: a function with its parameters, or a whole file."""
+    plain = name.partition("[")[0]
+    return plain == test or plain.startswith(f"{test}::")
+
+
 def _of(row: Row, results: dict[str, Result]) -> Iterator[Result]:
     for name, result in results.items():
-        plain = name.partition("[")[0]
-        if any(plain == test or plain.startswith(f"{test}::") for test in row.tests):
+        if any(_is_of(test, name) for test in row.tests):
             yield result
 
 
@@ -233,17 +240,29 @@ def _page(results: dict[str, Result], older: dict[int, str]) -> str:
             continue
         passed = sum(one.passed for one in mine)
         seen = sum((one.seen for one in mine), Counter[str]())
-        part = [one.scale for one in mine if one.scale < 1]
+        skips = Counter(one.skipped for one in mine if one.skipped)
+        part = [one.scale for one in mine if one.scale < 1 and not one.skipped]
         less = f"**{len(part)} of these {len(mine)} at {min(part):g} of the full count**" if part else ""
-        not_shown = "; ".join(filter(None, [less, row.missing]))
+        left_out = [f"**{count} skipped: {_cell(why)}**" for why, count in sorted(skips.items())]
+        left_out += [
+            f"**not run: {test.partition('::')[2] or test}**"
+            for test in row.tests
+            if mine and not any(_is_of(test, name) for name in results)
+        ]
+        not_shown = "; ".join(filter(None, [less, *left_out, row.missing]))
         counts = ", ".join(
             f"{count:,} {name.replace('_', ' ')}" for name, count in sorted(seen.items()) if name not in _OWN_COLUMNS and count
         )
-        verdict = "not run" if not mine else f"{passed} of {len(mine)} passed"
+        verdict = "not run" if not mine else f"{passed} of {len(mine)} passed" + (f", {skips.total()} skipped" if skips else "")
         numbers = " | ".join(f"{seen[name]:,}" if mine and seen else "" for name in _OWN_COLUMNS)
         on = max((one.on for one in mine), default="")
         lines.append(f"| {row.number} | {row.what} | {verdict} | {on} | {counts} | {numbers} | {not_shown} |")
     return _PAGE.format(python=platform.python_version(), cpus=os.cpu_count(), rows="\n".join(lines))
+
+
+def _cell(text: str) -> str:
+    """A text as one cell of the table."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 _PAGE = """# The proof of the credentials layer
