@@ -39,6 +39,13 @@ def test_a_test_that_nobody_ran_is_named() -> None:
     assert line(2, {})[2] == "not run" and line(2, {})[-1] == ""
 
 
+def test_of_milliseconds_the_most_is_told() -> None:
+    file = next(test for row in ROWS if row.number == 17 for test in row.tests)
+    counts = [Counter(waiters=200, last_waiter_served_after_ms=each) for each in (1400, 300)]
+    results = {f"{file}::test_{number}": Result(True, seen, 1, "2026-11-28") for number, seen in enumerate(counts)}
+    assert line(17, results)[4] == "last waiter served after 1,400 ms, 400 waiters"
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.number))
 def test_each_row_names_tests_that_there_are(row: Row) -> None:
     for test in row.tests:

@@ -19,7 +19,7 @@ from pleo_connector.auth.stores import PostgresTokenStore, State, open_store
 from pleo_connector.errors import ConfigurationError, PleoError, ReauthRequired, TokenStoreCorrupt, TokenStoreUnavailable, WrongKey
 from pleo_connector.sandbox import Fault
 from tests.auth.harness import Pleo, pleo
-from tests.auth.postgres_server import fresh_database, run
+from tests.auth.postgres_server import end_locks, fresh_database, run
 from tests.auth.session_sharing_proxy import sharing_sessions
 from tests.auth.storms import child_of, forker, kill_at_random, scaled, stampede, verdict, wait_for
 
@@ -39,12 +39,6 @@ def connected(environ: dict[str, str], tmp_path: Path) -> Iterator[Pleo]:
         found.connect()
         found.sandbox.state.reset_counters()
         yield found
-
-
-def end_locks(url: str) -> int:
-    """End the sessions that hold an advisory lock, as an administrator or a failing network would."""
-    holders = "select distinct pid from pg_locks where locktype = 'advisory' and granted and pid <> pg_backend_pid()"
-    return len(run(url, f"select pg_terminate_backend(pid) from ({holders}) as holders"))
 
 
 # --- many processes --------------------------------------------------------------------------
