@@ -33,7 +33,7 @@ def test_64_coroutines_refresh_once_each_time(tmp_path: Path, kind: str, lifetim
     def clock() -> float:
         return started + (time.time() - started) * speed
 
-    seconds, life = scaled(40, 8), lifetime / speed
+    seconds, life = scaled(40, 6), lifetime / speed
     leeway = min(max(15.0, 0.1 * lifetime), 0.5 * lifetime) / speed
     with pleo(tmp_path, in_store(kind), clock=clock, access_token_lifetime=lifetime, requests_per_minute=0) as found:
         found.connect()
