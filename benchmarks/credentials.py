@@ -149,7 +149,7 @@ def main() -> int:
         if not arguments.only_table:
             failed = _run(rows, kept, arguments)
         page = Path(arguments.write or os.devnull)
-        table = _page(_results(kept), _rows_of(page))
+        table = _page(_results(kept), _rows_of(page), {row.number for row in rows})
     if arguments.write:
         page.write_text(table, encoding="utf-8")
     else:
@@ -241,11 +241,12 @@ def _rows_of(page: Path) -> dict[int, str]:
     return {int(found[1]): line for line in lines if (found := re.match(r"\| (\d+) \|", line))}
 
 
-def _page(results: dict[str, Result], older: dict[int, str]) -> str:
+def _page(results: dict[str, Result], older: dict[int, str], renewed: set[int]) -> str:
+    """Rows that are not renewed stay as they are, though a test of theirs may have run for another row."""
     lines = []
     for row in ROWS:
         mine = list(_of(row, results))
-        if not mine and row.number in older:
+        if row.number in older and (not mine or row.number not in renewed):
             lines.append(older[row.number])
             continue
         passed = sum(one.passed for one in mine)

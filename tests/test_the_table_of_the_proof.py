@@ -19,8 +19,8 @@ KEPT = """<testsuites><testsuite>
 </testsuite></testsuites>"""
 
 
-def line(number: int, results: dict[str, Result]) -> list[str]:
-    (found,) = [line for line in _page(results, {}).splitlines() if line.startswith(f"| {number} |")]
+def line(number: int, results: dict[str, Result], older: dict[int, str] | None = None) -> list[str]:
+    (found,) = [line for line in _page(results, older or {}, {1, 2, 17, 20}).splitlines() if line.startswith(f"| {number} |")]
     return [cell.strip() for cell in found.replace("\\|", "/").split("|")[1:-1]]
 
 
@@ -37,6 +37,11 @@ def test_a_test_that_nobody_ran_is_named() -> None:
     assert cells[2] == "1 of 1 passed"
     assert cells[-1] == f"**1 of these 1 at 0.1 of the full count**; **not run: {other.partition('::')[2]}**"
     assert line(2, {})[2] == "not run" and line(2, {})[-1] == ""
+
+
+def test_a_row_that_is_not_renewed_stays_as_it_is() -> None:
+    ran = {ROWS[9].tests[0]: Result(True, Counter(), 1, "2026-11-28")}
+    assert line(10, ran, {10: "| 10 | as it was |"}) == ["10", "as it was"]
 
 
 def test_of_milliseconds_the_most_is_told() -> None:

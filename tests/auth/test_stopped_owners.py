@@ -40,7 +40,7 @@ def stopped_owner(found: Pleo) -> Iterator[subprocess.Popen[str]]:
     found.sandbox.state.set_faults(Fault("delay_after", path="/oauth/token$", times=1, seconds=1.0))
     owner = start(found, "once")
     try:
-        wait_for(lambda: found.counted("refreshes") == 1)
+        wait_for(lambda: found.counted("refreshes") == 1, 300)
         owner.send_signal(signal.SIGSTOP)
         found.sandbox.state.set_faults()
         saw(stops=1)
@@ -118,7 +118,7 @@ def given_up_by(found: Pleo, hosts: list[dict[str, str]]) -> Iterator[list[subpr
     began = time.monotonic()
     assert end_locks(found.environ["PLEO_TOKEN_STORE"]) == 1
     with insisting(found, hosts) as others:
-        wait_for(lambda: found.record().state is State.REAUTH_REQUIRED)
+        wait_for(lambda: found.record().state is State.REAUTH_REQUIRED, 300)
         assert "rotation uncertain" in found.record().reason and not stored_token_lives(found), "an honest report"
         time.sleep(max(0.0, began + STOP - time.monotonic()))
         assert found.counted("token_requests") == 1, "nobody else sends the old refresh token"
