@@ -21,6 +21,7 @@ class Counters:
         self.token_requests = 0
         self.logins = 0
         self.refreshes = 0
+        self.late_refreshes = 0  # whose access token had ended before
         self.reuse = 0
         self.revoked_grants = 0
         self.responses_429 = 0
@@ -43,6 +44,7 @@ class Counters:
             "token_requests": self.token_requests,
             "logins": self.logins,
             "refreshes": self.refreshes,
+            "late_refreshes": self.late_refreshes,
             "reuse": self.reuse,
             "revoked_grants": self.revoked_grants,
             "responses_429": self.responses_429,

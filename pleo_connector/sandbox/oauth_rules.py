@@ -144,6 +144,7 @@ class OAuthRules:
             raise OAuthRefusal("invalid_grant", "The refresh token has expired; the authorization is revoked.")
         if scopes is not None and not set(scopes) <= set(grant.scopes):
             raise OAuthRefusal("invalid_scope", "The scope exceeds what was granted.")
+        self._counters.late_refreshes += self._clock() >= grant.access_expires
         self._issue(grant)
         self._counters.refreshes += 1
         return grant

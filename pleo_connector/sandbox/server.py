@@ -118,6 +118,7 @@ def _uvicorn_config(app: SandboxApp) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=3,
+        timeout_keep_alive=75,  # with uvicorn's 5 s, clients that wait for new tokens on a busy machine would find the line cut
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.auth.harness import SEEN, Pleo, pleo, saw_by
-from tests.auth.storms import SCALE
+from tests.auth.storms import QUICK, SCALE, in_store
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +17,15 @@ def _counted(record_property: Callable[[str, object], None]) -> Iterator[None]:
     yield
     record_property("seen", json.dumps(SEEN))
     record_property("scale", SCALE)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pleo]:
+    """A sandbox and a connection of its own in each store; counters start at zero."""
+    with pleo(tmp_path, in_store(request.param) | {"REFRESHER_DEADLINE": str(QUICK)}, requests_per_minute=0) as found:
+        found.connect()
+        found.sandbox.state.reset_counters()
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -81,9 +82,12 @@ class Pleo:
 
 
 @contextmanager
-def pleo(tmp_path: Path, environ: Mapping[str, str] | None = None, **config: Any) -> Iterator[Pleo]:
+def pleo(
+    tmp_path: Path, environ: Mapping[str, str] | None = None, *, clock: Callable[[], float] = time.time, **config: Any
+) -> Iterator[Pleo]:
+    """`clock` is the sandbox's alone."""
     redirect = f"http://127.0.0.1:{free_port()}/callback"
-    with running(SandboxConfig(port=0, redirect_uris=(redirect,), **config)) as sandbox:
+    with running(SandboxConfig(port=0, redirect_uris=(redirect,), **config), clock=clock) as sandbox:
         found = {
             "PLEO_API_URL": sandbox.url,
             "PLEO_AUTH_URL": sandbox.url,

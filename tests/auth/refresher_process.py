@@ -1,12 +1,16 @@
 """A process that uses credentials as a sync would; the tests start it, watch it, and kill it.
 
 Settings come from the environment. Verbs:
-  call THREADS SECONDS   threads that keep calling the API; prints {"calls", "failed", "errors"}
+  call THREADS SECONDS   threads that keep calling the API; prints {"calls", "failed", "errors", "long"}, the last of them when each
+                         call of a second or more began and ended
+  call-while FILE THREADS   the same, until FILE is removed
   wait-and-call ...      the same, once "ready" is printed and a line has come
   read FILE              reads all accounting entries page by page, again and again until FILE is removed, with a byte into it
                          per page; prints {"calls", "failed", "errors"} of readings
   fork                   for each line on stdin, forks a child that refreshes back to back, and prints its pid
   once                   one refresh; prints "done"
+  insist                 once "ready" is printed and a line has come: asks for another access token than the present one, a second at
+                         most each time, until it has one; prints how often it got which error
   stubborn               one refresh whose clock runs 50 times as fast, so that it tries for 1.2 s to store what it got; prints
                          "done", or what it could not do, and waits to be killed
   verb                   the same as the command line does it: SIGTERM ends it like Ctrl-C
@@ -20,13 +24,15 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 
 from pleo_connector.auth import build_auth, build_manager
 from pleo_connector.cli.ending import _sigterm_as_ctrl_c
-from pleo_connector.errors import TokenStoreUnavailable
+from pleo_connector.errors import PleoError, TokenStoreUnavailable
 from pleo_connector.settings import load
 from tests.auth.reading import ROWS, read_entries
 
@@ -39,15 +45,16 @@ def tell(line: str) -> None:
     sys.stdout.flush()
 
 
-def call(threads: int, seconds: float) -> None:
+def call(threads: int, more: Callable[[], bool]) -> None:
     settings = load(None, None)
     auth = build_auth(settings)
-    end = time.monotonic() + seconds
     calls, errors = [0] * threads, []
+    long: list[tuple[float, float]] = []
 
     def go(number: int) -> None:
         with httpx.Client(base_url=settings.api_url, auth=auth, trust_env=False) as client:
-            while time.monotonic() < end:
+            while more():
+                began = time.time()
                 try:
                     answer = client.get("/v1/introspect")
                     if answer.status_code != httpx.codes.OK:
@@ -55,6 +62,8 @@ def call(threads: int, seconds: float) -> None:
                 except Exception as error:  # noqa: BLE001 - counted and told
                     errors.append(f"{type(error).__name__}: {error}")
                 calls[number] += 1
+                if time.time() - began >= 1:
+                    long.append((began, time.time()))
                 time.sleep(0.02)
 
     workers = [threading.Thread(target=go, args=(number,)) for number in range(threads)]
@@ -62,7 +71,7 @@ def call(threads: int, seconds: float) -> None:
         worker.start()
     for worker in workers:
         worker.join()
-    tell(json.dumps({"calls": sum(calls), "failed": len(errors), "errors": sorted(set(errors))[:5]}))
+    tell(json.dumps({"calls": sum(calls), "failed": len(errors), "errors": sorted(set(errors))[:5], "long": long}))
 
 
 def read(progress: Path) -> None:
@@ -105,6 +114,23 @@ def once() -> None:
     tell("done")
 
 
+def insist() -> None:
+    manager = build_manager(load(None, None), settle=0.05, deadline=DEADLINE, lock_timeout=1.0)
+    present = manager.tokens().access
+    tell("ready")
+    sys.stdin.readline()
+    met: Counter[str] = Counter()
+    while True:
+        try:
+            manager.access_token(rejected=present)
+        except PleoError as error:
+            met[type(error).__name__] += 1
+            time.sleep(0.1)
+        else:
+            break
+    tell(json.dumps(met))
+
+
 def stubborn() -> None:
     manager = build_manager(
         load(None, None),
@@ -134,11 +160,16 @@ if __name__ == "__main__":
         tell("ready")
         sys.stdin.readline()
     if verb in ("call", "wait-and-call"):
-        call(int(rest[0]), float(rest[1]))
+        end = time.monotonic() + float(rest[1])
+        call(int(rest[0]), lambda: time.monotonic() < end)
+    elif verb == "call-while":
+        call(int(rest[1]), Path(rest[0]).exists)
     elif verb == "read":
         read(Path(rest[0]))
     elif verb == "fork":
         fork()
+    elif verb == "insist":
+        insist()
     elif verb == "stubborn":
         stubborn()
     elif verb == "verb":

@@ -29,6 +29,9 @@ ROOT = Path(__file__).parents[2]
 SCALE = float(os.environ.get("PLEO_PROOF_SCALE", "0.1"))
 """What part of the full counts the slow tests run: CI a tenth, the published table all."""
 
+QUICK = 0.8
+"""A deadline of the token endpoint's that lets a test see it pass."""
+
 
 def scaled(full: int, least: int = 1) -> int:
     """So many of the full count."""
@@ -71,21 +74,32 @@ def call_together(
 ) -> float:
     """One process for each program in `by`; they start calling at the same moment, no call fails; the seconds until the last ended."""
     running = [start(found, "wait-and-call", str(threads), str(seconds), by=one) for one in by]
-    assert {process.stdout.readline() for process in running if process.stdout is not None} == {"ready\n"}
+    begin(running)
     began = time.monotonic()
+    meanwhile()
+    told = told_by(running, seconds + 60)
+    took = time.monotonic() - began
+    assert sum(one["failed"] for one in told) == 0, [one["errors"] for one in told]
+    assert min(one["calls"] for one in told) > 0
+    return took
+
+
+def begin(running: Sequence[subprocess.Popen[str]]) -> None:
+    """Let processes go on that wait for a line, all at the same moment."""
+    assert {process.stdout.readline() for process in running if process.stdout is not None} == {"ready\n"}
     for process in running:
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-    meanwhile()
-    results = [process.communicate(timeout=seconds + 60) for process in running]
-    took = time.monotonic() - began
-    assert [err for _, err in results] == [""] * len(by)
+
+
+def told_by(processes: Sequence[subprocess.Popen[str]], seconds: float) -> list[dict[str, Any]]:
+    """What callers or readers tell at their end, which must come within so many seconds."""
+    results = [process.communicate(timeout=seconds) for process in processes]
+    assert [err for _, err in results] == [""] * len(processes)
     told = [json.loads(out) for out, _ in results]
     saw(calls=sum(one["calls"] for one in told), failed=sum(one["failed"] for one in told))
-    assert sum(one["failed"] for one in told) == 0, [one["errors"] for one in told]
-    assert min(one["calls"] for one in told) > 0
-    return took
+    return told
 
 
 def wait_for(true: object, seconds: float = 60.0) -> None:

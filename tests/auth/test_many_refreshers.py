@@ -23,11 +23,6 @@ from tests.auth.storms import ROOT, child_of, forker, kill_at_random, scaled, st
 
 
 @pytest.mark.slow
-def test_eight_processes_share_one_grant(tmp_path: Path) -> None:
-    stampede(tmp_path, processes=8, threads=4, seconds=4, lifetime=2)
-
-
-@pytest.mark.slow
 def test_eight_processes_of_25_threads_for_a_minute(tmp_path: Path) -> None:
     stampede(tmp_path, processes=8, threads=25, seconds=scaled(60, 8), lifetime=4)
 
@@ -141,12 +136,6 @@ def test_an_interrupt_during_the_post_does_not_lose_the_tokens(connected: Pleo, 
 
 
 # --- kills -----------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_kills_at_random_moments_lose_nothing_unseen(connected: Pleo) -> None:
-    seen = kill_at_random(connected, 30)
-    assert seen.total() == 30 and seen["recovered"] + seen["reported"] > 0, seen
 
 
 @pytest.mark.slow

@@ -16,10 +16,10 @@ from cryptography.fernet import Fernet
 from pleo_connector import auth
 from pleo_connector.auth.manager import LOOK_EVERY
 from pleo_connector.auth.stores import PostgresTokenStore, State, open_store
-from pleo_connector.errors import ConfigurationError, PleoError, ReauthRequired, TokenStoreCorrupt, TokenStoreUnavailable, WrongKey
+from pleo_connector.errors import ConfigurationError, ReauthRequired, TokenStoreCorrupt, TokenStoreUnavailable, WrongKey
 from pleo_connector.sandbox import Fault
 from tests.auth.harness import Pleo, pleo
-from tests.auth.postgres_server import fresh_database, run
+from tests.auth.postgres_server import end_locks, fresh_database, run
 from tests.auth.session_sharing_proxy import sharing_sessions
 from tests.auth.storms import child_of, forker, kill_at_random, scaled, stampede, verdict, wait_for
 
@@ -41,31 +41,12 @@ def connected(environ: dict[str, str], tmp_path: Path) -> Iterator[Pleo]:
         yield found
 
 
-def end_locks(url: str) -> int:
-    """End the sessions that hold an advisory lock, as an administrator or a failing network would."""
-    holders = "select distinct pid from pg_locks where locktype = 'advisory' and granted and pid <> pg_backend_pid()"
-    return len(run(url, f"select pg_terminate_backend(pid) from ({holders}) as holders"))
-
-
 # --- many processes --------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_eight_processes_share_one_grant(environ: dict[str, str], tmp_path: Path) -> None:
-    stampede(tmp_path, processes=8, threads=3, seconds=4, lifetime=2, environ={**environ, "REFRESHER_DEADLINE": "20"})
 
 
 @pytest.mark.slow
 def test_eight_processes_of_25_threads_for_a_minute(environ: dict[str, str], tmp_path: Path) -> None:
     stampede(tmp_path, processes=8, threads=25, seconds=scaled(60, 8), lifetime=4, environ={**environ, "REFRESHER_DEADLINE": "20"})
-
-
-@pytest.mark.slow
-def test_kills_at_random_moments_lose_nothing_unseen(connected: Pleo) -> None:
-    # Else an answer is stored so soon that ten kills may all come after it.
-    connected.sandbox.state.set_faults(Fault("delay_after", path="/oauth/token$", seconds=0.06))
-    seen = kill_at_random(connected, 10, deadline=QUICK)
-    assert seen.total() == 10 and seen["recovered"] + seen["reported"] > 0, seen
 
 
 @pytest.mark.slow
@@ -290,18 +271,3 @@ def test_the_status_tells_the_place_and_no_password(connected: Pleo) -> None:
     told = auth.status(connected.settings)
     assert told.store_kind == "postgresql" and "pleo_" in (told.store_place or "") and "postgres@" not in (told.store_place or "")
     assert told.state == "active" and told.generation == 1
-
-
-@pytest.mark.slow
-def test_a_stopped_owner_keeps_its_lock_and_nobody_posts_twice(connected: Pleo) -> None:
-    connected.sandbox.state.set_faults(Fault("delay_after", path="/oauth/token", times=1, seconds=0.5))
-    with forker(connected) as process:
-        pid = child_of(process)
-        wait_for(lambda: connected.counted("refreshes") == 1)
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            with pytest.raises(PleoError, match="did not finish within 1 s"):
-                connected.manager(lock_timeout=1.0).refresh()
-        finally:
-            os.kill(pid, signal.SIGKILL)
-    assert connected.counted("reuse") == 0

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -28,7 +29,7 @@ STORES = ["sqlite", "postgresql"]
 
 
 @contextmanager
-def connected(store: str, tmp_path: Path, per_minute: int, **config: object) -> Iterator[Pleo]:
+def connected(store: str, tmp_path: Path, per_minute: int, **config: Any) -> Iterator[Pleo]:
     environ = {"PLEO_REQUESTS_PER_MINUTE": str(per_minute)}
     if store == "postgresql":
         environ |= {"PLEO_TOKEN_STORE": new_database(), "PLEO_TOKEN_KEYS": Fernet.generate_key().decode()}
