@@ -47,7 +47,7 @@ def found(tmp_path: Path, time_: SharedTime) -> Iterator[Pleo]:
 
 
 def refreshed(found: Pleo, time_: SharedTime) -> TokenSet:
-    return found.manager(clock=time_, sleep=time_.sleep).refresh()
+    return found.manager(clock=time_, monotonic=time_, sleep=time_.sleep).refresh()
 
 
 def posts(found: Pleo) -> int:

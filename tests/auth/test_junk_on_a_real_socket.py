@@ -90,7 +90,7 @@ def test_junk_never_becomes_a_token(connected: Pleo, junk: bytes) -> None:
     with answering(connected, junk) as (there, asked, _):
         before = there.record()
         with pytest.raises(PleoError):
-            there.manager(sleep=lambda _: None).refresh()
+            there.manager(sleep=lambda seconds: time.sleep(min(seconds, 0.1))).refresh()
         after = there.record()
     assert (after.blob, after.generation, after.state, after.intent) == (before.blob, before.generation, State.ACTIVE, None)
     assert set(asked) <= {"/oauth/token", "/oauth/token/introspect"} and 1 <= asked.count("/oauth/token") <= 6
