@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+
 from pleo_connector.analytics.live import live_views
 from pleo_connector.analytics.marts import marts
 from pleo_connector.catalogue import CATALOGUE, Catalogue, View
+from pleo_connector.errors import WarehouseError
 from pleo_connector.warehouses import Publishes, Warehouse
+
+_log = logging.getLogger(__name__)
 
 
 def views(catalogue: Catalogue = CATALOGUE) -> tuple[View, ...]:
@@ -19,15 +25,19 @@ def views(catalogue: Catalogue = CATALOGUE) -> tuple[View, ...]:
     return tuple(made)
 
 
-def refresh(warehouse: Warehouse, catalogue: Catalogue = CATALOGUE) -> tuple[str, ...]:
+def refresh(warehouse: Warehouse, catalogue: Catalogue = CATALOGUE, *, warn: Callable[[str], object] = _log.warning) -> tuple[str, ...]:
     """Make the views that are missing or differ; returns their names, none in a warehouse without views.
 
     Tables that the views need and that no sync has made yet are made, empty. WarehouseError when the database refuses,
-    for instance because somebody else's view has one of the names, or stands on a view that must change.
+    for instance because somebody else's view has one of the names, or stands on a view that must change. A snapshot that cannot be
+    published is told to `warn`: the views are made, and the next run publishes them.
     """
     with warehouse.transaction() as transaction:
         transaction.ensure(catalogue.tables())
         made = transaction.define(views(catalogue))
     if made and isinstance(warehouse, Publishes):
-        warehouse.publish()
+        try:
+            warehouse.publish()
+        except WarehouseError as error:
+            warn(str(error))
     return made

@@ -36,7 +36,7 @@ def marts(
     made: tuple[str, ...] = ()
     if settings is not None:
         warehouse = open_warehouse(settings.warehouse, settings.schema_name, snapshot=settings.snapshot)
-        made = refresh(warehouse)
+        made = refresh(warehouse, warn=output.warn)
         output.print("")
         output.print(
             f"{len(made)} views were made or made anew in {warehouse.location}."
@@ -65,6 +65,6 @@ def refresh_or_warn(warehouse: Warehouse, output: Output) -> None:
     from pleo_connector.analytics import refresh  # noqa: PLC0415
 
     try:
-        refresh(warehouse)
+        refresh(warehouse, warn=output.warn)
     except WarehouseError as error:
         output.warn(f"The rows are loaded; the views for analysts are as they were: {error}")

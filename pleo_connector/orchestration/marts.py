@@ -62,7 +62,7 @@ def build_pleo_marts(
     def pleo_marts(context: dg.AssetExecutionContext) -> Iterator[Any]:
         warehouse = getattr(context.resources, warehouse_key(name)).open()
         try:
-            made = refresh(warehouse, catalogue)
+            made = refresh(warehouse, catalogue, warn=context.log.warning)
             with warehouse.transaction() as transaction:
                 counts = {
                     spec.key: int(str(transaction.scalar(f'SELECT count(*) FROM {{schema}}."{view}"')))

@@ -15,6 +15,7 @@ import duckdb
 from pleo_connector.catalogue import Table, View
 from pleo_connector.warehouses.dialect import DUCKDB
 from pleo_connector.warehouses.iceberg_catalog import TogetherCatalog
+from pleo_connector.warehouses.iceberg_kept import KeptColumns
 from pleo_connector.warehouses.iceberg_refusals import refusal, refusing
 from pleo_connector.warehouses.iceberg_transaction import BATCHES, IcebergTransaction
 from pleo_connector.warehouses.protocol import Transaction
@@ -44,6 +45,7 @@ class IcebergWarehouse:
         self.schema = schema
         self._wait = wait
         self.location = str(self.folder)
+        self._kept = KeptColumns()
 
     def __repr__(self) -> str:
         return f"IcebergWarehouse({self.location!r}, {self.schema!r})"
@@ -56,7 +58,7 @@ class IcebergWarehouse:
     def transaction(self) -> Iterator[Transaction]:
         """Take the turn; at the end write, and let all tables be seen at once. On any error nothing is seen."""
         with self.writing() as catalog, asking() as connection:
-            work = IcebergTransaction(connection, catalog, self.schema, self.location, f"file://{self.folder}")
+            work = IcebergTransaction(connection, catalog, self.schema, self.location, f"file://{self.folder}", self._kept)
             yield work
             work.commit()
 

@@ -22,6 +22,7 @@ from pleo_connector.errors import ConfigurationError, WarehouseError
 from pleo_connector.warehouses.dialect import DUCKDB
 from pleo_connector.warehouses.iceberg import asking
 from pleo_connector.warehouses.iceberg_catalog import TogetherCatalog
+from pleo_connector.warehouses.iceberg_kept import KeptColumns
 from pleo_connector.warehouses.iceberg_refusals import refusing
 from pleo_connector.warehouses.iceberg_transaction import BATCHES, IcebergTransaction
 from pleo_connector.warehouses.protocol import Transaction
@@ -46,6 +47,7 @@ class NamedIcebergWarehouse:
         self.schema = schema
         self.location = f"iceberg://{name}"
         self._wait = wait
+        self._kept = KeptColumns()
 
     def __repr__(self) -> str:
         return f"NamedIcebergWarehouse({self.name!r}, {self.schema!r})"
@@ -102,7 +104,7 @@ class NamedIcebergWarehouse:
         with asking() as connection, refusing(self.location):
             if isinstance(catalog, TogetherCatalog):
                 catalog.forget()
-            yield IcebergTransaction(connection, catalog, self.schema, self.location, None)
+            yield IcebergTransaction(connection, catalog, self.schema, self.location, None, self._kept)
 
 
 class _Calls:

@@ -19,6 +19,7 @@ from pyiceberg.table.metadata import TableMetadata
 
 from pleo_connector.warehouses.iceberg_deletes import deleted_rows, only_about, write_deletes
 from pleo_connector.warehouses.iceberg_files import write_rows
+from pleo_connector.warehouses.iceberg_kept import KeptColumns
 from pleo_connector.warehouses.iceberg_partitions import by_partition
 from pleo_connector.warehouses.iceberg_reading import arrow_schema, read_columns
 from pleo_connector.warehouses.iceberg_snapshots import Change, snapshot
@@ -43,6 +44,8 @@ class Part:
 
     rows: int
     read: Callable[[Sequence[str]], pa.Table]
+    again: Callable[[Sequence[str]], pa.Table] | None = None
+    """Reads the same, and keeps it for the next loads."""
     file: DataFile | None = None
     deletes: frozenset[DataFile] = frozenset()
     """Files that say which of the file's rows are gone."""
@@ -68,9 +71,9 @@ class Part:
         gone[positions] = True
         self.changed = True
 
-    def kept(self, names: Sequence[str]) -> pa.Table:
-        """These columns of the rows that are still there."""
-        rows = self.read(names)
+    def kept(self, names: Sequence[str], *, again: bool = False) -> pa.Table:
+        """These columns of the rows that are still there; `again` if the next load will ask for the same."""
+        rows = self.again(names) if again and self.again is not None else self.read(names)
         return rows if self.gone is None else rows.filter(pa.array(~self.gone))
 
     def is_marked(self) -> bool:
@@ -82,8 +85,9 @@ class Part:
 class IcebergRows:
     """The present rows of a table, and what becomes of them."""
 
-    def __init__(self, work: Transaction, tasks: Iterable[FileScanTask]) -> None:
+    def __init__(self, work: Transaction, tasks: Iterable[FileScanTask], kept: KeptColumns | None = None) -> None:
         self.work = work
+        self._kept = kept
         self._parts = [self._part(task) for task in tasks]
 
     @property
@@ -101,12 +105,15 @@ class IcebergRows:
         """All columns."""
         return [field.name for field in self.metadata.schema().fields]
 
-    def rows(self, names: Sequence[str], wanted: Callable[[DataFile], bool] = lambda _: True) -> pa.Table:
-        """These columns of the present rows, with PART and POSITION; files that are not wanted are not read."""
+    def rows(self, names: Sequence[str], wanted: Callable[[DataFile], bool] = lambda _: True, *, again: bool = False) -> pa.Table:
+        """These columns of the present rows, with PART and POSITION; files that are not wanted are not read.
+
+        `again` if the next load will ask for the same.
+        """
         found = [self._empty(names)]
         for number, part in enumerate(self._parts):
             if part.file is None or wanted(part.file):
-                rows = part.kept(names)
+                rows = part.kept(names, again=again)
                 places = np.arange(part.rows) if part.gone is None else np.flatnonzero(~part.gone)
                 rows = rows.append_column(PART, pa.array(np.full(rows.num_rows, number, np.int32)))
                 found.append(rows.append_column(POSITION, pa.array(places)))
@@ -203,10 +210,19 @@ class IcebergRows:
         return Part(
             task.file.record_count,
             lambda names: read_columns(self.io, self.metadata, task.file, names),
+            lambda names: self._again(task.file, names),
             task.file,
             deletes,
             lambda: deleted_rows(self.io, task.file, deletes),
         )
+
+    def _again(self, file: DataFile, names: Sequence[str]) -> pa.Table:
+        metadata = self.metadata
+        if self._kept is None:
+            return read_columns(self.io, metadata, file, names)
+        fields = {name: metadata.schema().find_field(name) for name in names}
+        columns = {name: (metadata.table_uuid, file.file_path, field.field_id, str(field.field_type)) for name, field in fields.items()}
+        return self._kept.columns(columns, lambda missing: read_columns(self.io, metadata, file, missing))
 
     def _empty(self, names: Sequence[str], *, places: bool = True) -> pa.Table:
         schema = arrow_schema(self.metadata, names)

@@ -95,6 +95,21 @@ def arrow_type(kind: IcebergType) -> pa.DataType:
     raise ValueError(f"a column of type {kind}")
 
 
+def stored_schema(schema: Schema) -> pa.Schema:
+    """What the columns are in a data file, where each is known by its field id."""
+    return pa.schema(
+        [
+            pa.field(
+                field.name,
+                arrow_type(field.field_type),
+                nullable=not field.required,
+                metadata={"PARQUET:field_id": str(field.field_id)} | ({"doc": field.doc} if field.doc else {}),
+            )
+            for field in schema.fields
+        ]
+    )
+
+
 _ARROW = (
     (StringType(), pa.string()),
     (BooleanType(), pa.bool_()),

@@ -16,34 +16,32 @@ from datetime import datetime
 import duckdb
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 from pyiceberg.io import FileIO
 
-from pleo_connector.catalogue import Storage, Table, View
+from pleo_connector.catalogue import Table, View
 from pleo_connector.errors import WarehouseError
 from pleo_connector.warehouses.duckdb_transaction import DuckDBTransaction
 from pleo_connector.warehouses.iceberg_catalog import TogetherCatalog
 from pleo_connector.warehouses.iceberg_history import KNOWN, IcebergHistory
+from pleo_connector.warehouses.iceberg_kept import KeptColumns
 from pleo_connector.warehouses.iceberg_plan import PlacesPlan
 from pleo_connector.warehouses.iceberg_refusals import refusing
 from pleo_connector.warehouses.iceberg_rows import PART, POSITION, IcebergRows
 from pleo_connector.warehouses.iceberg_schema import ICEBERG
 from pleo_connector.warehouses.iceberg_snapshots import forgotten
+from pleo_connector.warehouses.iceberg_spelling import spelled
 from pleo_connector.warehouses.iceberg_tables import Work, created, widened
 from pleo_connector.warehouses.plan import ROW
 from pleo_connector.warehouses.protocol import SEEN_KEYS, Batches, MergeCounts, Scope
 from pleo_connector.warehouses.staging import staged, typed
 
-BATCHES = Batches(rows=250_000, linger=60.0, oldest=60.0)
+BATCHES = Batches(rows=340_000, linger=60.0, oldest=60.0)
 """A load costs half a second for its files and snapshots, however few its rows; more at once would take too much memory. A stopped run loses a minute of pages."""
 
 STATE_SNAPSHOTS = 3
 """How many snapshots the connector's own tables keep: nobody asks what they were, and each load changes most of them."""
-
-_UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-"""The one right spelling; to look for it costs a third of what it costs to bring it about."""
 
 _STAR = re.compile(r"(?:\bselect|\bdistinct|\ball|,|\.)\s*\*|\bnatural\b|\bcolumns\s*\(", re.IGNORECASE)
 
@@ -51,11 +49,15 @@ _STAR = re.compile(r"(?:\bselect|\bdistinct|\ball|,|\.)\s*\*|\bnatural\b|\bcolum
 class IcebergTransaction(DuckDBTransaction):
     """One open transaction; nothing of it is seen before `commit`."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, catalog: Catalog, schema: str, location: str, folder: str | None) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, catalog: Catalog, schema: str, location: str, folder: str | None, kept: KeptColumns
+    ) -> None:
         super().__init__(connection, schema, location, ICEBERG)
         self._plan: PlacesPlan = PlacesPlan(ICEBERG, schema, self._plan.catalog)
         self._catalog = catalog
         self._folder = folder
+        self._kept = kept
+        kept.begin()
         self._load = uuid.uuid4().hex
         self._children: set[str] = set()
         self._open: dict[str, IcebergRows] = {}
@@ -84,7 +86,7 @@ class IcebergTransaction(DuckDBTransaction):
         """Write new and changed parents (`tables[0]`) and replace their children."""
         parent = tables[0]
         self._children |= {table.name for table in tables[1:]}
-        self._show(parent.name, [*parent.key, "_row_hash", "_deleted_at", "_deleted_source"])
+        self._show(parent.name, [*parent.key, "_row_hash", "_deleted_at", "_deleted_source"], again=True)
         return super().merge(tables, frames, history=history)
 
     def delete(self, table: Table, **equals: object) -> int:
@@ -162,7 +164,7 @@ class IcebergTransaction(DuckDBTransaction):
 
     def _delete_changed(self, table: Table, parent: Table) -> None:
         if table is not parent:
-            self._show(table.name, table.parent_key)
+            self._show(table.name, table.parent_key, again=True)
         self._rows(table.name).remove(self._arrow(self._plan.changed_places(table, parent)))
 
     def _delete_staged(self, table: Table, name: str) -> None:
@@ -190,27 +192,21 @@ class IcebergTransaction(DuckDBTransaction):
 
     def _spelled(self, table: Table, rows: pa.Table, columns: AbstractSet[str]) -> pa.Table:
         """The rows, with one spelling for what has several: keys before they are compared, the rest only where it is written."""
-        uuids = {field.name for field in table.fields if field.storage is Storage.UUID} & columns
-        spelled_right = {name for name in uuids if pc.all(pc.match_substring_regex(rows[name], _UUID)).as_py() is not False}
-        if (plain := self._plan.plain(table, columns - spelled_right, "_pleo_unspelled")) is None:
-            return rows
-        self._connection.register("_pleo_unspelled", rows)
-        spelled = self._arrow(plain)
-        self._connection.unregister("_pleo_unspelled")
-        for column in spelled.column_names:
-            rows = rows.set_column(rows.schema.get_field_index(column), column, spelled[column].cast(pa.string()))
-        return rows
+        return spelled(self._plan, self._connection, self._arrow, table, rows, columns)
 
     def _show_absence(self, table: Table, scope: Scope) -> None:
         columns = [*table.key, "_deleted_at", "_synced_at", table.company_column, scope.column]
         self._show(table.name, list(dict.fromkeys(name for name in columns if name is not None)))
         self._show(SEEN_KEYS, ["sweep_id", "stream", "key"])
 
-    def _show(self, table: str, columns: Sequence[str], *, fresh: bool = False) -> None:
-        """Let the table's name stand, in DuckDB, for these columns of its present rows and their places; or of those just added."""
+    def _show(self, table: str, columns: Sequence[str], *, fresh: bool = False, again: bool = False) -> None:
+        """Let the table's name stand, in DuckDB, for these columns of its present rows and their places.
+
+        `fresh`: of those just added. `again`: the next load will ask for the same.
+        """
         held = self._rows(table)
         with refusing(self._location):
-            rows = held.rows(columns, (lambda _: False) if fresh else (lambda _: True))
+            rows = held.rows(columns, (lambda _: False) if fresh else (lambda _: True), again=again)
         name = f"_pleo_shown_{len(self._shown)}" if table not in self._shown else self._shown[table]
         if table in self._shown:
             self._connection.unregister(name)
@@ -240,7 +236,7 @@ class IcebergTransaction(DuckDBTransaction):
                     stored = self._catalog.load_table((self._schema, table))
                 except NoSuchTableError:
                     return None
-                self._open[table] = IcebergRows(Work(stored), stored.scan().plan_files())
+                self._open[table] = IcebergRows(Work(stored), stored.scan().plan_files(), self._kept)
         return self._open[table]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pleo_connector.analytics import refresh
 from pleo_connector.errors import ConfigurationError, WarehouseUnwritable
 from pleo_connector.warehouses import Publishes, Warehouse, open_warehouse
 from tests.warehouses.conftest import Start
@@ -127,3 +128,12 @@ def test_the_file_stays_locked_while_it_is_copied(path: Path, copy: Path) -> Non
         opening = [sys.executable, "-c", "import duckdb, sys; duckdb.connect(sys.argv[1])", str(path)]
         refused = subprocess.run(opening, capture_output=True, text=True, check=False)
     assert "Conflicting lock is held" in refused.stderr
+
+
+def test_views_are_made_though_the_snapshot_cannot_be_published(path: Path, tmp_path: Path) -> None:
+    warehouse = open_warehouse(f"duckdb:///{path}", "spend", snapshot=str(tmp_path / "unmounted" / "s.duckdb"))
+    warnings: list[str] = []
+    assert "live_accounting_entries" in refresh(warehouse, warn=warnings.append)
+    assert len(warnings) == 1
+    assert "could not be published" in warnings[0]
+    assert refresh(warehouse, warn=warnings.append) == ()
