@@ -127,7 +127,16 @@ def login(
     keys = keys_for_login(settings, opened, binding)
     tokens = obtain_tokens(endpoint, way, redirect_uri=settings.redirect_uri, scopes=settings.scopes, clock=given.clock)
     probe = AccessProbe(settings.api_url, client)
-    return store_login(settings, tokens, opened=opened, keys=keys, binding=binding, endpoint=endpoint, probe=probe)
+    return store_login(
+        settings,
+        tokens,
+        opened=opened,
+        keys=keys,
+        keys_now=lambda: keys_of(settings, opened),
+        binding=binding,
+        endpoint=endpoint,
+        probe=probe,
+    )
 
 
 def binding_of(settings: Settings) -> Binding:
@@ -151,7 +160,10 @@ def keys_for_login(settings: Settings, opened: OpenedStore, binding: Binding) ->
     opened.store.prove_writable()
     record = opened.store.read(binding.connection)
     stored = record is not None and record.blob is not None
-    keys = keys_of(settings, opened, create=not stored)
+    keys = keys_of(settings, opened)
+    if keys is None and not stored:
+        with opened.store.lock("sealing keys", LOCK_TIMEOUT):  # of two first logins, one makes the key
+            keys = keys_of(settings, opened, create=True)
     if keys is None:
         raise missing_key(binding.connection)
     if record is not None and record.blob is not None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+from pleo_connector.auth.advice import how_to_connect
 from pleo_connector.auth.keys import Binding, KeyRing
 from pleo_connector.auth.spill import Spill
 from pleo_connector.auth.stores.installation import Installation
@@ -66,7 +67,13 @@ class Deposit:
         blob = self._spill.find(intent.id)
         if blob is None:
             return False
-        keys.open(blob, self._binding)  # a file from elsewhere must not get in
+        try:
+            keys.open(blob, self._binding)  # a file from elsewhere must not get in
+        except WrongKey:
+            raise WrongKey(
+                f"New tokens of {record.connection} lie outside the store, in {self._spill.waiting(record.generation) or 'memory'}, and do not open with "
+                f"the key from {keys.origin}. Set PLEO_TOKEN_KEYS to the key they were sealed with; if it is lost, {how_to_connect(record.connection)}."
+            ) from None
         stored = self._stored(record.generation, intent.id, blob)
         self._spill.settle(record.generation)
         if stored:

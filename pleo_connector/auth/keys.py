@@ -104,6 +104,14 @@ class KeyRing:
         """The content in clear, whatever it is; WrongKey when no key here opens it."""
         return json.loads(self._decrypted(blob, binding.connection))
 
+    def seals(self, blob: bytes) -> bool:
+        """Whether the first key sealed this."""
+        try:
+            Fernet(base64.urlsafe_b64encode(self._primary)).decrypt(blob)
+        except InvalidToken:
+            return False
+        return True
+
     def reseal(self, blob: bytes, connection: str) -> bytes:
         """The same content sealed with the first key; WrongKey when no key here opens it."""
         return self._fernet.encrypt(self._decrypted(blob, connection))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,6 +40,7 @@ def store_login(
     *,
     opened: OpenedStore,
     keys: KeyRing,
+    keys_now: Callable[[], KeyRing | None],
     binding: Binding,
     endpoint: TokenEndpoint,
     probe: AccessProbe,
@@ -48,6 +49,11 @@ def store_login(
     # No lock: a refresh in flight loses by generation, and a login must not wait for it.
     before = opened.store.read(binding.connection)
     generation = opened.store.replace(binding.connection, keys.seal(tokens, binding))
+    # Somebody may have changed the sealing key while this person consented, or made the first one at the same time.
+    newest = keys_now() or keys
+    if newest.key_id != keys.key_id:
+        keys = newest
+        opened.store.reseal(binding.connection, generation, keys.seal(tokens, binding))
     after = opened.store.read(binding.connection)
     if after is not None and after.generation == generation:  # else a refresh with the new tokens was quicker, and has noted it
         opened.installation.logged_in(before, after)

@@ -53,6 +53,11 @@ class Spill:
         found = (_read(path) for path in self._files())
         return next(((kept.intent, kept.blob) for kept in found if kept is not None and kept.generation == generation), None)
 
+    def waiting(self, generation: int) -> Path | None:
+        """A file with what is to replace this generation; what is older is deleted."""
+        self.settle(generation - 1)
+        return next((path for path in self._files() if (kept := _read(path)) is not None and kept.generation in (None, generation)), None)
+
     def settle(self, generation: int | None = None) -> None:
         """Forget what was to replace this generation or an older one (None: any): the store has newer tokens, or none."""
         for intent_id in [one for one, (of, _) in self._unsaved.items() if generation is None or of <= generation]:

@@ -46,4 +46,13 @@ class Connecting:
         endpoint = TokenEndpoint(settings.auth_url, credentials, client, connection=binding.connection, clock=self._given.clock)
         tokens = trade_code(endpoint, code, attempt.request, scopes=attempt.scopes, clock=self._given.clock)
         probe = AccessProbe(settings.api_url, client)
-        return store_login(settings, tokens, opened=self._opened, keys=keys, binding=binding, endpoint=endpoint, probe=probe)
+        return store_login(
+            settings,
+            tokens,
+            opened=self._opened,
+            keys=keys,
+            keys_now=lambda: keys_of(settings, self._opened),
+            binding=binding,
+            endpoint=endpoint,
+            probe=probe,
+        )

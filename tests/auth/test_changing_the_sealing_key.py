@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -9,10 +11,12 @@ import pytest
 from cryptography.fernet import Fernet
 
 from pleo_connector import auth
+from pleo_connector.auth import key_sources
+from pleo_connector.auth.connection import binding_of, keys_for_login
 from pleo_connector.auth.key_sources import GROUP, KeySource, provider_named
 from pleo_connector.auth.stores import State, open_store
 from pleo_connector.errors import ConfigurationError, CredentialError, WrongKey
-from tests.auth.harness import Pleo, pleo
+from tests.auth.harness import Pleo, in_thread, pleo, visit
 from tests.auth.postgres_server import fresh_database
 from tests.auth.storms import start, wait_for
 
@@ -181,3 +185,38 @@ def test_the_keyring_keeps_them_over_processes(unconnected: Pleo, tmp_path: Path
     environ = {"PYTHONPATH": str(tmp_path), "PYTHON_KEYRING_BACKEND": "backend.Kept", "PATH": "", "HOME": str(tmp_path)}
     told = {subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True).stdout for _ in range(2)}
     assert len(told) == 1 and len(told.pop().strip()) == 8
+
+
+@pytest.mark.parametrize("changes", [("new",), ("new", "forget old")])
+def test_a_login_that_is_open_meanwhile_is_sealed_with_the_new_key(connected: Pleo, changes: tuple[str, ...]) -> None:
+    """The keys were loaded before the person was asked, who takes minutes to consent."""
+
+    def consents_late(url: str) -> None:
+        for change in changes:
+            auth.rotate_key(connected.settings, forget_old=change == "forget old")
+        visit(url)
+
+    auth.login(connected.settings, show=lambda _: None, open_browser=in_thread(consents_late), timeout=30)
+    auth.rotate_key(connected.settings, forget_old=True)
+    assert connected.record().generation == 2
+    connected.manager().refresh()
+
+
+def test_two_first_logins_make_one_key(unconnected: Pleo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider that keeps what it was given last."""
+    kept: list[list[str]] = []
+
+    class Last:
+        def load(self) -> list[str]:
+            return kept[-1] if kept else []
+
+        def save(self, keys: list[str]) -> None:
+            time.sleep(0.2)
+            kept.append(keys)
+
+    monkeypatch.setattr(key_sources, "provider_named", lambda _: Last())
+    settings = unconnected.with_(PLEO_KEY_PROVIDER="last")
+    opened = open_store(settings.token_store)
+    with ThreadPoolExecutor(4) as pool:
+        rings = list(pool.map(lambda _: keys_for_login(settings, opened, binding_of(settings)), range(4)))
+    assert len(kept) == 1 and len({ring.key_id for ring in rings}) == 1

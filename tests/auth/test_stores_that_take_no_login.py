@@ -15,7 +15,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from pleo_connector import auth
-from pleo_connector.auth.stores import open_store
+from pleo_connector.auth.stores import Intent, SqliteTokenStore, open_store
 from pleo_connector.errors import ConfigurationError, CredentialError
 from tests.auth.harness import Pleo
 from tests.auth.postgres_server import fresh_database, run
@@ -59,6 +59,21 @@ def test_nobody_is_asked_for_a_consent_that_would_be_lost(broken: Breaks, unconn
     assert finding["verdict"] == "fail" and "check the disk, its space and permissions" in finding["found"]
     unconnected.connect()
     assert unconnected.counted("logins") == before + 1
+
+
+@pytest.mark.parametrize("size", [400, 3000])
+def test_tokens_go_into_a_disk_that_became_full_after_the_intent(tmp_path: Path, size: int) -> None:
+    """The intent has taken the room: two refreshes in turn, each on a disk without a byte left."""
+    folder = tmp_path / "disk"
+    with small_disk(folder):
+        store = SqliteTokenStore(folder / "tokens.sqlite")
+        store.replace("sandbox/one", b"x" * size)
+        for generation in (1, 2):
+            assert store.begin("sandbox/one", generation, Intent("abc", "host", 42, 1000.0, 1020.0))
+            with full(folder):
+                assert store.commit("sandbox/one", generation, "abc", b"%d" % generation * size)
+        store.delete("sandbox/one")
+        assert not any(b"222222" in file.read_bytes() for file in folder.iterdir())
 
 
 def asked(found: Pleo, url: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,7 +15,7 @@ from cryptography.fernet import Fernet
 from pleo_connector import auth
 from pleo_connector.auth.spill import Spill
 from pleo_connector.auth.stores import OpenedStore, State, open_store
-from pleo_connector.errors import ReauthRequired, TokenStoreUnavailable
+from pleo_connector.errors import CredentialError, ReauthRequired, TokenStoreUnavailable, WrongKey
 from tests.auth.harness import Pleo, in_thread, pleo, visit
 from tests.auth.postgres_server import fresh_database
 from tests.auth.storms import stored_token_lives
@@ -125,3 +127,26 @@ def test_a_file_of_another_generation_or_that_cannot_be_opened_changes_nothing(h
 
 def login(hosts: Hosts, opened: OpenedStore) -> None:
     auth.login(hosts.found.settings, show=lambda _: None, open_browser=in_thread(visit), timeout=10, settle=0.0, opened=opened)
+
+
+def test_the_keys_that_they_are_sealed_with_are_not_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pleo(tmp_path, requests_per_minute=0) as found:
+        hosts = Hosts(found, tmp_path, monkeypatch)
+        auth.rotate_key(found.settings, opened=hosts.one)
+        with pytest.raises(CredentialError, match=r"old keys were kept: new tokens.*\.spill, sealed with one of them"):
+            auth.rotate_key(found.settings, opened=hosts.one, forget_old=True)
+        hosts.manager(hosts.one).access_token()
+        auth.rotate_key(found.settings, opened=hosts.one, forget_old=True)
+        hosts.manager(hosts.one).refresh()
+        assert stored_token_lives(found) and found.counted("reuse") == 0
+
+
+def test_when_their_key_is_lost_the_message_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pleo(tmp_path, requests_per_minute=0) as found:
+        hosts = Hosts(found, tmp_path, monkeypatch)
+        (path,) = hosts.left()
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps(content | {"blob": base64.b64encode(Fernet(Fernet.generate_key()).encrypt(b"{}")).decode()}))
+        with pytest.raises(WrongKey, match=r"outside the store, in .*\.spill, and do not open"):
+            hosts.manager(hosts.one).refresh()
+        assert hosts.left() == [path]

@@ -20,7 +20,7 @@ from pleo_connector.auth.stores.file_lock import FileLockHandle, held
 from pleo_connector.auth.stores.files import file_system_of, make_private_folder
 from pleo_connector.auth.stores.protocol import Intent, Record, State
 from pleo_connector.auth.stores.row import record_of
-from pleo_connector.auth.stores.sqlite_file import PADDING, SqliteFile
+from pleo_connector.auth.stores.sqlite_file import PADDING, SqliteFile, take_room
 from pleo_connector.auth.stores.sqlite_table import NO_INTENT
 from pleo_connector.errors import RefreshUnavailable
 
@@ -83,6 +83,8 @@ class SqliteTokenStore:
             PADDING,
             connection,
             generation,
+            keep_journal=True,
+            take=True,
         )
 
     def commit(self, connection: str, generation: int, intent_id: str, blob: bytes) -> bool:
@@ -100,6 +102,7 @@ class SqliteTokenStore:
             connection,
             generation,
             intent_id,
+            keep_journal=True,
         )
 
     def rescue(self, connection: str, generation: int, blob: bytes) -> bool:
@@ -116,6 +119,7 @@ class SqliteTokenStore:
             self._host(),
             connection,
             generation,
+            keep_journal=True,
         )
 
     def mark(self, connection: str, generation: int, state: State, reason: str, intent_id: str | None = None) -> bool:
@@ -130,6 +134,7 @@ class SqliteTokenStore:
             generation,
             intent_id,
             intent_id,
+            keep_journal=True,
         )
 
     def replace(self, connection: str, blob: bytes) -> int:
@@ -189,8 +194,10 @@ class SqliteTokenStore:
     def _lock_file(self, connection: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{hashlib.sha256(connection.encode()).hexdigest()[:12]}.lock")
 
-    def _change(self, statement: str, *values: object) -> bool:
+    def _change(self, statement: str, *values: object, keep_journal: bool = False, take: bool = False) -> bool:
         if not self._file.written():
             return False
-        with self._file.open(write=True) as db:
+        with self._file.open(write=True, keep_journal=keep_journal) as db:
+            if take:
+                take_room(db)
             return db.execute(statement, values).rowcount == 1

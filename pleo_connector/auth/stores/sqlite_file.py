@@ -23,6 +23,7 @@ from pleo_connector.errors import TokenStoreCorrupt, TokenStoreUnavailable
 _APPLICATION_ID = 0x504C454F  # "PLEO": a file without it was not written here
 _VERSION = 1
 _DUCKDB_MARK = slice(8, 12)  # where a DuckDB file says "DUCK"
+_ROOM = 6 * 4096  # bytes
 PADDING = 4096  # the commit must not need a page that a full disk cannot give
 
 
@@ -61,6 +62,7 @@ class SqliteFile:
                 db.execute(TABLE)
                 db.execute(f"pragma application_id = {_APPLICATION_ID}")
                 db.execute(f"pragma user_version = {_VERSION}")
+            take_room(db)
 
     def prove_writable(self) -> None:
         """Write and take back as much as a login needs; where there is no store yet, in the folder that it would be made in."""
@@ -70,20 +72,20 @@ class SqliteFile:
             prove_room(folder, self.path, PADDING)
             return
         with self.open(write=True) as db:
-            db.execute("create table if not exists room (padding blob)")
-            db.execute("insert into room values (zeroblob(?))", (PADDING,))
-        with self.open(write=True) as db:
-            db.execute("drop table if exists room")  # its pages stay with the file, for what comes next
+            take_room(db)
 
     @contextlib.contextmanager
-    def open(self, *, write: bool = False, creating: bool = False) -> Iterator[sqlite3.Connection]:
-        """The file, checked to be ours; `write` is one transaction, rolled back when the block raises."""
+    def open(self, *, write: bool = False, creating: bool = False, keep_journal: bool = False) -> Iterator[sqlite3.Connection]:
+        """The file, checked to be ours; `write` is one transaction, rolled back when the block raises.
+
+        `keep_journal` leaves the rollback journal's disk space to the next transaction that keeps it, with sealed bytes in it.
+        """
         try:
             # mode=rw: a file that vanished in between must not come back empty.
             db = sqlite3.connect(f"{self.path.as_uri()}?mode=rw", uri=True, timeout=self._patience, isolation_level=None)
             db.row_factory = sqlite3.Row
             with contextlib.closing(db):
-                self._check(db, creating=creating)
+                self._check(db, creating=creating, keep_journal=keep_journal)
                 if not write:
                     yield db
                     return
@@ -100,8 +102,9 @@ class SqliteFile:
         except sqlite3.Error as error:
             raise self._translated(error) from None
 
-    def _check(self, db: sqlite3.Connection, *, creating: bool) -> None:
-        for pragma in ("journal_mode = delete", "synchronous = extra", "secure_delete = on", "trusted_schema = off"):
+    def _check(self, db: sqlite3.Connection, *, creating: bool, keep_journal: bool) -> None:
+        journal = "persist" if keep_journal else "delete"
+        for pragma in (f"journal_mode = {journal}", "synchronous = extra", "secure_delete = on", "trusted_schema = off"):
             db.execute(f"pragma {pragma}").fetchall()
         ours = db.execute("pragma application_id").fetchone()[0]
         empty = creating and ours == 0 and db.execute("select count(*) from sqlite_schema").fetchone()[0] == 0
@@ -130,3 +133,13 @@ class SqliteFile:
             f"The token store {self.path} is damaged: {why}. It was left as it is; "
             "restore it, or move it away and run `pleo-connector connect`."
         )
+
+
+def take_room(db: sqlite3.Connection) -> None:
+    """Write pages that are of no use but for one: a journal that is kept has room for them, and so for the next change of a row.
+
+    Random, because SQLite leaves alone what would stay the same.
+    """
+    db.execute("create table if not exists room (padding blob)")
+    db.execute("insert into room select zeroblob(?) where not exists (select 1 from room)", (_ROOM,))
+    db.execute("update room set padding = randomblob(?)", (_ROOM,))
