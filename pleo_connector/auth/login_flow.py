@@ -104,9 +104,13 @@ def _granted(answer: Answer) -> Granted:
                 "Check PLEO_CLIENT_ID, PLEO_CLIENT_SECRET and PLEO_CLIENT_AUTH (basic, post or none)."
             )
         if answer.error == "invalid_grant":
-            raise LoginFailed("Pleo no longer accepts the code of this login (invalid_grant); run `pleo-connector connect` again.")
+            raise LoginFailed(
+                "Pleo no longer accepts the code of this login (invalid_grant); start the login again, with the same command or link."
+            )
         raise ConfigurationError(f"Pleo refused to trade the code for tokens ({answer.error}); check PLEO_REDIRECT_URI and PLEO_SCOPES.")
     if isinstance(answer, NotProcessed) and answer.setting is not None:
         raise answer.setting
     hint = "the network and PLEO_AUTH_URL" if isinstance(answer, NotProcessed) else "the network"
-    raise LoginFailed(f"The code could not be traded for tokens: {answer.why}. Check {hint}, and run `pleo-connector connect` again.")
+    raise LoginFailed(
+        f"The code could not be traded for tokens: {answer.why}. Check {hint}, and start the login again, with the same command or link."
+    )

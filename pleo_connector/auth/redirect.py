@@ -47,7 +47,9 @@ class AuthorizationRequest:
     def code_from(self, query: str) -> Secret:
         """The code of a redirect's query; LoginFailed on a wrong state or issuer, an error, or no code."""
         if not self.has_state_of(query):
-            raise LoginFailed("The answer does not belong to this login (wrong state); start again with `pleo-connector connect`.")
+            raise LoginFailed(
+                "The answer does not belong to this login (wrong state); start the login again, with the same command or link."
+            )
         issuer = single(query, "iss")
         if issuer and issuer != self.issuer:
             raise LoginFailed(
@@ -57,7 +59,7 @@ class AuthorizationRequest:
         if error:
             if error == "access_denied":
                 raise ConsentRefused(
-                    "Consent was refused in Pleo (access_denied); nothing was stored. Run `pleo-connector connect` to ask again."
+                    "Consent was refused in Pleo (access_denied); nothing was stored. Start the login again to ask once more."
                 )
             known = error if error.replace("_", "").isalnum() and error.isascii() and len(error) <= 64 else "an unreadable error"  # noqa: PLR2004
             raise LoginFailed(
@@ -66,7 +68,7 @@ class AuthorizationRequest:
             )
         code = single(query, "code")
         if not code:
-            raise LoginFailed("Pleo's answer holds no code; start again with `pleo-connector connect`.")
+            raise LoginFailed("Pleo's answer holds no code; start the login again, with the same command or link.")
         return Secret(code)
 
 

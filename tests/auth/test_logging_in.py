@@ -77,7 +77,7 @@ def test_a_wrong_secret_shows_at_the_exchange(unconnected: Pleo) -> None:
 def test_a_lost_exchange_is_not_repeated(unconnected: Pleo) -> None:
     unconnected.sandbox.state.reset_counters()
     unconnected.sandbox.state.set_faults(Fault("truncated", path="/oauth/token", times=1))
-    with pytest.raises(LoginFailed, match="connect` again"):
+    with pytest.raises(LoginFailed, match="start the login again"):
         log_in(unconnected.settings, lambda url: get(consent(url)))
     assert unconnected.counted("token_requests") == 1
     assert auth.status(unconnected.settings).state == "not connected"
