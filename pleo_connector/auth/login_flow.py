@@ -67,10 +67,10 @@ class PasteLogin:
 
 
 def obtain_tokens(
-    endpoint: TokenEndpoint, way: LoginWay, *, redirect_uri: str, scopes: str, clock: Callable[[], float] = time.time
+    endpoint: TokenEndpoint, way: LoginWay, *, redirect_uri: str, scopes: str, issuer: str = "", clock: Callable[[], float] = time.time
 ) -> TokenSet:
     """Consent and exchange; LoginFailed, ClientRejected or ConfigurationError, and then nothing was stored."""
-    request = AuthorizationRequest(endpoint.issuer, endpoint.credentials.client_id, redirect_uri, scopes)
+    request = AuthorizationRequest(endpoint.issuer, endpoint.credentials.client_id, redirect_uri, scopes, issuer=issuer)
     return trade_code(endpoint, way.code(request), request, scopes=scopes, clock=clock)
 
 
