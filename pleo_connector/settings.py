@@ -82,6 +82,8 @@ class Settings(BaseModel):
     environment: Environment = Environment.SANDBOX
     api_url: Annotated[str, AfterValidator(setting_values.origin)] = ""
     auth_url: Annotated[str, AfterValidator(setting_values.origin)] = ""
+    issuer: Annotated[str, AfterValidator(setting_values.origin)] = ""
+    """What the authorisation server calls itself in `iss`; empty for its URL."""
     client_id: str = ""
     client_secret: SecretStr = SecretStr("")
     client_auth: ClientAuth = ClientAuth.BASIC

@@ -70,6 +70,7 @@ def test_every_variable_is_read() -> None:
         "PLEO_ENVIRONMENT": "staging",
         "PLEO_API_URL": "https://api.example.com/",
         "PLEO_AUTH_URL": "http://localhost:9000",
+        "PLEO_ISSUER": "https://id.example.com",
         "PLEO_CLIENT_ID": "client-1",
         "PLEO_CLIENT_SECRET": "s3cret",
         "PLEO_CLIENT_AUTH": "post",
@@ -101,6 +102,7 @@ def test_every_variable_is_read() -> None:
     assert settings.environment is Environment.STAGING
     assert settings.api_url == "https://api.example.com"
     assert settings.auth_url == "http://localhost:9000"
+    assert settings.issuer == "https://id.example.com"
     assert settings.client_id == "client-1"
     assert settings.client_secret.get_secret_value() == "s3cret"
     assert settings.client_auth is ClientAuth.POST

@@ -61,11 +61,14 @@ class PleoClient:
         *,
         connections: int = 8,
         patience: float = OUTAGE,
+        connect: str = "run `pleo-connector connect`",
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        """`connect` is what a person is told to do for a new consent, as part of a sentence."""
         self._budget = budget
+        self._connect = connect
         self._patience = patience
         self._clock = clock
         self._sleep = sleep
@@ -156,14 +159,12 @@ class PleoClient:
             down = PleoUnavailable(f"Pleo has a fault ({status}) for {request.what}; run again later: it goes on where it stopped.")
             raise TransientError(down)
         if status == httpx.codes.UNAUTHORIZED:
-            raise ReauthRequired(
-                f"Pleo refuses the credential (401) for {request.what}; run `pleo-connector connect`, or check PLEO_API_KEY."
-            )
+            raise ReauthRequired(f"Pleo refuses the credential (401) for {request.what}; {self._connect}, or check PLEO_API_KEY.")
         if status == httpx.codes.FORBIDDEN:
             scope = f"lacks the scope {request.scope}" if request.scope else "lacks a scope"
             raise Forbidden(
                 f"Pleo refuses {request.what} (403): the credential {scope}, or does not cover that company; "
-                "add the scope to PLEO_SCOPES and run `pleo-connector connect`, or leave this stream out."
+                f"add the scope to PLEO_SCOPES and {self._connect}, or leave this stream out."
             )
         code = _code(response)
         if status == httpx.codes.UNPROCESSABLE_ENTITY and code.upper() == "EXPORT_JOB_STATUS_UNPROCESSABLE":

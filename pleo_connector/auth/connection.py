@@ -125,7 +125,9 @@ def login(
     binding = binding_of(settings)
     # Everything that can be wrong here is found before a person is bothered.
     keys = keys_for_login(settings, opened, binding)
-    tokens = obtain_tokens(endpoint, way, redirect_uri=settings.redirect_uri, scopes=settings.scopes, clock=given.clock)
+    tokens = obtain_tokens(
+        endpoint, way, redirect_uri=settings.redirect_uri, scopes=settings.scopes, issuer=settings.issuer, clock=given.clock
+    )
     probe = AccessProbe(settings.api_url, client)
     return store_login(
         settings,

@@ -12,6 +12,7 @@ import anyio.lowlevel
 import anyio.to_thread
 import httpx
 
+from pleo_connector.auth.advice import how_to_connect
 from pleo_connector.auth.manager import CredentialManager
 from pleo_connector.auth.redaction import REDACTOR
 from pleo_connector.auth.secret import Secret
@@ -71,7 +72,7 @@ class PleoAuth(httpx.Auth):
             yield request
             return
         token = self.manager.access_token()
-        tries = _Tries()
+        tries = _Tries(self.manager.connection)
         while (yield _bearing(request, token)).status_code == httpx.codes.UNAUTHORIZED and _replayable(request):
             tries.refused(request, newest=self.manager.is_newest(token))
             token = self.manager.access_token(rejected=token)
@@ -83,7 +84,7 @@ class PleoAuth(httpx.Auth):
             return
         cached = self.manager.cached()
         token = await _in_thread(self.manager.access_token) if cached is None else cached
-        tries = _Tries()
+        tries = _Tries(self.manager.connection)
         while (yield _bearing(request, token)).status_code == httpx.codes.UNAUTHORIZED and _replayable(request):
             tries.refused(request, newest=await _in_thread(partial(self.manager.is_newest, token)))
             token = await _in_thread(partial(self.manager.access_token, token))
@@ -95,7 +96,8 @@ class _Tries:
     Each refresh by any process kills the tokens before it, on their way too: such a 401 says nothing about the grant.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, connection: str) -> None:
+        self._connection = connection
         self._sent = 0
         self._newest_refused = 0
 
@@ -106,7 +108,8 @@ class _Tries:
         if self._newest_refused > 1 or self._sent >= _MOST_TRIES:
             raise ReauthRequired(
                 f"Pleo refused (401 from {request.url.host}) an access token that it had just issued: the app may have been uninstalled, "
-                "or PLEO_API_URL and PLEO_AUTH_URL belong to different environments; check them, then run `pleo-connector connect`."
+                "or PLEO_API_URL and PLEO_AUTH_URL belong to different environments; "
+                f"check them, then {how_to_connect(self._connection)}."
             )
 
 

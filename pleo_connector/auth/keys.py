@@ -16,6 +16,7 @@ from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from pleo_connector.auth.advice import how_to_begin_anew, how_to_connect
 from pleo_connector.auth.redaction import REDACTOR
 from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.token import TokenSet
@@ -90,13 +91,13 @@ class KeyRing:
         if belongs != (binding.connection, binding.client_id):
             raise TokenStoreCorrupt(
                 f"The tokens stored for {binding.connection} belong to another connection; nothing was changed. "
-                "Run `pleo-connector connect` to log in again."
+                f"To log in again, {how_to_connect(binding.connection)}."
             )
         REDACTOR.register(tokens.access, tokens.refresh, passing=True, of=binding.connection)
         if issuer != binding.issuer:
             raise ReauthRequired(
                 f"The stored tokens of {binding.connection} were issued by {issuer}, and PLEO_AUTH_URL is now {binding.issuer}; "
-                "set it back, or run `pleo-connector connect`."
+                f"set it back, or {how_to_connect(binding.connection)}."
             )
         return tokens
 
@@ -122,6 +123,5 @@ class KeyRing:
         except InvalidToken:
             raise WrongKey(
                 f"The stored tokens of {connection} do not open with the key from {self.origin}; they were left as they are. "
-                "Set PLEO_TOKEN_KEYS to the key they were sealed with; if it is lost, "
-                "run `pleo-connector disconnect` and then `pleo-connector connect`."
+                f"Set PLEO_TOKEN_KEYS to the key they were sealed with; if it is lost, {how_to_begin_anew(connection)}."
             ) from None

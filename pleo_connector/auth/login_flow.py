@@ -67,10 +67,10 @@ class PasteLogin:
 
 
 def obtain_tokens(
-    endpoint: TokenEndpoint, way: LoginWay, *, redirect_uri: str, scopes: str, clock: Callable[[], float] = time.time
+    endpoint: TokenEndpoint, way: LoginWay, *, redirect_uri: str, scopes: str, issuer: str = "", clock: Callable[[], float] = time.time
 ) -> TokenSet:
     """Consent and exchange; LoginFailed, ClientRejected or ConfigurationError, and then nothing was stored."""
-    request = AuthorizationRequest(endpoint.issuer, endpoint.credentials.client_id, redirect_uri, scopes)
+    request = AuthorizationRequest(endpoint.issuer, endpoint.credentials.client_id, redirect_uri, scopes, issuer=issuer)
     return trade_code(endpoint, way.code(request), request, scopes=scopes, clock=clock)
 
 
@@ -104,9 +104,13 @@ def _granted(answer: Answer) -> Granted:
                 "Check PLEO_CLIENT_ID, PLEO_CLIENT_SECRET and PLEO_CLIENT_AUTH (basic, post or none)."
             )
         if answer.error == "invalid_grant":
-            raise LoginFailed("Pleo no longer accepts the code of this login (invalid_grant); run `pleo-connector connect` again.")
+            raise LoginFailed(
+                "Pleo no longer accepts the code of this login (invalid_grant); start the login again, with the same command or link."
+            )
         raise ConfigurationError(f"Pleo refused to trade the code for tokens ({answer.error}); check PLEO_REDIRECT_URI and PLEO_SCOPES.")
     if isinstance(answer, NotProcessed) and answer.setting is not None:
         raise answer.setting
     hint = "the network and PLEO_AUTH_URL" if isinstance(answer, NotProcessed) else "the network"
-    raise LoginFailed(f"The code could not be traded for tokens: {answer.why}. Check {hint}, and run `pleo-connector connect` again.")
+    raise LoginFailed(
+        f"The code could not be traded for tokens: {answer.why}. Check {hint}, and start the login again, with the same command or link."
+    )

@@ -87,7 +87,7 @@ class LoopbackListener:
     def wait(self, timeout: float) -> str:
         """The query of the redirect; LoginFailed after `timeout` seconds."""
         if not self._found.wait(timeout):
-            raise LoginFailed(f"No answer came from the browser within {timeout:g} s; run `pleo-connector connect` again.")
+            raise LoginFailed(f"No answer came from the browser within {timeout:g} s; run the same command again.")
         return self._query or ""
 
     def answer(self, method: bytes, target: bytes, host: bytes) -> tuple[int, str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from pleo_connector.auth.advice import how_to_connect
+from pleo_connector.auth.advice import how_to_begin_anew, how_to_connect
 from pleo_connector.auth.stores.protocol import Intent, Record, State
 from pleo_connector.errors import ReauthRequired, WrongKey
 
@@ -46,5 +46,5 @@ def missing_key(connection: str) -> WrongKey:
     """The error for stored tokens without any key to open them."""
     return WrongKey(
         f"Tokens of {connection} are stored, and there is no key to open them: PLEO_TOKEN_KEYS is not set, and there is no "
-        "key file beside the token store. Restore the key; if it is lost, run `pleo-connector disconnect` and then `pleo-connector connect`."
+        f"key file beside the token store. Restore the key; if it is lost, {how_to_begin_anew(connection)}."
     )

@@ -15,16 +15,26 @@ from pleo_connector.auth.secret import Secret
 from pleo_connector.errors import ConsentRefused, LoginFailed
 
 _VERIFIER_LENGTH = 64
+_ONCE = ("state", "iss", "error", "code")
 
 
 class AuthorizationRequest:
     """One login attempt: its state and verifier work once, and are kept in memory only (the portal seals them for its other processes)."""
 
     def __init__(
-        self, auth_url: str, client_id: str, redirect_uri: str, scopes: str, *, state: Secret | None = None, verifier: Secret | None = None
+        self,
+        auth_url: str,
+        client_id: str,
+        redirect_uri: str,
+        scopes: str,
+        *,
+        issuer: str = "",
+        state: Secret | None = None,
+        verifier: Secret | None = None,
     ) -> None:
-        """`state` and `verifier` of a request that was made before; new ones otherwise."""
-        self.issuer = auth_url
+        """`issuer` is what the server calls itself, empty for its URL; `state` and `verifier` of a request that was made before, new ones otherwise."""
+        self.auth_url = auth_url
+        self.issuer = issuer or auth_url
         self.redirect_uri = redirect_uri
         self.state = state or Secret(secrets.token_urlsafe(32))  # 256 bits
         self.verifier = verifier or Secret(generate_token(_VERIFIER_LENGTH))
@@ -45,19 +55,25 @@ class AuthorizationRequest:
         return hmac.compare_digest(single(query, "state").encode(), self.state.reveal().encode())
 
     def code_from(self, query: str) -> Secret:
-        """The code of a redirect's query; LoginFailed on a wrong state or issuer, an error, or no code."""
+        """The code of a redirect's query; LoginFailed on a parameter given twice, a wrong state or issuer, an error, or no code."""
+        if twice := [name for name in _ONCE if len(_values(query, name)) > 1]:
+            # An attack or a bug (RFC 6749 section 3.1): which of the values the server meant, nobody knows.
+            raise LoginFailed(f"The answer holds {' and '.join(twice)} more than once; nothing was stored. Start the login again.")
         if not self.has_state_of(query):
-            raise LoginFailed("The answer does not belong to this login (wrong state); start again with `pleo-connector connect`.")
-        issuer = single(query, "iss")
-        if issuer and issuer != self.issuer:
             raise LoginFailed(
-                "The answer came from another authorisation server than PLEO_AUTH_URL; nothing was stored. Check PLEO_AUTH_URL."
+                "The answer does not belong to this login (wrong state); start the login again, with the same command or link."
+            )
+        issuers = _values(query, "iss")
+        if issuers and issuers[0].removesuffix("/") != self.issuer.removesuffix("/"):
+            raise LoginFailed(
+                f"The answer came from another authorisation server than {self.issuer}; nothing was stored. "
+                "Check PLEO_AUTH_URL, and PLEO_ISSUER if the server calls itself otherwise."
             )
         error = single(query, "error")
         if error:
             if error == "access_denied":
                 raise ConsentRefused(
-                    "Consent was refused in Pleo (access_denied); nothing was stored. Run `pleo-connector connect` to ask again."
+                    "Consent was refused in Pleo (access_denied); nothing was stored. Start the login again to ask once more."
                 )
             known = error if error.replace("_", "").isalnum() and error.isascii() and len(error) <= 64 else "an unreadable error"  # noqa: PLR2004
             raise LoginFailed(
@@ -66,7 +82,7 @@ class AuthorizationRequest:
             )
         code = single(query, "code")
         if not code:
-            raise LoginFailed("Pleo's answer holds no code; start again with `pleo-connector connect`.")
+            raise LoginFailed("Pleo's answer holds no code; start the login again, with the same command or link.")
         return Secret(code)
 
 
@@ -87,9 +103,12 @@ def query_of_pasted(pasted: str, redirect_uri: str) -> str:
 
 def single(query: str, name: str) -> str:
     """A query's parameter; empty when it is absent or given twice."""
-    # A repeated parameter is an attack or a bug (RFC 6749 section 3.1): it counts as absent.
-    try:
-        values = parse_qs(query, keep_blank_values=True, max_num_fields=32).get(name, [])
-    except ValueError:
-        return ""
+    values = _values(query, name)
     return values[0] if len(values) == 1 else ""
+
+
+def _values(query: str, name: str) -> list[str]:
+    try:
+        return parse_qs(query, keep_blank_values=True, max_num_fields=32).get(name, [])
+    except ValueError:
+        return []

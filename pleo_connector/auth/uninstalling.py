@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from pleo_connector.auth.advice import how_to_disconnect
 from pleo_connector.auth.connection import Injectables, build_manager
 from pleo_connector.auth.endpoint import PrivateClient
 from pleo_connector.auth.secret import Secret
@@ -37,7 +38,7 @@ def uninstall_at_pleo(settings: Settings, opened: OpenedStore, **injectables: An
         if status != httpx.codes.UNAUTHORIZED:
             break
         rejected = token
-    kept = "nothing was forgotten here; try again, or run `pleo-connector disconnect` and remove the app in Pleo"
+    kept = f"nothing was forgotten here; try again, or {how_to_disconnect(settings.connection)} and remove the app in Pleo"
     if status == httpx.codes.FORBIDDEN:
         raise Forbidden(f"Pleo does not let this credential uninstall the app (HTTP 403), and {kept}.")
     if status >= httpx.codes.INTERNAL_SERVER_ERROR:

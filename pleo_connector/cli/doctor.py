@@ -64,7 +64,7 @@ def _all(settings: Settings, output: Output) -> Iterator[Finding]:
     scopes: list[str] = []
     yield from _check_connection(settings, scopes)
     if scopes:
-        yield from check_scopes(scopes)
+        yield from check_scopes(settings, scopes)
     yield from check_warehouse(settings)
 
 

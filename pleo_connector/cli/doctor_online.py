@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
+from pleo_connector.auth.advice import how_to_connect
 from pleo_connector.auth.granted import stream_access
 from pleo_connector.cli.findings import Finding, fine, worth_a_look, wrong
 from pleo_connector.errors import CertificateRefused
@@ -67,14 +68,17 @@ def _skew(name: str, header: str, now: datetime) -> Finding:
     return worth_a_look(check, told, advice) if abs(seconds) < _SKEW_WRONG else wrong(check, told, advice)
 
 
-def check_scopes(granted: Iterable[str]) -> Iterator[Finding]:
-    """Which streams the granted scopes allow."""
-    for access in stream_access(granted, ()):
+def check_scopes(settings: Settings, granted: Iterable[str]) -> Iterator[Finding]:
+    """Which streams the granted scopes allow; wrong is only one that was asked for and not granted. An API key has scopes that nobody asks for here."""
+    add = f"add it to PLEO_SCOPES (it must be registered at Pleo) and {how_to_connect(settings.connection)}"
+    for access in stream_access(granted, () if settings.uses_api_key else settings.scopes.split()):
+        check, out = f"scope for {access.stream}", f"leave {access.stream} out of `sync`"
         if access.granted:
-            yield fine(f"scope for {access.stream}", access.scope or "none is needed")
+            yield fine(check, access.scope or "none is needed")
+        elif settings.uses_api_key:
+            yield worth_a_look(check, f"the API key has no {access.scope}", f"make a key in Pleo that has it, or {out}")
+        elif access.asked:
+            again = f"let Pleo register it for the client and {how_to_connect(settings.connection)}"
+            yield wrong(check, f"{access.scope} was asked for and not granted", f"{again}, or take it out of PLEO_SCOPES and {out}")
         else:
-            yield wrong(
-                f"scope for {access.stream}",
-                f"{access.scope} is not granted",
-                "add it to PLEO_SCOPES (it must be registered at Pleo) and run `pleo-connector connect`, or leave the stream out of `sync`",
-            )
+            yield worth_a_look(check, access.why_not, f"{add}, or {out}")

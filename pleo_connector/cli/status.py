@@ -40,9 +40,11 @@ def status(
     if told.state == "api key" and told.online_active is False:
         raise ClientRejected(told.reason)
     if told.online_active is False and not told.access_expired:
+        from pleo_connector.auth.advice import how_to_connect  # noqa: PLC0415
+
         raise ReauthRequired(
             f"Pleo says that the access token of {told.connection} is not live, although it has not expired: the grant was revoked, or another "
-            "installation refreshed it; if the next sync fails, run `pleo-connector connect`."
+            f"installation refreshed it; if the next sync fails, {how_to_connect(told.connection)}."
         )
 
 

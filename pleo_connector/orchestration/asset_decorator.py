@@ -95,7 +95,7 @@ def pleo_assets(
         def pleo_tables(context: dg.AssetExecutionContext, config: PleoSyncConfig) -> Iterator[Any]:
             from pleo_connector.orchestration.step import Step
 
-            step = Step(catalogue, keys, checks, chosen)
+            step = Step(catalogue, keys, checks, pleo_key(name), chosen)
             pleo, target = (getattr(context.resources, key) for key in (pleo_key(name), warehouse_key(name)))
             asked = within_partitions(context, config, partitions_def)
             yield from body(context, PleoSync(context, asked, pleo, target, partial(step.execute, context)))

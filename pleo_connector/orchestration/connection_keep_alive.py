@@ -63,11 +63,10 @@ def refresh_all(context: dg.OpExecutionContext, pleo: Any, wanted: list[str]) ->
             failed[one.label] = error
     context.log.info("Refreshed the tokens of %d connections.", refreshed)
     if failed:
-        kinds = {failures.kind_of(error).name: failures.kind_of(error) for error in failed.values()}
         raise dg.Failure(
             f"{len(failed)} connections were not refreshed; {refreshed} were. {' '.join(f'{label}: {failed[label]}' for label in failed)}",
-            metadata={"failure": ", ".join(kinds), "remedy": "\n".join(kind.remedy for kind in kinds.values())},
-            allow_retries=any(kind.passes for kind in kinds.values()),
+            metadata=failures.in_short(failed.values()),
+            allow_retries=any(failures.kind_of(error).passes for error in failed.values()),
         )
 
 

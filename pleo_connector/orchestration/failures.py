@@ -1,7 +1,8 @@
 """How an error of ours becomes one that Dagster shows as advice, and retries only where that helps."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import dagster as dg
 
@@ -31,7 +32,9 @@ WORTH_WAITING = 60.0
 """Seconds of a pause from which Dagster is asked to run the step again; shorter ones are waited out by the client."""
 
 _RETRIES = 3
-_CONNECT = "pleo-connector connect"
+_CONNECT = re.compile(r"`pleo-connector connect[^`]*`")
+"""The command with the label of its connection, as messages name it."""
+_ANY_CONNECT = "`pleo-connector connect` (with `--connection` for one that has a label)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ CONFIGURATION = Kind(
     "configuration", "Correct the setting that the message names, then run again: `pleo-connector doctor` checks all of them."
 )
 REAUTHORISATION = Kind(
-    "re-authorisation", f"A person runs `{_CONNECT}`; then re-execute this run from failure. Nothing that was loaded is lost."
+    "re-authorisation", f"A person runs {_ANY_CONNECT}; then re-execute this run from failure. Nothing that was loaded is lost."
 )
 ACCESS = Kind("access", "Add the scope to PLEO_SCOPES and connect again, or leave these tables out of the selection.")
 TRANSIENT = Kind("transient", "Re-execute from failure, or wait for the next run: it goes on where this one stopped.", passes=True)
@@ -82,8 +85,10 @@ _KINDS: tuple[tuple[type[PleoError] | tuple[type[PleoError], ...], Kind], ...] =
 
 
 def kind_of(error: Exception) -> Kind:
-    """What sort of failure an error is."""
-    return next((kind for errors, kind in _KINDS if isinstance(error, errors)), UNEXPECTED)
+    """What sort of failure an error is; its remedy names the very command that the message names."""
+    kind = next((kind for errors, kind in _KINDS if isinstance(error, errors)), UNEXPECTED)
+    named = _CONNECT.search(str(error)) if kind is REAUTHORISATION else None
+    return kind if named is None else replace(kind, remedy=kind.remedy.replace(_ANY_CONNECT, named[0]))
 
 
 def unforeseen(error: Exception) -> dg.Failure:
@@ -114,13 +119,18 @@ def some_streams(failures: Mapping[str, PleoError], *, others: bool = True) -> d
         return dg.RetryRequested(max_retries=_RETRIES, seconds_to_wait=max(waits))
     said = " ".join(f"{name}: {_sentence(error)}" for name, error in failures.items())
     count = "1 stream" if len(failures) == 1 else f"{len(failures)} streams"
-    kinds = {kind_of(error).name: kind_of(error) for error in failures.values()}
-    metadata = {"failure": ", ".join(kinds), "remedy": "\n".join(kind.remedy for kind in kinds.values())}
     return dg.Failure(
         f"{count} failed{'; the others are loaded' if others else ''}. {said}",
-        metadata=metadata | {f"failed: {name}": _sentence(error) for name, error in failures.items()},
-        allow_retries=any(kind.passes for kind in kinds.values()),
+        metadata=in_short(failures.values()) | {f"failed: {name}": _sentence(error) for name, error in failures.items()},
+        allow_retries=any(kind_of(error).passes for error in failures.values()),
     )
+
+
+def in_short(errors: Iterable[PleoError]) -> dict[str, str]:
+    """What sorts of failure these are and what to do about them, as metadata: each once."""
+    kinds = [kind_of(error) for error in errors]
+    names, remedies = dict.fromkeys(kind.name for kind in kinds), dict.fromkeys(kind.remedy for kind in kinds)
+    return {"failure": ", ".join(names), "remedy": "\n".join(remedies)}
 
 
 def _pause(error: PleoError) -> float | None:
@@ -131,6 +141,6 @@ def _pause(error: PleoError) -> float | None:
 
 def _sentence(error: PleoError) -> str:
     text = str(error)
-    if isinstance(error, ReauthRequired) and _CONNECT not in text:
-        text = f"{text.rstrip('.')}; run `{_CONNECT}`."
+    if isinstance(error, ReauthRequired) and not _CONNECT.search(text):
+        text = f"{text.rstrip('.')}; run {_ANY_CONNECT}."
     return text

@@ -26,11 +26,12 @@ Event = dg.MaterializeResult[None] | dg.AssetCheckResult
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The body of the multi-asset. `keys` gives the asset key of each of its tables."""
+    """The body of the multi-asset. `keys` gives the asset key of each of its tables, `resource` the key of the connection's resource."""
 
     catalogue: Catalogue
     keys: Mapping[str, dg.AssetKey]
     checks: Checks
+    resource: str
     options: Mapping[str, StreamOptions] = field(default_factory=dict)
 
     def execute(
@@ -101,9 +102,22 @@ class Step:
             raise
         finally:
             events.close()
-        if failed or len(refused) == len(selection.streams) or (refused and ALL_OR_FAIL in context.run.tags):
+        # A step for one table of several cannot tell that nothing else was asked for: the others have steps of their own.
+        nothing_else = len(refused) == len(selection.streams) and self._is_alone(context)
+        if failed or nothing_else or (refused and ALL_OR_FAIL in context.run.tags):
             failed |= refused
             raise failures.some_streams(failed, others=len(failed) < len(selection.streams)) from None
+
+    def _is_alone(self, context: dg.AssetExecutionContext) -> bool:
+        """Whether no other step of the run reads from the same connection."""
+        try:
+            nodes = context.job_def.nodes
+        except dg.DagsterInvalidPropertyError:  # called directly, in a test: there is no run
+            return True
+        return (
+            sum(self.resource in node.definition.required_resource_keys for node in nodes if isinstance(node.definition, dg.OpDefinition))
+            <= 1
+        )
 
     def _results(self, report: StreamReport, warehouse: Warehouse, selection: "_Selection", checks: CheckRun, pace: int) -> Iterator[Event]:
         wanted = [table for table in self.catalogue.stream(report.stream).tables() if selection.wants(table)]

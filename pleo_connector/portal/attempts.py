@@ -45,8 +45,10 @@ class NoAttempt(Enum):
 class Attempts:
     """The logins of all processes that share secret and ledger."""
 
-    def __init__(self, ledger: Ledger, secret: str) -> None:
+    def __init__(self, ledger: Ledger, secret: str, issuer: str) -> None:
+        """`issuer` is what the authorisation server calls itself; empty for its URL."""
         self._ledger = ledger
+        self._issuer = issuer
         self._fernet = Fernet(base64.urlsafe_b64encode(derived(secret, "attempts")))
 
     def begin(self, label: str, visitor: str, *, auth_url: str, client_id: str, redirect_uri: str, scopes: str) -> str:
@@ -71,7 +73,9 @@ class Attempts:
             return NoAttempt.ELSEWHERE
         if self._ledger.take(_KIND, digest(state)) is None:
             return NoAttempt.UNKNOWN
-        request = AuthorizationRequest(auth_url, client_id, redirect_uri, scopes, state=Secret(state), verifier=Secret(verifier))
+        request = AuthorizationRequest(
+            auth_url, client_id, redirect_uri, scopes, issuer=self._issuer, state=Secret(state), verifier=Secret(verifier)
+        )
         return Attempt(label, scopes, request)
 
     def _opened(self, sealed: str) -> list[str] | None:

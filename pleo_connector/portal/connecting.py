@@ -39,7 +39,7 @@ class Connecting:
         settings = self._settings.labelled(attempt.label).model_copy(update={"scopes": attempt.scopes})
         code = attempt.request.code_from(query)
         credentials, binding = credentials_of(settings), binding_of(settings)
-        if attempt.request.issuer != settings.auth_url:
+        if attempt.request.auth_url != settings.auth_url:
             raise LoginFailed("PLEO_AUTH_URL was changed while this login was under way; nothing was stored. Make a new link.")
         keys = keys_for_login(settings, self._opened, binding)
         client = PrivateClient(self._given.transport, deadline=self._given.deadline, user_agent=self._given.user_agent)

@@ -49,7 +49,7 @@ def parts_of(settings: Settings, *, clock: Callable[[], float] = time.time, **in
         opened=opened,
         invitations=Invitations(ledger, secret, place, clock=clock),
         visitors=Visitors(secret),
-        attempts=Attempts(ledger, secret),
+        attempts=Attempts(ledger, secret, settings.issuer),
         sessions=Sessions(ledger, secret, settings.portal_password.get_secret_value()),
         connecting=Connecting(settings, opened, **injectables),
         pages=Pages(place, settings.portal_name),

@@ -54,3 +54,5 @@ class Connection:
     """Seconds for which a failing request is tried again."""
     budget: Callable[[int], RequestBudget] = Budget
     """Makes the budget of one run from the requests per minute; `reach` makes one that processes share."""
+    connect: str = "run `pleo-connector connect`"
+    """What a person is told to do for a new consent, as part of a sentence."""

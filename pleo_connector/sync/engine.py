@@ -123,6 +123,7 @@ class _Run:
                 budget,
                 connections=self._connection.concurrency + URGENT,
                 patience=self._connection.patience,
+                connect=self._connection.connect,
             ) as client:
                 self._client = client
                 self._walks = Walks(client, self._due, self._turns, self._listings, self._loader.put, self._keep_failed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pleo_connector.api import Budget, RequestBudget, SharedBudget
 from pleo_connector.api.patience import OUTAGE
 from pleo_connector.auth import build_auth
+from pleo_connector.auth.advice import how_to_connect
 from pleo_connector.auth.stores import open_notes
 from pleo_connector.settings import Settings
 from pleo_connector.sync.asked import Connection
@@ -19,5 +20,11 @@ def reach(settings: Settings, *, patience: float = OUTAGE) -> Connection:
         return SharedBudget(open_notes(settings.token_store), settings.credential, per_minute)
 
     return Connection(
-        settings.api_url, build_auth(settings), settings.requests_per_minute, settings.concurrency, patience=patience, budget=budget
+        settings.api_url,
+        build_auth(settings),
+        settings.requests_per_minute,
+        settings.concurrency,
+        patience=patience,
+        budget=budget,
+        connect=how_to_connect(settings.connection),
     )

@@ -33,6 +33,15 @@ def test_everything_is_private_whatever_the_umask(tmp_path: Path) -> None:
     assert store.permissions() == "0600"
 
 
+def test_folders_above_are_as_private_when_they_have_to_be_made(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        SqliteTokenStore(tmp_path / "a" / "b" / "c" / "tokens.sqlite").replace(ONE, b"blob")
+    finally:
+        os.umask(before)
+    assert [mode(tmp_path / name) for name in ("a", "a/b", "a/b/c")] == [0o700] * 3
+
+
 def test_reading_creates_nothing(tmp_path: Path) -> None:
     assert SqliteTokenStore(tmp_path / "state" / "tokens.sqlite").read(ONE) is None
     assert list(tmp_path.iterdir()) == []
@@ -93,7 +102,7 @@ def test_another_users_file_is_refused(tmp_path: Path) -> None:
         store.read(ONE)
 
 
-@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "9p"])
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "9p", "virtiofs", "gfs2", "vmhgfs", "wekafs", "pvfs2", "macfuse", "remote"])
 def test_a_network_file_system_is_refused_with_advice(tmp_path: Path, kind: str) -> None:
     with pytest.raises(ConfigurationError, match="PLEO_TOKEN_STORE to a file on a local disk"):
         SqliteTokenStore(tmp_path / "tokens.sqlite", file_system=lambda _: kind)
@@ -109,7 +118,16 @@ def test_the_file_system_is_that_of_the_nearest_mount(tmp_path: Path) -> None:
     (tmp_path / "my share").mkdir()
     assert file_system_of(tmp_path / "my share", mounts) == "nfs4"
     assert file_system_of(tmp_path, mounts) == "ext4"
-    assert file_system_of(tmp_path, tmp_path / "none") == ""
+    assert file_system_of(tmp_path, tmp_path / "none", list) == ""
+
+
+def test_a_system_without_proc_is_asked_in_its_own_way(tmp_path: Path) -> None:
+    """As on macOS and Windows."""
+    told = [(Path(tmp_path.anchor), "apfs"), (tmp_path / "share", "smbfs")]
+    (tmp_path / "share").mkdir()
+    assert file_system_of(tmp_path / "share", tmp_path / "none", lambda: told) == "smbfs"
+    assert file_system_of(tmp_path, tmp_path / "none", lambda: told) == "apfs"
+    assert file_system_of(Path(tmp_path.anchor), tmp_path / "none") != "", "psutil tells"
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_a_wrong_secret_shows_at_the_exchange(unconnected: Pleo) -> None:
 def test_a_lost_exchange_is_not_repeated(unconnected: Pleo) -> None:
     unconnected.sandbox.state.reset_counters()
     unconnected.sandbox.state.set_faults(Fault("truncated", path="/oauth/token", times=1))
-    with pytest.raises(LoginFailed, match="connect` again"):
+    with pytest.raises(LoginFailed, match="start the login again"):
         log_in(unconnected.settings, lambda url: get(consent(url)))
     assert unconnected.counted("token_requests") == 1
     assert auth.status(unconnected.settings).state == "not connected"
@@ -214,8 +214,37 @@ def test_an_error_is_read_before_a_code() -> None:
 def test_the_issuer_is_compared_when_present() -> None:
     asked = request()
     assert asked.code_from(answer(asked, code="x", iss="https://auth.example")).reveal() == "x"
-    with pytest.raises(LoginFailed, match="another authorisation server"):
-        asked.code_from(answer(asked, code="x", iss="https://auth.example/"))
+    assert asked.code_from(answer(asked, code="x", iss="https://auth.example/")).reveal() == "x", "the same but for a slash"
+    for other in ("https://auth.example//", "https://auth.example/x", "https://AUTH.example", ""):
+        with pytest.raises(LoginFailed, match="another authorisation server"):
+            asked.code_from(answer(asked, code="x", iss=other))
+
+
+def test_a_server_may_call_itself_otherwise_than_its_address() -> None:
+    asked = AuthorizationRequest("https://auth.example", "client", "https://app.example/callback", "a:read", issuer="https://id.example/")
+    assert asked.url.startswith("https://auth.example/oauth/authorize?")
+    assert asked.code_from(answer(asked, code="x", iss="https://id.example")).reveal() == "x"
+    with pytest.raises(LoginFailed, match="PLEO_ISSUER"):
+        asked.code_from(answer(asked, code="x", iss="https://auth.example"))
+
+
+def test_the_issuer_of_the_settings_is_the_one_that_counts(unconnected: Pleo) -> None:
+    def claim(url: str) -> None:
+        state, target = (parse_qs(urlsplit(url).query)[name][0] for name in ("state", "redirect_uri"))
+        httpx.get(target, params={"state": state, "code": "x", "iss": unconnected.url}, trust_env=False)
+
+    with pytest.raises(LoginFailed, match=r"another authorisation server than https://id\.example"):
+        log_in(unconnected.with_(PLEO_ISSUER="https://id.example"), claim)
+    assert unconnected.counted("token_requests") == 0
+
+
+@pytest.mark.parametrize("name", ["state", "iss", "error", "code"])
+def test_a_parameter_given_twice_is_refused(name: str) -> None:
+    asked = request()
+    values = {"state": asked.state.reveal(), "code": "x"} | ({"iss": asked.issuer} if name == "iss" else {})
+    twice = urlencode([*values.items(), *[(name, values.get(name, "access_denied"))] * (1 if name in values else 2)])
+    with pytest.raises(LoginFailed, match=f"holds {name} more than once"):
+        asked.code_from(twice)
 
 
 def test_an_odd_error_is_not_echoed() -> None:

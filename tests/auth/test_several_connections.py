@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from cryptography.fernet import Fernet
 
 from pleo_connector import auth
 from pleo_connector.auth.stores import open_store
-from pleo_connector.errors import ConfigurationError, PleoUnavailable, ReauthRequired, TokenStoreCorrupt
+from pleo_connector.errors import ConfigurationError, PleoUnavailable, ReauthRequired, TokenStoreCorrupt, WrongKey
 from pleo_connector.sandbox import Fault
 from tests.auth.harness import Pleo
 
@@ -32,6 +35,36 @@ def test_tokens_of_one_label_do_not_open_as_anothers(connected: Pleo) -> None:
     acme = connected.with_(PLEO_CONNECTION="acme")
     store.replace(acme.connection, connected.record().blob or b"")
     with pytest.raises(TokenStoreCorrupt, match="belong to another connection"):
+        connected.manager(acme).access_token()
+
+
+def test_what_a_person_is_told_to_do_is_about_the_same_connection(connected: Pleo, tmp_path: Path) -> None:
+    """A command without the label is about another customer's connection."""
+    acme = connected.with_(PLEO_CONNECTION="acme")
+    connected.connect(acme)
+    told = []
+    with pytest.raises(WrongKey) as wrong_key:
+        connected.manager(connected.with_(PLEO_CONNECTION="acme", PLEO_TOKEN_KEYS=Fernet.generate_key().decode())).access_token()
+    told.append(str(wrong_key.value))
+    (key,) = (tmp_path / "state").glob("*.key")
+    moved = key.rename(tmp_path / "key")
+    with pytest.raises(WrongKey) as no_key:
+        connected.manager(acme).access_token()
+    told.append(str(no_key.value))
+    assert all("disconnect --connection acme` and then `pleo-connector connect --connection acme`" in one for one in told), told
+    moved.rename(key)
+
+    connected.sandbox.state.set_faults(Fault("status", path="/v1/installations/me", status=503))
+    with pytest.raises(PleoUnavailable, match="run `pleo-connector disconnect --connection acme`"):
+        auth.disconnect(acme, uninstall=True)
+    connected.sandbox.state.set_faults(Fault("status", path="/v1/companies", status=401))
+    with connected.client(acme) as client, pytest.raises(ReauthRequired, match="connect --connection acme`"):
+        client.get("/v1/companies")
+    with pytest.raises(ReauthRequired, match=r"PLEO_AUTH_URL is now .* run `pleo-connector connect --connection acme`"):
+        connected.manager(acme.model_copy(update={"auth_url": "http://localhost:1"})).access_token()
+    store = open_store(connected.environ["PLEO_TOKEN_STORE"]).store
+    store.replace(acme.connection, connected.record().blob or b"")
+    with pytest.raises(TokenStoreCorrupt, match="run `pleo-connector connect --connection acme`"):
         connected.manager(acme).access_token()
 
 

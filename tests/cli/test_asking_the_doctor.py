@@ -122,3 +122,14 @@ def test_a_clock_that_is_wrong(pleo: Local, ahead: int, verdict: Verdict) -> Non
     settings = load(pleo.environ, None)
     found = {finding.check: finding for finding in check_hosts(settings, now=lambda: datetime.now(UTC) + timedelta(seconds=ahead))}
     assert found["clock against the API"].verdict is verdict
+
+
+def test_a_scope_that_nobody_asked_for_is_no_failure(pleo: Local) -> None:
+    pleo.environ |= {"PLEO_CONNECTION": "acme", "PLEO_SCOPES": "companies:read"}
+    pleo.connect()
+    found = checks(pleo, 0)
+    assert (found["scope for companies"]["verdict"], found["scope for vendors"]["verdict"]) == ("ok", "warn")
+    assert found["scope for vendors"]["found"] == "vendors:read was not asked for"
+    asked = checks(pleo, 1, PLEO_SCOPES="companies:read vendors:read")
+    assert {name for name, check in asked.items() if check["verdict"] == "fail"} == {"scope for vendors"}
+    assert "run `pleo-connector connect --connection acme`" in asked["scope for vendors"]["advice"]

@@ -127,3 +127,11 @@ def test_what_pleo_serves_and_nobody_declared_is_told(pleo: Local) -> None:
     told = f"moodOfTheDay (1 time, such as in {vendor['id']})."
     assert f"Warning: vendors: fields that Pleo serves and the catalogue does not declare (kept in _extra): {told}" in ended.err
     assert "cheerful" not in ended.err
+
+
+def test_a_missing_scope_is_asked_for_under_the_label_of_the_connection(pleo: Local) -> None:
+    pleo.environ |= {"PLEO_CONNECTION": "acme", "PLEO_SCOPES": "companies:read"}
+    pleo.connect()
+    ended = pleo.run("sync", "vendors")
+    assert ended.code == 1
+    assert "run `pleo-connector connect --connection acme`" in " ".join((ended.out + ended.err).split())

@@ -39,12 +39,24 @@ def test_a_step_for_each_stream_with_its_child_tables() -> None:
 
 @pytest.mark.slow
 def test_steps_sync_their_streams_and_one_failing_step_leaves_the_others(place: Place, sandbox: RunningSandbox) -> None:
-    sandbox.state.set_faults(Fault("status", path="/v1/vendors", status=403))
+    sandbox.state.set_faults(Fault("status", path="/v1/vendors", status=400))
     result = run(place, step_per_table=True)
     assert not result.success
     assert [event.step_key for event in result.all_events if event.is_step_failure] == ["pleo_vendors"]
     assert {"accounting_entries", "accounting_entry_splits", "tags"} <= set(materialized(result))
     assert "vendors" not in materialized(result)
+
+
+def test_a_missing_scope_leaves_out_its_step_with_a_warning(place: Place, sandbox: RunningSandbox) -> None:
+    sandbox.state.set_faults(Fault("status", path="/v1/vendors", status=403))
+    with environment(place.environment), dg.DagsterInstance.ephemeral() as instance:
+        job = build_pleo_definitions(streams=["tax_codes", "vendors"], step_per_table=True).resolve_job_def("pleo_sync")
+        both = job.execute_in_process(instance=instance, raise_on_error=False)
+        (seen,) = instance.fetch_observations(dg.AssetKey(["pleo", "vendors"]), limit=5).records
+        alone = job.execute_in_process(instance=instance, raise_on_error=False, asset_selection=[dg.AssetKey(["pleo", "vendors"])])
+    assert both.success and set(materialized(both)) == {"tax_codes"}
+    assert "lacks the scope vendors:read" in str(seen.asset_observation.metadata["left_out"].value)  # type: ignore[union-attr]
+    assert not alone.success, "nothing else was asked for"
 
 
 def test_a_month_reads_this_month_whatever_is_due(place: Place) -> None:

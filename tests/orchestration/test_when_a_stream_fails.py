@@ -170,6 +170,15 @@ def test_a_failure_is_of_one_kind_and_says_what_to_do(error: PleoError, retries:
     assert one.allow_retries is retries
 
 
+def test_the_remedy_names_the_connection_that_the_message_names() -> None:
+    acme, beta = (ReauthRequired(f"The grant is gone; run `pleo-connector connect --connection {label}`.") for label in ("acme", "beta"))
+    wanted: Any = failures.whole_run(acme)
+    assert "A person runs `pleo-connector connect --connection acme`;" in wanted.metadata["remedy"].value
+    both: Any = failures.some_streams({"vendors": acme, "tags": beta})
+    assert both.metadata["failure"].value == "re-authorisation"
+    assert "--connection acme`" in both.metadata["remedy"].value and "--connection beta`" in both.metadata["remedy"].value
+
+
 @pytest.mark.parametrize("bug", [KeyError("splitItems"), TypeError("none of ours")])
 def test_an_error_that_nobody_foresaw_is_reported_and_not_tried_again(
     place: Place, monkeypatch: pytest.MonkeyPatch, bug: Exception

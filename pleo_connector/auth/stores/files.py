@@ -2,59 +2,58 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import tempfile
+from collections.abc import Callable, Iterable
+from itertools import takewhile
 from pathlib import Path
 
 from pleo_connector.errors import ConfigurationError, TokenStoreUnavailable
 
-_NETWORK = frozenset(
-    {
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb",
-        "smb2",
-        "smb3",
-        "smbfs",
-        "afs",
-        "ncpfs",
-        "9p",
-        "drvfs",
-        "ceph",
-        "glusterfs",
-        "lustre",
-        "beegfs",
-        "gpfs",
-        "ocfs2",
-        "orangefs",
-        "davfs",
-        "acfs",
-        "fuse",
-        "prl_fs",
-        "vboxsf",
-    }
-)
+_SHARES = "nfs nfs4 cifs smb smb2 smb3 smbfs afpfs afs coda ncpfs webdav davfs 9p drvfs virtiofs prl_fs vboxsf vmhgfs"
+_CLUSTERS = "acfs beegfs ceph cvfs fhgfs gfs gfs2 glusterfs gpfs lustre ocfs2 orangefs panfs pvfs2 wekafs"
+_FUSE = "fuse fusefs macfuse osxfuse"
+_NETWORK = frozenset(f"{_SHARES} {_CLUSTERS} {_FUSE} remote".split())
+"""Types as Linux and macOS name them; `remote` is what `_listed` calls a drive of another host on Windows."""
 
 
-def file_system_of(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
-    """The type of the file system that holds a path, such as `ext4`; empty where the system does not tell."""
+Mounts = Iterable[tuple[Path, str]]
+"""Mount points, and the types of what is there."""
+
+
+def _listed() -> Mounts:
+    """As macOS and Windows tell them."""
+    import psutil  # noqa: PLC0415 - Linux needs it not
+
     try:
-        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+        found = psutil.disk_partitions(all=True)
     except OSError:
-        return ""
+        return []
+    return [(Path(each.mountpoint), "remote" if "remote" in each.opts.split(",") else each.fstype.lower()) for each in found]
+
+
+def file_system_of(path: Path, mounts: Path = Path("/proc/self/mountinfo"), listed: Callable[[], Mounts] = _listed) -> str:
+    """The type of the file system that holds a path, such as `ext4`; empty where the system does not tell. `listed` is asked where `mounts` is not there."""
+    try:
+        found: Mounts = _mounted(mounts.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        found = listed()
     there = path.resolve()
     best, kind = -1, ""
-    for line in lines:
+    for point, each in found:
+        if there.is_relative_to(point) and len(point.parts) >= best:
+            best, kind = len(point.parts), each
+    return kind
+
+
+def _mounted(mountinfo: str) -> Mounts:
+    for line in mountinfo.splitlines():
         head, _, tail = line.partition(" - ")
         fields, after = head.split(), tail.split()
-        if len(fields) < 5 or not after:  # noqa: PLR2004 - the mount point is the fifth field, see proc(5)
-            continue
-        point = Path(fields[4].encode().decode("unicode_escape"))
-        if there.is_relative_to(point) and len(point.parts) >= best:
-            best, kind = len(point.parts), after[0]
-    return kind
+        if len(fields) >= 5 and after:  # noqa: PLR2004 - the mount point is the fifth field, see proc(5)
+            yield Path(fields[4].encode().decode("unicode_escape")), after[0]
 
 
 def refuse_network_file_system(path: Path, kind: str) -> None:
@@ -67,12 +66,13 @@ def refuse_network_file_system(path: Path, kind: str) -> None:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Create the folder with mode 0700 if missing; refuse one that anybody may write to."""
+    """Create the folder, and those above it that are missing, each with mode 0700; refuse one that anybody may write to."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=False)
-        folder.chmod(0o700)  # mkdir applies the umask
-    except FileExistsError:
-        pass
+        # Not `parents=True`: that leaves the folders above to the umask, and who may write there may put another folder in place.
+        for each in reversed([*takewhile(lambda one: not one.exists(), (folder, *folder.parents))]):
+            with contextlib.suppress(FileExistsError):  # another process was first
+                each.mkdir(mode=0o700)
+                each.chmod(0o700)  # mkdir applies the umask
     except OSError as error:
         raise ConfigurationError(
             f"The token store's folder {folder} cannot be made: {error.strerror}; set PLEO_TOKEN_STORE elsewhere."
