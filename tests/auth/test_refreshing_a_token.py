@@ -304,8 +304,7 @@ def prepared(tmp_path_pleo: Pleo, oracle: str) -> tuple[Fault, ...]:
 
 
 def refresh_with(found: Pleo, oracle: str) -> None:
-    waits: list[float] = []
-    manager = found.manager(sleep=waits.append)
+    manager = found.manager(sleep=lambda seconds: time.sleep(min(seconds, 0.1)))
     if oracle == "none":
         token = manager.access_token()
         found.sandbox.state.expire_access_tokens()
