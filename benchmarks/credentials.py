@@ -115,8 +115,8 @@ ROWS = (
         f"{ENDPOINT}::test_post_puts_id_and_secret_into_the_form", f"{REFRESH}::test_post_authentication_works_too")),
     Row(27, "an API key: no store, no lock, no token request",
         (f"{HOSTS}::test_an_api_key_is_the_user_name_without_password_and_needs_no_files",)),
-    Row(28, "httpx2 beside httpx (a second copy of httpx under that name)",
-        (f"{STORMS}::test_with_httpx2_installed_beside_httpx_nothing_changes",)),
+    Row(28, "with httpx2 beside httpx (the whole suite), and without (part of it)",
+        (f"{STORMS}::test_with_and_without_httpx2_beside_httpx_all_is_the_same",)),
     Row(29, "soak: lifetime 5 s, 4 processes, faults at 2 %, a kill each 10 s (360 of them: an hour)", (f"{STORMS}::test_soak",)),
 )  # fmt: skip
 
