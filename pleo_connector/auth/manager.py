@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pleo_connector.auth.advice import how_to_connect
 from pleo_connector.auth.keys import Binding, KeyRing
 from pleo_connector.auth.keys_in_use import KeysInUse
 from pleo_connector.auth.outcome import Postponed, Settled
@@ -24,7 +25,7 @@ from pleo_connector.auth.stores.installation import Installation
 from pleo_connector.auth.stores.protocol import Record, State, TokenStore
 from pleo_connector.auth.token import TokenSet
 from pleo_connector.auth.uncut import uncut
-from pleo_connector.errors import PleoError, RefreshUnavailable, WrongKey
+from pleo_connector.errors import PleoError, RefreshUnavailable, TokenStoreUnavailable, WrongKey
 
 LOOK_EVERY = 0.25  # seconds for which a look into the store counts
 _ATTEMPTS = 6
@@ -161,6 +162,11 @@ class CredentialManager:
         record = self._store.read(self.connection)
         if record is not None and record.state is State.REAUTH_REQUIRED and self._rescued(record):
             record = self._store.read(self.connection)
+        if record is None and self._installation.misses(self.connection):
+            raise TokenStoreUnavailable(
+                f"The token store no longer has {self.connection}, which this host has used there: perhaps its file system is not mounted, or "
+                f"PLEO_TOKEN_STORE now names an empty place. Put it back; if it is gone for good, {how_to_connect(self.connection)}."
+            )
         return connected(record, self.connection)
 
     def _rescued(self, record: Record) -> bool:

@@ -96,6 +96,10 @@ class Installation:
             )
         return Judgement(Standing.KNOWN)
 
+    def misses(self, connection: str) -> bool:
+        """Whether this host has used a login of this connection at this place; asked when there is none, as when the file system is not mounted."""
+        return self.marks.read(f"{connection}\0{self._place}") is not None
+
     def saw(self, record: Record) -> None:
         """Raise the marks to this record; called after it was stored, so that a crash in between leaves them too low, which is safe."""
         for name in dict.fromkeys((self._name(record), self._name(replace(record, lineage=None)))):
