@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, SecretStr
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+ENVIRONMENT = "environment"
+"""The value of PLEO_PROXY that asks for what HTTPS_PROXY and NO_PROXY say."""
 
 
 def origin(value: str) -> str:
@@ -32,6 +34,22 @@ def _port(value: str) -> int | None:
         return urlsplit(value).port
     except ValueError:
         raise ValueError("must have a port between 0 and 65535") from None
+
+
+def proxy(value: str) -> str:
+    """A proxy's address, or the word that leaves it to the environment; nothing of it is in an error, for it may hold a password."""
+    if value in ("", ENVIRONMENT):
+        return value
+    try:
+        parts = urlsplit(value)
+        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not (parts.query or parts.fragment)
+    except ValueError:
+        fine = False
+    if not fine or parts.path not in ("", "/"):
+        raise ValueError(f"must be {ENVIRONMENT}, or a URL such as http://proxy.example.com:3128 (a password URL-encoded)")
+    if bool(parts.username) != bool(parts.password):
+        raise ValueError("must hold user and password, or neither")
+    return value
 
 
 def redirect_uri(value: str) -> str:

@@ -84,6 +84,8 @@ class Settings(BaseModel):
     auth_url: Annotated[str, AfterValidator(setting_values.origin)] = ""
     issuer: Annotated[str, AfterValidator(setting_values.origin)] = ""
     """What the authorisation server calls itself in `iss`; empty for its URL."""
+    proxy: Annotated[str, AfterValidator(setting_values.proxy)] = Field(default="", repr=False)
+    """How Pleo is reached: empty for directly, a proxy's URL, which may hold a password, or `environment`."""
     client_id: str = ""
     client_secret: SecretStr = SecretStr("")
     client_auth: ClientAuth = ClientAuth.BASIC

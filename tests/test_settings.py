@@ -71,6 +71,7 @@ def test_every_variable_is_read() -> None:
         "PLEO_API_URL": "https://api.example.com/",
         "PLEO_AUTH_URL": "http://localhost:9000",
         "PLEO_ISSUER": "https://id.example.com",
+        "PLEO_PROXY": "http://me:hush-hush@proxy.example.com:3128",
         "PLEO_CLIENT_ID": "client-1",
         "PLEO_CLIENT_SECRET": "s3cret",
         "PLEO_CLIENT_AUTH": "post",
@@ -102,6 +103,7 @@ def test_every_variable_is_read() -> None:
     assert settings.environment is Environment.STAGING
     assert settings.api_url == "https://api.example.com"
     assert settings.auth_url == "http://localhost:9000"
+    assert settings.proxy == "http://me:hush-hush@proxy.example.com:3128" and "hush-hush" not in repr(settings)
     assert settings.issuer == "https://id.example.com"
     assert settings.client_id == "client-1"
     assert settings.client_secret.get_secret_value() == "s3cret"

@@ -34,6 +34,7 @@ from pleo_connector.errors import (
     RateLimited,
     ReauthRequired,
 )
+from pleo_connector.proxies import route, through
 from pleo_connector.tls import certificate_refused, checking
 
 T = TypeVar("T")
@@ -62,22 +63,25 @@ class PleoClient:
         connections: int = 8,
         patience: float = OUTAGE,
         connect: str = "run `pleo-connector connect`",
+        proxy: str = "",
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`connect` is what a person is told to do for a new consent, as part of a sentence."""
+        """`connect` is what a person is told to do for a new consent, as part of a sentence; `proxy` as PLEO_PROXY gives it."""
         self._budget = budget
         self._connect = connect
         self._patience = patience
         self._clock = clock
         self._sleep = sleep
         self._api_url = api_url
+        self._proxied = through(proxy, api_url)
         self._http = httpx.AsyncClient(
             base_url=api_url,
             auth=auth,
             transport=transport,
             verify=checking(api_url),
+            **route(proxy, api_url),
             follow_redirects=False,
             timeout=httpx.Timeout(60.0, connect=10.0),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
@@ -110,12 +114,12 @@ class PleoClient:
         traffic.requests += 1
         try:
             response = await self._send(request)
-        except httpx.ConnectError as error:
+        except (httpx.ConnectError, httpx.ProxyError) as error:
             if (refused := certificate_refused(error, self._api_url)) is not None:
                 raise refused from None
             unreachable = PleoUnavailable(
-                f"Pleo could not be reached at {self._api_url} for {request.what} ({_reason(error)}); "
-                "check PLEO_ENVIRONMENT, PLEO_API_URL and the network, then run again: it goes on where it stopped."
+                f"Pleo could not be reached at {self._api_url}{self._proxied} for {request.what} ({_reason(error)}); "
+                f"check {'PLEO_PROXY, ' if self._proxied else ''}PLEO_ENVIRONMENT, PLEO_API_URL and the network, then run again: it goes on where it stopped."
             )
             raise TransientError(unreachable, patience=UNREACHABLE) from None
         except (httpx.TransportError, httpx.DecodingError) as error:

@@ -17,6 +17,7 @@ from typing import Self
 
 import httpx
 
+from pleo_connector.proxies import route
 from pleo_connector.setting_values import LOOPBACK
 from pleo_connector.tls import checking
 
@@ -24,6 +25,8 @@ _LONGEST = 300.0
 """Seconds that one file may take."""
 _PAUSE = 1.0
 """Seconds before the one more try that a fault of the network gets; after that it is for the next run."""
+_ANYWHERE = "https://receipt-files"
+"""Links lead to hosts that are not known before."""
 _ENOUGH = 2_048
 """Bytes of a refusal that are looked at."""
 
@@ -49,16 +52,18 @@ class FetchedFile:
 class FileClient:
     """Fetches files over https. Use as an async context manager, in one event loop.
 
-    `plain_http` allows http to this machine too, for the sandbox. Certificates are checked as Pleo's are (`tls`). Proxies of the
-    environment are not used, nor `.netrc`, which would send a password along.
+    `plain_http` allows http to this machine too, for the sandbox. Certificates are checked as Pleo's are (`tls`). `proxy` is
+    PLEO_PROXY's: no other is used, nor `.netrc`, which would send a password along.
     """
 
-    def __init__(self, *, plain_http: bool, connections: int = 4, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    def __init__(
+        self, *, plain_http: bool, proxy: str = "", connections: int = 4, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
         self._plain_http = plain_http
         self._sleep = sleep
         self._http = httpx.AsyncClient(
-            trust_env=False,
-            verify=checking("https://receipt-files"),
+            **route("" if plain_http else proxy, _ANYWHERE),
+            verify=checking(_ANYWHERE),
             follow_redirects=False,
             timeout=httpx.Timeout(60.0, connect=10.0),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),

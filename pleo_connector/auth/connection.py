@@ -48,6 +48,11 @@ class Injectables:
     user_agent: str = "pleo-connector"
 
 
+def private_client(settings: Settings, given: Injectables) -> PrivateClient:
+    """What asks for tokens and about them, on the way that the settings say."""
+    return PrivateClient(given.transport, deadline=given.deadline, proxy=settings.proxy, user_agent=given.user_agent)
+
+
 def build_auth(settings: Settings, **injectables: Any) -> httpx.Auth:
     """The auth for httpx clients that talk to `settings.api_url`: API key or OAuth.
 
@@ -63,7 +68,7 @@ def build_manager(settings: Settings, *, opened: OpenedStore | None = None, **in
     """The credential manager of the settings' connection; `opened` replaces the store that they name."""
     given = Injectables(**injectables)
     opened = opened or open_store(settings.token_store, settings.host_marks)
-    client = PrivateClient(given.transport, deadline=given.deadline, user_agent=given.user_agent)
+    client = private_client(settings, given)
     endpoint = TokenEndpoint(settings.auth_url, credentials_of(settings), client, connection=settings.connection, clock=given.clock)
     binding = binding_of(settings)
 
@@ -118,7 +123,7 @@ def login(
     if settings.uses_api_key:
         raise ConfigurationError("PLEO_API_KEY is set, so there is nothing to connect; unset it to use OAuth.")
     given = Injectables(**injectables)
-    client = PrivateClient(given.transport, deadline=given.deadline, user_agent=given.user_agent)
+    client = private_client(settings, given)
     endpoint = TokenEndpoint(settings.auth_url, credentials_of(settings), client, connection=settings.connection, clock=given.clock)
     way = _way(settings, show, open_browser, prompt, None if paste else timeout)
     opened = opened or open_store(settings.token_store, settings.host_marks)

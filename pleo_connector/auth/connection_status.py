@@ -7,8 +7,8 @@ from typing import Any
 
 from pleo_connector.auth.access_probe import AccessProbe
 from pleo_connector.auth.advice import how_to_connect
-from pleo_connector.auth.connection import LOCK_TIMEOUT, Injectables, binding_of, credentials_of, keys_of
-from pleo_connector.auth.endpoint import PrivateClient, TokenEndpoint
+from pleo_connector.auth.connection import LOCK_TIMEOUT, Injectables, binding_of, credentials_of, keys_of, private_client
+from pleo_connector.auth.endpoint import TokenEndpoint
 from pleo_connector.auth.httpx_auth import ApiKeyAuth
 from pleo_connector.auth.login_result import subject_of
 from pleo_connector.auth.reauth import missing_key, utc
@@ -59,7 +59,7 @@ def status(
 ) -> ConnectionStatus:
     """What is stored, told without refreshing; `online` asks Pleo once, `others` looks through the whole store. WrongKey and the like are raised."""
     given = Injectables(**injectables)
-    client = PrivateClient(given.transport, deadline=given.deadline, user_agent=given.user_agent)
+    client = private_client(settings, given)
     if settings.uses_api_key:
         return _status_of_key(settings, AccessProbe(settings.api_url, client) if online else None)
     opened = opened or open_store(settings.token_store, settings.host_marks)

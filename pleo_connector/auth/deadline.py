@@ -46,7 +46,7 @@ class Deadline:
         return {"trace": self._trace}
 
     def _trace(self, event: str, info: dict[str, Any]) -> None:
-        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete", "proxy.start_tls.complete"):
             found = info["return_value"].get_extra_info("socket")
             if found is not None:
                 with self._guard:

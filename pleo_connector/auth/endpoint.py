@@ -1,6 +1,6 @@
 """The token endpoint: Authlib's protocol core over a private httpx client.
 
-One connection per request, no redirects, no proxy from the environment, verified TLS, a total
+One connection per request, no redirects, no proxy but by PLEO_PROXY, verified TLS, a total
 deadline, and a small body. Nothing here retries: the caller decides what an outcome means.
 """
 
@@ -23,6 +23,7 @@ from pleo_connector.auth.redaction import REDACTOR
 from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.token import lifetime_from
 from pleo_connector.errors import CertificateRefused
+from pleo_connector.proxies import passwords, route
 from pleo_connector.tls import certificate_refused, checking
 
 DEADLINE = 20.0
@@ -41,12 +42,15 @@ class PrivateClient:
         transport: httpx.BaseTransport | None = None,
         *,
         deadline: float = DEADLINE,
-        trust_env: bool = False,
+        proxy: str = "",
         user_agent: str = USER_AGENT,
     ) -> None:
+        """`proxy` as PLEO_PROXY gives it."""
         self._transport = transport
         self._deadline = deadline
-        self._trust_env = trust_env
+        self._proxy = proxy
+        for user, password in passwords(proxy):
+            REDACTOR.register_basic(user, Secret(password))
         self._user_agent = user_agent
         self._tls: dict[str, ssl.SSLContext] = {}
 
@@ -70,7 +74,7 @@ class PrivateClient:
             httpx.Client(
                 transport=self._transport,
                 verify=self._checking(url),
-                trust_env=self._trust_env,
+                **route(self._proxy, url),
                 follow_redirects=False,
                 timeout=self._deadline,
                 limits=httpx.Limits(max_keepalive_connections=0),

@@ -7,8 +7,7 @@ from typing import Any
 import httpx
 
 from pleo_connector.auth.advice import how_to_disconnect
-from pleo_connector.auth.connection import Injectables, build_manager
-from pleo_connector.auth.endpoint import PrivateClient
+from pleo_connector.auth.connection import Injectables, build_manager, private_client
 from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.stores import OpenedStore
 from pleo_connector.errors import ApiError, Forbidden, PleoUnavailable
@@ -20,7 +19,7 @@ _TWICE = 2
 def uninstall_at_pleo(settings: Settings, opened: OpenedStore, **injectables: Any) -> None:
     """DELETE the installation; PleoUnavailable, Forbidden or ApiError when Pleo did not do it. Refreshes first when due."""
     given = Injectables(**injectables)
-    client = PrivateClient(given.transport, deadline=given.deadline, user_agent=given.user_agent)
+    client = private_client(settings, given)
     manager = build_manager(settings, opened=opened, **injectables)
     status, rejected = 0, None
     for _ in range(_TWICE):

@@ -11,7 +11,8 @@ import httpx
 from pleo_connector.auth.advice import how_to_connect
 from pleo_connector.auth.granted import stream_access
 from pleo_connector.cli.findings import Finding, fine, worth_a_look, wrong
-from pleo_connector.errors import CertificateRefused
+from pleo_connector.errors import CertificateRefused, ConfigurationError
+from pleo_connector.proxies import route, through
 from pleo_connector.settings import Settings
 from pleo_connector.tls import certificate_refused, checking
 
@@ -27,26 +28,36 @@ def check_hosts(settings: Settings, now: Callable[[], datetime] = lambda: dateti
     )
     for name, variable, address in addresses:
         try:
-            answer = _ask(address)
-        except CertificateRefused as error:
+            answer = _ask(address, settings.proxy)
+        except (CertificateRefused, ConfigurationError) as error:
             yield wrong(name, str(error))
             continue
         except httpx.HTTPError as error:
-            advice = f"check {variable}, PLEO_ENVIRONMENT and the network"
+            proxied = through(settings.proxy, address)
+            advice = f"check {'PLEO_PROXY, ' if proxied else ''}{variable}, PLEO_ENVIRONMENT and the network"
             if settings.environment == "sandbox":
                 advice += "; `pleo-connector sandbox` starts the local Pleo"
-            yield wrong(name, f"no answer from {address} ({str(error) or type(error).__name__})", advice)
+            yield wrong(name, f"no answer from {address}{proxied} ({str(error) or type(error).__name__})", advice)
             continue
         if answer.is_server_error:
             yield worth_a_look(name, f"{address} answers {answer.status_code}", "Pleo may have a fault now; try later")
         else:
-            yield fine(name, f"answers at {address.removesuffix('/v1/introspect').removesuffix('/oauth/authorize')}")
+            yield fine(
+                name,
+                f"answers at {address.removesuffix('/v1/introspect').removesuffix('/oauth/authorize')}{through(settings.proxy, address)}",
+            )
         if "Date" in answer.headers:
             yield _skew(name, answer.headers["Date"], now())
 
 
-def _ask(address: str) -> httpx.Response:
-    with httpx.Client(timeout=10.0, follow_redirects=False, headers={"User-Agent": "pleo-connector"}, verify=checking(address)) as client:
+def _ask(address: str, proxy: str) -> httpx.Response:
+    with httpx.Client(
+        timeout=10.0,
+        follow_redirects=False,
+        headers={"User-Agent": "pleo-connector"},
+        verify=checking(address),
+        **route(proxy, address),
+    ) as client:
         try:
             return client.get(address)
         except httpx.ConnectError as error:

@@ -111,6 +111,7 @@ class PleoResource(_PleoSettings):
     environment: str | None = _field("production, staging or sandbox.")
     api_url: str | None = _field("Where the API is; follows from the environment when left out.")
     auth_url: str | None = _field("Where the authorisation server is; follows from the environment when left out.")
+    proxy: str | None = _field("How Pleo is reached: a proxy's URL, or environment; directly when left out.")
     client_id: str | None = _field("The OAuth client that Pleo registered.")
     client_secret: str | None = _field("The client's secret, as an environment variable.", secret=True)
     client_auth: str | None = _field("How the client proves itself: basic, post or none.")

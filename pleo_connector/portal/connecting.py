@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pleo_connector.auth.access_probe import AccessProbe
-from pleo_connector.auth.connection import Injectables, binding_of, credentials_of, keys_for_login, keys_of
-from pleo_connector.auth.endpoint import PrivateClient, TokenEndpoint
+from pleo_connector.auth.connection import Injectables, binding_of, credentials_of, keys_for_login, keys_of, private_client
+from pleo_connector.auth.endpoint import TokenEndpoint
 from pleo_connector.auth.login_flow import trade_code
 from pleo_connector.auth.login_result import LoginResult, store_login
 from pleo_connector.auth.stores import OpenedStore
@@ -42,7 +42,7 @@ class Connecting:
         if attempt.request.auth_url != settings.auth_url:
             raise LoginFailed("PLEO_AUTH_URL was changed while this login was under way; nothing was stored. Make a new link.")
         keys = keys_for_login(settings, self._opened, binding)
-        client = PrivateClient(self._given.transport, deadline=self._given.deadline, user_agent=self._given.user_agent)
+        client = private_client(settings, self._given)
         endpoint = TokenEndpoint(settings.auth_url, credentials, client, connection=binding.connection, clock=self._given.clock)
         tokens = trade_code(endpoint, code, attempt.request, scopes=attempt.scopes, clock=self._given.clock)
         probe = AccessProbe(settings.api_url, client)

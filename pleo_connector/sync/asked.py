@@ -56,3 +56,5 @@ class Connection:
     """Makes the budget of one run from the requests per minute; `reach` makes one that processes share."""
     connect: str = "run `pleo-connector connect`"
     """What a person is told to do for a new consent, as part of a sentence."""
+    proxy: str = field(default="", repr=False)
+    """How Pleo is reached, as PLEO_PROXY says; may hold a password."""

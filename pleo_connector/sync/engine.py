@@ -93,7 +93,7 @@ class _Run:
         self._raw = RawLanding(plan.raw)
         self._work = {stream.name: StreamWork(stream, StreamReport(stream.name), may_read_again=True) for stream in dict.fromkeys(streams)}
         self._files = {
-            name: FileFetching(files, work.stream, warehouse, connection.api_url)
+            name: FileFetching(files, work.stream, warehouse, connection.api_url, connection.proxy)
             for name, work in self._work.items()
             if (files := plan.options.get(name, DEFAULT).files) is not None
         }
@@ -124,6 +124,7 @@ class _Run:
                 connections=self._connection.concurrency + URGENT,
                 patience=self._connection.patience,
                 connect=self._connection.connect,
+                proxy=self._connection.proxy,
             ) as client:
                 self._client = client
                 self._walks = Walks(client, self._due, self._turns, self._listings, self._loader.put, self._keep_failed)

@@ -27,4 +27,5 @@ def reach(settings: Settings, *, patience: float = OUTAGE) -> Connection:
         patience=patience,
         budget=budget,
         connect=how_to_connect(settings.connection),
+        proxy=settings.proxy,
     )

@@ -32,10 +32,11 @@ Outcome = KeptFile | str
 class FileFetching:
     """Brings the folder and its table in step with the receipts in the warehouse."""
 
-    def __init__(self, options: ReceiptFiles, stream: Stream, warehouse: Warehouse, api_url: str) -> None:
+    def __init__(self, options: ReceiptFiles, stream: Stream, warehouse: Warehouse, api_url: str, proxy: str) -> None:
         self._options = options
         self._stream = stream
         self._warehouse = warehouse
+        self._proxy = proxy
         self._plain_http = urlsplit(api_url).hostname in LOOPBACK
         self._folder = ReceiptFolder(options.folder)
 
@@ -58,7 +59,7 @@ class FileFetching:
             return []
         rest = await asyncio.to_thread(self._adopt, now, report)
         stopped: dict[str, ApiError] = {}
-        async with FileClient(plain_http=self._plain_http, connections=AT_ONCE) as files:
+        async with FileClient(plain_http=self._plain_http, proxy=self._proxy, connections=AT_ONCE) as files:
             for company_id, some in portions(rest):
                 if company_id in stopped:
                     continue

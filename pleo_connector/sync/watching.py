@@ -53,7 +53,9 @@ async def _look(connection: Connection, seconds: float, first: str | None, catal
     budget = connection.budget(connection.requests_per_minute)
     refused: list[Forbidden] = []
     try:
-        reached = PleoClient(connection.api_url, connection.auth, budget, patience=PATIENCE, connect=connection.connect)
+        reached = PleoClient(
+            connection.api_url, connection.auth, budget, patience=PATIENCE, connect=connection.connect, proxy=connection.proxy
+        )
         async with asyncio.timeout(seconds), reached as client:
             seen.companies = (await discover(listing, client, traffic)).ids
             for company in _from(seen.companies, first) if jobs else ():
