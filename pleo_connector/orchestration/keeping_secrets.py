@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import dagster as dg
@@ -49,6 +50,7 @@ class _Keeping:
     def _replace(self) -> None:
         original = self._made = dg.DagsterEvent.__dict__["__new__"]
 
+        @wraps(original.__func__)  # Dagster reads its parameters when it reads events back
         def made(cls: type[dg.DagsterEvent], *args: Any, **kwargs: Any) -> dg.DagsterEvent:
             event: dg.DagsterEvent = original.__func__(cls, *args, **kwargs)
             if event.event_type_value in _OF_AN_ERROR:

@@ -20,6 +20,8 @@ from tests.auth.storms import child_of, forker, in_store, stored_token_lives, wa
 
 LATE = 4.0
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pleo]:
