@@ -77,7 +77,7 @@ ROWS = (
     Row(9, "a loser gets invalid_grant while a winner commits", (f"{REFRESH}::test_a_loser_that_is_refused_uses_the_winners_tokens",)),
     Row(10, "invalid_client and other OAuth errors keep the tokens", (f"{REFRESH}::test_a_wrong_client_secret_keeps_the_tokens",
         f"{REFRESH}::test_another_oauth_error_is_a_configuration_error")),
-    Row(11, "the store fails after a rotation: full disk, read-only folder, each 25 times, every other owner killed; server restarted", (f"{REFRESH}::test_a_store_that_fails_for_a_while_gets_the_tokens_in_the_end",
+    Row(11, "the store fails after a rotation: a disk that became full takes them; read-only folder, every other owner killed; each 25 times; server restarted; another host gave up", (f"{REFRESH}::test_a_store_that_fails_for_a_while_gets_the_tokens_in_the_end",
         f"{REFRESH}::test_tokens_that_cannot_be_stored_are_spilled_and_adopted_by_the_next_start",
         f"{REFRESH}::test_with_no_place_to_spill_the_process_itself_keeps_them",
         f"{STORMS}::test_the_stores_server_is_restarted_while_tokens_are_under_way", DISKS,

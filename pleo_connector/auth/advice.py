@@ -13,6 +13,11 @@ def how_to_disconnect(connection: str) -> str:
     return f"run `pleo-connector disconnect{_option(connection)}`"
 
 
+def how_to_refresh(connection: str) -> str:
+    """What takes over, or finds out, what a refresh left open."""
+    return f"run `pleo-connector refresh{_option(connection)}`"
+
+
 def how_to_begin_anew(connection: str) -> str:
     """What to do when the stored tokens are of no use and stand in the way."""
     return f"{how_to_disconnect(connection)} and then `pleo-connector connect{_option(connection)}`"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pleo_connector.auth.advice import how_to_refresh
 from pleo_connector.auth.connection import LOCK_TIMEOUT, binding_of
 from pleo_connector.auth.key_sources import source_of
 from pleo_connector.auth.keys import Binding, KeyRing
@@ -75,7 +76,7 @@ def _must_outlive_the_old_keys(record: Record, ring: KeyRing, spill: Spill) -> N
     if (path := spill.waiting(record.generation)) is not None:
         raise CredentialError(
             f"The old keys were kept: new tokens of {record.connection} lie in {path}, sealed with one of them; "
-            "a sync, or `pleo-connector refresh`, takes them over. Run this again afterwards."
+            f"to have them taken over, {how_to_refresh(record.connection)}, and then this again."
         )
 
 

@@ -22,6 +22,7 @@ def know_secrets_of(settings: Settings) -> None:
         settings.hash_key.get_secret_value(),
         settings.portal_secret.get_secret_value(),
         settings.portal_password.get_secret_value(),
+        *_passwords(settings.proxy),
         *_passwords(settings.token_store),
         *_passwords(settings.warehouse),
     )

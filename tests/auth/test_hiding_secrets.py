@@ -15,9 +15,11 @@ from urllib.parse import quote_plus
 import pytest
 from cryptography.fernet import Fernet
 
-from pleo_connector.auth import REDACTOR, Redactor, Secret
+from pleo_connector.auth import REDACTOR, Redactor, Secret, know_secrets_of
 from pleo_connector.auth.keys import Binding, KeyRing
+from pleo_connector.auth.secret import HIDDEN
 from pleo_connector.auth.token import TokenSet
+from pleo_connector.settings import load
 
 VALUE = "s3cr+t/va=lue with space"
 
@@ -244,3 +246,8 @@ def test_overlapping_secrets_leave_nothing_of_either() -> None:
     redactor.register("secret-abcdef", "abcdef-ghijkl")
     assert redactor.scrub("a secret-abcdef-ghijkl b") == "a *** b"
     assert redactor.scrub("secret-abcdefabcdef-ghijkl") == "******"
+
+
+def test_the_password_of_a_proxy_is_known_before_anything_is_sent() -> None:
+    know_secrets_of(load({"PLEO_PROXY": "http://user:hunter%2Bsecret@proxy.example.com:3128"}, None))
+    assert REDACTOR.scrub("hunter%2Bsecret hunter+secret proxy.example.com") == f"{HIDDEN} {HIDDEN} proxy.example.com"

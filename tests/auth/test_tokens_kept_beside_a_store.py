@@ -133,7 +133,10 @@ def test_the_keys_that_they_are_sealed_with_are_not_dropped(tmp_path: Path, monk
     with pleo(tmp_path, requests_per_minute=0) as found:
         hosts = Hosts(found, tmp_path, monkeypatch)
         auth.rotate_key(found.settings, opened=hosts.one)
-        with pytest.raises(CredentialError, match=r"old keys were kept: new tokens.*\.spill, sealed with one of them"):
+        with pytest.raises(
+            CredentialError,
+            match=r"old keys were kept: new tokens.*\.spill, sealed with one of them; to have them taken over, run `pleo-connector refresh`",
+        ):
             auth.rotate_key(found.settings, opened=hosts.one, forget_old=True)
         hosts.manager(hosts.one).access_token()
         auth.rotate_key(found.settings, opened=hosts.one, forget_old=True)

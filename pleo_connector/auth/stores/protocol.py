@@ -90,7 +90,7 @@ class TokenStore(Protocol):
         ...
 
     def prove_writable(self) -> None:
-        """See that a login could be stored now, by a write that leaves nothing; raises what that write would."""
+        """See that a login could be stored now, by a write that leaves no record; raises what that write would."""
         ...
 
     def lock(self, connection: str, timeout: float) -> AbstractContextManager[LockHandle]:
