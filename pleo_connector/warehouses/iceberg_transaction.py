@@ -37,7 +37,7 @@ from pleo_connector.warehouses.plan import ROW
 from pleo_connector.warehouses.protocol import SEEN_KEYS, Batches, MergeCounts, Scope
 from pleo_connector.warehouses.staging import staged, typed
 
-BATCHES = Batches(rows=340_000, linger=60.0, oldest=60.0)
+BATCHES = Batches(rows=500_000, linger=60.0, oldest=60.0)
 """A load costs half a second for its files and snapshots, however few its rows; more at once would take too much memory. A stopped run loses a minute of pages."""
 
 STATE_SNAPSHOTS = 3

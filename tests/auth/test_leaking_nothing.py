@@ -14,6 +14,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -140,7 +141,7 @@ def test_no_secret_in_logs_errors_files_or_reprs(here: Pleo, tmp_path: Path, cap
 
     with all_logging() as lines:
         seen.append(repr(log_in(settings)))
-        manager = here.manager(settings, sleep=lambda _: None, transport=wire)
+        manager = here.manager(settings, sleep=lambda seconds: time.sleep(min(seconds, 0.05)), transport=wire)
         faults = (None, Fault("status", path="/oauth/token", status=500, times=1), Fault("truncated", path="/v1/introspect", times=1))
         for fault in faults:
             here.sandbox.state.set_faults(*([fault] if fault else []))

@@ -12,9 +12,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.table import StaticTable, Table
 from pyiceberg.types import TimestamptzType
 
@@ -23,6 +27,7 @@ from pleo_connector.catalogue import Table as Declared
 from pleo_connector.errors import WarehouseError, WarehouseUnwritable
 from pleo_connector.warehouses import MergeCounts, Warehouse, open_warehouse
 from pleo_connector.warehouses.iceberg import IcebergWarehouse
+from pleo_connector.warehouses.iceberg_deletes import deleted_rows, write_deletes
 from pleo_connector.warehouses.iceberg_upkeep import keep_up
 from tests.warehouses.conftest import Start
 from tests.warehouses.rows import (
@@ -314,6 +319,21 @@ def test_a_file_that_lost_many_rows_is_written_anew_and_keeping_up_leaves_no_mar
     table.refresh()
     assert (delete_files(table), table.scan().to_arrow().num_rows) == ([], 3000)
     assert not list(Path(table.location().removeprefix("file://")).rglob("*-deletes.parquet"))
+
+
+def test_another_programs_delete_file_about_several_files_counts_for_each(warehouse: Warehouse, catalogue: Catalog) -> None:
+    load(warehouse, *many_bills(3000), *(bill(number, company_id=OTHER_COMPANY) for number in range(3000, 6000)))
+    table = catalogue.load_table("pleo.bills")
+    data = [task.file for task in table.scan().plan_files()]
+    rows = pa.table({"file_path": [data[0].file_path, data[0].file_path, data[1].file_path], "pos": pa.array([1, 7, 2998])})
+    place = f"{table.location()}/theirs.parquet"
+    with table.io.new_output(place).create() as stream:
+        pq.write_table(rows, stream)
+    theirs = DataFile.from_args(content=DataFileContent.POSITION_DELETES, file_path=place, file_format=FileFormat.PARQUET, record_count=3)
+    ours = write_deletes(table.io, data[0], np.arange(data[0].record_count) == 40)
+    gone = [deleted_rows(table.io, data[0], [theirs, ours]), deleted_rows(table.io, data[1], [theirs])]
+    assert [None if one is None else np.flatnonzero(one).tolist() for one in gone] == [[1, 7, 40], [2998]]
+    assert deleted_rows(table.io, data[1], []) is None
 
 
 @pytest.mark.slow
