@@ -1,7 +1,7 @@
-"""The statements that are PostgreSQL's own: narrow staging tables, and telling new from changed rows.
+"""The statements that are PostgreSQL's own: narrow staging tables, and what is stored beside their rows.
 
-Whole rows are not staged. Only keys and fingerprints go to a temporary table; what turns out to be new or changed goes
-straight to its table by COPY. So unchanged rows cost their keys, and new ones are written once.
+Whole rows are not staged. Only keys go to a temporary table; what turns out to be new or changed goes straight to its
+table by COPY. So unchanged rows cost their keys and the stored fingerprints, and new ones are written once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pleo_connector.catalogue import Table
 from pleo_connector.warehouses.plan import ROW, Plan
 
 STAGED = "_pleo_staged"
-"""Temporary table of staged keys and fingerprints."""
+"""Temporary table of staged keys."""
 
 _AS_TEXT = ("UUID", "JSONB", "NUMERIC")
 
@@ -31,17 +31,13 @@ class PostgresPlan(Plan):
         """Drop one of the temporary tables, if it is there; never another table of that name."""
         return f"DROP TABLE IF EXISTS pg_temp.{self.dialect.quote(name)}"
 
-    def classify(self, table: Table) -> str:
-        """(ROW, is new, turns into a tombstone) of each staged parent that is new or changed."""
+    def stored_beside(self, table: Table) -> str:
+        """(ROW, fingerprint, is a tombstone, why) of each staged parent that is stored, as it is stored."""
         q = self.dialect.quote
-        stored, live = f"t.{q(table.key[0])}", q("_deleted_at")
         return (
-            f"SELECT s.{q(ROW)}, {stored} IS NULL AS is_new, s.{live} IS NOT NULL AND t.{live} IS NULL AS is_deleted\n"
-            f"FROM pg_temp.{q(STAGED)} AS s LEFT JOIN {self.relation(table)} AS t\n"
-            f"  ON {self._same(table.key, self._stored('t'), table.key, self._stored('s'))}\n"
-            f"WHERE {stored} IS NULL OR t.{q('_row_hash')} IS DISTINCT FROM s.{q('_row_hash')}\n"
-            f"  OR (t.{live} IS NULL) <> (s.{live} IS NULL)\n"
-            f"  OR t.{q('_deleted_source')} IS DISTINCT FROM s.{q('_deleted_source')}"
+            f"SELECT s.{q(ROW)}, t.{q('_row_hash')}, t.{q('_deleted_at')} IS NOT NULL AS is_deleted, t.{q('_deleted_source')}\n"
+            f"FROM pg_temp.{q(STAGED)} AS s JOIN {self.relation(table)} AS t\n"
+            f"  ON {self._same(table.key, self._stored('t'), table.key, self._stored('s'))}"
         )
 
     def readable(self, table: Table, columns: Iterable[str], select: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import uuid
 from binascii import unhexlify
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,8 @@ UUID = pa.binary(16)
 _HYPHENS = [8, 13, 18, 23]
 _GROUPS = [(0, 8), (9, 13), (14, 18), (19, 23), (24, 36)]
 _LENGTH = 36
+_AT_ONCE = 4096
+"""Texts that are read at once: what is made of them on the way stays in the processor's cache."""
 
 _ESCAPE = re.compile(r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u([0-9a-fA-F]{4})|.)", re.DOTALL)
 _UNSTORABLE = r"\\u(0000|[dD][89a-fA-F])"
@@ -51,6 +52,8 @@ def _column(table: Table, name: str, storage: Storage | None, values: Any) -> tu
         case Storage.TEXT:
             return _texts(values.cast(pa.string()))
         case Storage.JSON:
+            if values.null_count == len(values):
+                return values, 0
             column, count = _documents(values.cast(pa.string()))
             return pc.binary_join_element_wise("\x01", column, ""), count
         case _:
@@ -114,9 +117,13 @@ def _packed(texts: Any) -> bytes:
     if (np.asarray(pc.binary_length(texts)) != _LENGTH).any():
         raise ValueError("not 36 characters")
     characters = np.frombuffer(data, np.uint8, len(texts) * _LENGTH, start).reshape(-1, _LENGTH)
+    return b"".join(_bytes(characters[begin : begin + _AT_ONCE]) for begin in range(0, len(texts), _AT_ONCE))
+
+
+def _bytes(characters: np.ndarray) -> bytes:
     if (characters[:, _HYPHENS] != ord("-")).any():
         raise ValueError("hyphens elsewhere")
-    return unhexlify(np.concatenate([characters[:, begin:end] for begin, end in _GROUPS], axis=1).tobytes())
+    return unhexlify(np.concatenate([characters[:, begin:end] for begin, end in _GROUPS], axis=1).data)
 
 
 def _canonical(table: Table, name: str, text: str) -> str:
@@ -124,41 +131,3 @@ def _canonical(table: Table, name: str, text: str) -> str:
         return str(uuid.UUID(text))
     except ValueError:
         raise WarehouseError(f"Table {table.name}, column {name}: {text!r} is not a UUID.") from None
-
-
-def key_faults(rows: pa.Table, key: Sequence[str]) -> tuple[int, int]:
-    """(rows without a part of their key, keys that occur more than once)."""
-    keys = _keys(rows, key)
-    missing = pc.is_null(keys.column(0))
-    for column in keys.columns[1:]:
-        missing = pc.or_(missing, pc.is_null(column))
-    nulls: int = pc.sum(missing).as_py() or 0
-    if nulls or not rows.num_rows:
-        return nulls, 0
-    if len(key) == 1 and pc.count_distinct(keys.column(0)).as_py() == rows.num_rows:
-        return 0, 0
-    counts = keys.group_by(list(key)).aggregate([([], "count_all")])["count_all"]
-    return 0, pc.sum(pc.greater(counts, 1)).as_py() or 0
-
-
-def orphans(rows: pa.Table, columns: Sequence[str], parents: pa.Table, key: Sequence[str]) -> int:
-    """How many rows have no parent among these."""
-    known: int = pc.sum(_among(rows, columns, parents, key)).as_py() or 0
-    return int(rows.num_rows) - known
-
-
-def same_keys(rows: pa.Table, columns: Sequence[str], parents: pa.Table, key: Sequence[str]) -> pa.Table:
-    """The rows whose parent is among these."""
-    return rows.filter(_among(rows, columns, parents, key))
-
-
-def _among(rows: pa.Table, columns: Sequence[str], parents: pa.Table, key: Sequence[str]) -> Any:
-    (column,), (name,) = columns, key  # the catalogue's parents have a key of one column
-    known = _keys(parents, [name]).column(0).drop_null()
-    return pc.is_in(_keys(rows, [column]).column(0), value_set=known.combine_chunks(), skip_nulls=True)
-
-
-def _keys(rows: pa.Table, key: Sequence[str]) -> pa.Table:
-    """Key columns as variable-length bytes where they are fixed: not all kernels take those."""
-    keys = rows.select(list(key))
-    return pa.table([column.cast(pa.binary()) if column.type == UUID else column for column in keys.columns], names=list(key))

@@ -13,16 +13,16 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pleo_connector.catalogue import Table, View, history_of
 from pleo_connector.errors import WarehouseError
 from pleo_connector.warehouses.history import History
 from pleo_connector.warehouses.plan import ABSENT, DECISIVE, ROW, SERVED
 from pleo_connector.warehouses.postgres_dialect import LONGEST_NAME, POSTGRES
+from pleo_connector.warehouses.postgres_keys import by_key, compared, key_faults, orphans, same_keys
 from pleo_connector.warehouses.postgres_plan import STAGED, PostgresPlan
 from pleo_connector.warehouses.postgres_refusals import DriverError, refusal
-from pleo_connector.warehouses.postgres_rows import key_faults, orphans, same_keys, wired
+from pleo_connector.warehouses.postgres_rows import wired
 from pleo_connector.warehouses.protocol import MergeCounts, Scope
 from pleo_connector.warehouses.schema_changes import changes, snapshot
 from pleo_connector.warehouses.staging import refuse_faults, staged, typed
@@ -102,28 +102,25 @@ class PostgresTransaction:
                 raise WarehouseError(f"{lost} rows of {child.name} belong to no row of {parent.name} in the same load.")
         if not served.num_rows:
             return MergeCounts()
-        self._stage(parent, served, (*parent.key, *DECISIVE), extra=f"{POSTGRES.quote(ROW)} BIGINT")
+        self._stage(parent, by_key(served, parent.key), parent.key, extra=f"{POSTGRES.quote(ROW)} BIGINT")
         with self._by_index():
-            found = self._arrow(self._plan.classify(parent))
+            found = compared(served, self._arrow(self._plan.stored_beside(parent)))
         self.run(self._plan.drop_temporary(STAGED))
-        new = pc.sum(found["is_new"]).as_py() or 0
-        if new < found.num_rows:
-            self._delete_changed(tables, served.take(found.filter(pc.invert(found["is_new"])).column(0)))
-        if found.num_rows:
-            written = served if found.num_rows == served.num_rows else served.take(found.column(0))
-            self._copy(parent, written, rows[parent.name])
+        changed, written = len(found.changed), len(found.written)
+        if changed:
+            self._delete_changed(tables, served.take(pa.array(found.changed)))
+        if written:
+            whole = written == served.num_rows
+            parents = served if whole else served.take(pa.array(found.written))
+            self._copy(parent, parents, rows[parent.name])
             for child in filled:
-                self._copy(child, same_keys(keys[child.name], child.parent_key, written, parent.key), rows[child.name])
+                due = keys[child.name] if whole else same_keys(keys[child.name], child.parent_key, parents, parent.key)
+                self._copy(child, due, rows[child.name])
             if history:
-                self._stage_written(parent, written, "is_new BOOLEAN NOT NULL DEFAULT true, is_changed BOOLEAN NOT NULL DEFAULT true")
+                self._stage_written(parent, parents, "is_new BOOLEAN NOT NULL DEFAULT true, is_changed BOOLEAN NOT NULL DEFAULT true")
                 self._history.write_served(tables)
                 self.run(self._plan.drop_temporary(SERVED))
-        return MergeCounts(
-            inserted=new,
-            updated=found.num_rows - new,
-            unchanged=served.num_rows - found.num_rows,
-            deleted=pc.sum(found["is_deleted"]).as_py() or 0,
-        )
+        return MergeCounts(inserted=written - changed, updated=changed, unchanged=served.num_rows - written, deleted=found.deleted)
 
     def upsert(self, table: Table, frame: pd.DataFrame) -> None:
         """Replace rows by key."""

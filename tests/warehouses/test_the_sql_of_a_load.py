@@ -11,7 +11,9 @@ import pytest
 from pleo_connector.catalogue import Storage
 from pleo_connector.warehouses import Scope
 from pleo_connector.warehouses.dialect import DUCKDB, Dialect
-from pleo_connector.warehouses.plan import ABSENT, SERVED, Plan
+from pleo_connector.warehouses.plan import ABSENT, ROW, SERVED, Plan
+from pleo_connector.warehouses.postgres_dialect import POSTGRES
+from pleo_connector.warehouses.postgres_plan import STAGED, PostgresPlan
 from tests.warehouses.conftest import DIALECTS
 from tests.warehouses.rows import BILLS, COMPANY, CURSORS, FIRST, LATER, LINES
 
@@ -20,7 +22,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 def statements(dialect: Dialect) -> str:
     """Every statement of a plan under a title, for two related tables in a schema that needs quotes."""
-    plan = Plan(dialect, 'order "1"', "pleo" if dialect is DUCKDB else None)
+    plan = PostgresPlan(dialect, 'order "1"') if dialect is POSTGRES else Plan(dialect, 'order "1"', "pleo" if dialect is DUCKDB else None)
     scope = Scope(COMPANY, "performed_at", FIRST, LATER)
     found: dict[str, str | tuple[str, list[object]]] = {
         "create schema": plan.create_schema(),
@@ -54,6 +56,12 @@ def statements(dialect: Dialect) -> str:
         "count live rows": plan.count(BILLS),
         "count all rows": plan.count(CURSORS),
     }
+    if isinstance(plan, PostgresPlan):
+        found |= {
+            "stage keys": plan.create_stage(STAGED, BILLS, BILLS.key, f"{dialect.quote(ROW)} BIGINT"),
+            "what is stored beside them": plan.stored_beside(BILLS),
+            "drop staged": plan.drop_temporary(STAGED),
+        }
     text = []
     for title, statement in found.items():
         sql, values = (statement, []) if isinstance(statement, str) else statement

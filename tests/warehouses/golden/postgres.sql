@@ -97,7 +97,7 @@ SELECT s."bill_id", s."position", s."text", s."_company_id", s."_synced_at", s."
 FROM staged_lines AS s;
 
 -- drop served
-DROP TABLE IF EXISTS "_pleo_served";
+DROP TABLE IF EXISTS pg_temp."_pleo_served";
 
 -- upsert state
 DELETE FROM "order ""1"""."_cursors" AS t USING staged_cursors AS s WHERE t."stream" = s."stream" AND t."window" = s."window";
@@ -140,7 +140,7 @@ UPDATE "order ""1"""."bill_lines" SET "_deleted_at" = CAST($1 AS TIMESTAMPTZ), "
 WHERE "_deleted_at" IS NULL AND "bill_id" IN (SELECT "key" FROM "_pleo_absent");
 
 -- drop absent
-DROP TABLE IF EXISTS "_pleo_absent";
+DROP TABLE IF EXISTS pg_temp."_pleo_absent";
 
 -- read
 -- $1: c0000000-0000-4000-8000-000000000001
@@ -156,3 +156,14 @@ SELECT count(*) FROM "order ""1"""."bills" WHERE "_deleted_at" IS NULL;
 
 -- count all rows
 SELECT count(*) FROM "order ""1"""."_cursors";
+
+-- stage keys
+CREATE TEMPORARY TABLE "_pleo_staged" ("id" UUID, "_pleo_row" BIGINT) ON COMMIT DROP;
+
+-- what is stored beside them
+SELECT s."_pleo_row", t."_row_hash", t."_deleted_at" IS NOT NULL AS is_deleted, t."_deleted_source"
+FROM pg_temp."_pleo_staged" AS s JOIN "order ""1"""."bills" AS t
+  ON t."id" = s."id";
+
+-- drop staged
+DROP TABLE IF EXISTS pg_temp."_pleo_staged";

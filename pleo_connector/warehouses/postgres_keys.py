@@ -1,0 +1,106 @@
+"""What the keys of a load's rows say, in the form in which COPY takes them: faults, who belongs to whom, and what has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pleo_connector.warehouses.plan import ROW
+from pleo_connector.warehouses.postgres_rows import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What became of a load's parents since they were stored; row numbers ascend."""
+
+    changed: np.ndarray
+    """Rows whose fingerprint or deletion differs from that of the stored row."""
+    written: np.ndarray
+    """Those and the new ones."""
+    deleted: int
+    """How many of them turn into tombstones."""
+
+
+def compared(served: pa.Table, stored: pa.Table) -> Compared:
+    """`served` beside what `PostgresPlan.stored_beside` found of it."""
+    numbers = stored[ROW].to_numpy()
+    mine = served.select(["_row_hash", "_deleted_at", "_deleted_source"]).take(stored[ROW])
+    was, now = _flags(stored["is_deleted"]), _flags(pc.is_valid(mine["_deleted_at"]))
+    differs = _differ(mine["_row_hash"], stored["_row_hash"]) | (was != now) | _differ(mine["_deleted_source"], stored["_deleted_source"])
+    is_written = np.ones(served.num_rows, dtype=bool)
+    is_written[numbers[~differs]] = False
+    is_deleted = _flags(pc.is_valid(served["_deleted_at"])) & is_written
+    is_deleted[numbers[was]] = False
+    return Compared(np.sort(numbers[differs]), np.flatnonzero(is_written), int(np.count_nonzero(is_deleted)))
+
+
+def _differ(one: pa.ChunkedArray, other: pa.ChunkedArray) -> np.ndarray:
+    """Where two columns are distinct; NULL is like NULL."""
+    unlike = pc.xor(pc.is_null(one), pc.is_null(other))
+    return _flags(pc.or_(unlike, pc.fill_null(pc.not_equal(one, other), fill_value=False)))
+
+
+def _flags(values: Any) -> np.ndarray:
+    return np.asarray(values.to_numpy(), dtype=bool)
+
+
+def key_faults(rows: pa.Table, key: Sequence[str]) -> tuple[int, int]:
+    """(rows without a part of their key, keys that occur more than once)."""
+    keys = _keys(rows, key)
+    missing = pc.is_null(keys.column(0))
+    for column in keys.columns[1:]:
+        missing = pc.or_(missing, pc.is_null(column))
+    nulls: int = pc.sum(missing).as_py() or 0
+    if nulls or not rows.num_rows:
+        return nulls, 0
+    if len(key) == 1 and rows.schema.field(key[0]).type == UUID and (np.diff(np.sort(_beginnings(rows[key[0]]))) > 0).all():
+        return 0, 0  # a fifth of the time that counting takes
+    counts = keys.group_by(list(key)).aggregate([([], "count_all")])["count_all"]
+    return 0, pc.sum(pc.greater(counts, 1)).as_py() or 0
+
+
+def by_key(rows: pa.Table, key: Sequence[str]) -> pa.Table:
+    """The rows as an index of UUIDs has them: who looks them up there one after the other finds most on the page of the one before.
+
+    Rows with other keys stay as they are.
+    """
+    if len(key) > 1 or rows.schema.field(key[0]).type != UUID:
+        return rows
+    return rows.take(pa.array(np.argsort(_beginnings(rows[key[0]]))))
+
+
+def _beginnings(uuids: pa.ChunkedArray) -> np.ndarray:
+    """The first eight bytes of each, as a number; in their order UUIDs are almost in their own."""
+    found = []
+    for chunk in uuids.chunks:
+        numbers = np.frombuffer(chunk.buffers()[1], ">u8").reshape(-1, 2)
+        found.append(numbers[chunk.offset : chunk.offset + len(chunk), 0])
+    return np.concatenate(found or [np.array([], ">u8")]).astype(np.uint64)
+
+
+def orphans(rows: pa.Table, columns: Sequence[str], parents: pa.Table, key: Sequence[str]) -> int:
+    """How many rows have no parent among these."""
+    known: int = pc.sum(_among(rows, columns, parents, key)).as_py() or 0
+    return int(rows.num_rows) - known
+
+
+def same_keys(rows: pa.Table, columns: Sequence[str], parents: pa.Table, key: Sequence[str]) -> pa.Table:
+    """The rows whose parent is among these."""
+    return rows.filter(_among(rows, columns, parents, key))
+
+
+def _among(rows: pa.Table, columns: Sequence[str], parents: pa.Table, key: Sequence[str]) -> Any:
+    (column,), (name,) = columns, key  # the catalogue's parents have a key of one column
+    known = _keys(parents, [name]).column(0).drop_null()
+    return pc.is_in(_keys(rows, [column]).column(0), value_set=known.combine_chunks(), skip_nulls=True)
+
+
+def _keys(rows: pa.Table, key: Sequence[str]) -> pa.Table:
+    """Key columns as variable-length bytes where they are fixed: not all kernels take those."""
+    keys = rows.select(list(key))
+    return pa.table([column.cast(pa.binary()) if column.type == UUID else column for column in keys.columns], names=list(key))
