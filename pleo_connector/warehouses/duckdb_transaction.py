@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -70,6 +71,7 @@ class DuckDBTransaction:
             )
         plan, (parent, *children) = self._plan, tables
         with self._staged(tables, frames) as names:
+            aside = self._set_aside(tables, names)
             self.run(plan.drop_temporary(SERVED))
             with self._thrifty(parent):
                 self.run(plan.served(parent, names[0]))
@@ -77,7 +79,7 @@ class DuckDBTransaction:
             refuse_faults(parent, nulls, rows - distinct)
             some = 0 < new + changed < rows
             due = {parent.name: self._arrow(plan.parents_to_write())} if some else {}
-            filled = [(child, name) for child, name in zip(children, names[1:], strict=True) if len(frames[child.name])]
+            filled = [(child, name) for child, name in zip(children, names[1:], strict=True) if self._stages[name].num_rows]
             for child, name in filled:
                 with self._beside_parents(child, name, parent):
                     if some:
@@ -88,12 +90,12 @@ class DuckDBTransaction:
             if new + changed:
                 for table, name in [(parent, names[0]), *filled]:
                     if some:
-                        self._narrow(name, due[table.name])
+                        self._narrow(name, due[table.name].column(0).combine_chunks())
                     self._insert(table, name)
                 if history:
                     self._history.write_served(tables)
             self.run(plan.drop_temporary(SERVED))
-        return MergeCounts(inserted=new, updated=changed, unchanged=rows - new - changed, deleted=deleted)
+        return MergeCounts(inserted=new, updated=changed, unchanged=aside + rows - new - changed, deleted=deleted)
 
     @contextmanager
     def _beside_parents(self, child: Table, name: str, parent: Table) -> Iterator[None]:
@@ -181,6 +183,10 @@ class DuckDBTransaction:
 
     # what another warehouse does its own way, when only its questions are put to DuckDB
 
+    def _set_aside(self, tables: Sequence[Table], names: Sequence[str]) -> int:  # noqa: ARG002 - for those who can
+        """Take staged parents that are stored as they are, with their children, out of their stages; returns how many parents."""
+        return 0
+
     def _delete_changed(self, table: Table, parent: Table) -> None:
         self.run(self._plan.delete_changed(table, parent))
 
@@ -246,8 +252,8 @@ class DuckDBTransaction:
             raise refusal(self._location, error) from error
         self._stages[name] = rows
 
-    def _narrow(self, name: str, numbers: pa.Table) -> None:
-        """Keep only some rows of a stage: Arrow picks 1 % of the rows in a tenth of the time a join over all columns takes."""
-        rows = self._stages[name].take(numbers.column(0))
+    def _narrow(self, name: str, numbers: pa.Array) -> None:
+        """Keep only some rows of a stage, numbered anew: Arrow picks 1 % of the rows in a tenth of the time a join over all columns takes."""
+        rows = self._stages[name].take(numbers)
         self._connection.unregister(name)
-        self._register(name, rows)
+        self._register(name, rows.set_column(rows.schema.get_field_index(ROW), ROW, pa.array(np.arange(rows.num_rows))))

@@ -7,6 +7,8 @@ database: who reads sees a load whole or not at all, and a writer killed anywher
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from pyiceberg.catalog import Catalog
@@ -81,3 +83,20 @@ class TogetherCatalog(SqlCatalog):
     def _delete_old_metadata(self, io: FileIO, base: TableMetadata, metadata: TableMetadata) -> None:  # type: ignore[override]
         """Old metadata files go once the new ones are published."""
         self._outdated.append((io, base, metadata))
+
+
+def one_by_one(tables: Iterable[str], children: AbstractSet[str]) -> list[str]:
+    """Tables in such an order that what a load leaves that is cut off between two of them is mended by the next load of the same rows.
+
+    Children first: as long as their parent is the old one, it counts as changed, and they are replaced again. Then the parent, and
+    its history, which catches up. The checkpoints last: as long as they are the old ones, the rows are loaded again.
+    """
+
+    def turn(name: str) -> int:
+        if name.startswith("_"):
+            return 3
+        if name.endswith("_history"):
+            return 2
+        return 0 if name in children else 1
+
+    return sorted(tables, key=turn)

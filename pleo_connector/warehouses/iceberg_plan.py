@@ -50,6 +50,10 @@ class PlacesPlan(Plan):
         ]
         return f"SELECT {', '.join(casts)} FROM {staged} AS s" if casts else None
 
+    def hashes(self, columns: Sequence[str], rows: str) -> str:
+        """A number for each row, in their order, which tells most that differ in these columns."""
+        return f"SELECT hash({', '.join(self.dialect.quote(name) for name in columns)}) FROM {rows}"
+
     def view(self, table: str, columns: Sequence[str], rows: str) -> str:
         """Let the table's name stand for these rows."""
         names = ", ".join(self.dialect.quote(name) for name in columns)

@@ -13,6 +13,8 @@ from pleo_connector.catalogue import Storage, Table
 from pleo_connector.warehouses.iceberg_plan import PlacesPlan
 
 _LENGTH, _DASHES = 36, [8, 13, 18, 23]
+_AT_ONCE = 8192
+"""Texts that are looked at together: few enough for the processor's cache."""
 
 
 def spelled(
@@ -47,6 +49,10 @@ def is_canonical(values: pa.Array) -> bool:
     lengths = np.diff(ends)
     if np.count_nonzero(lengths == _LENGTH) != known or int(ends[-1] - ends[0]) != known * _LENGTH:
         return False
-    found = np.frombuffer(letters, np.uint8)[ends[0] : ends[-1]]
-    digits = np.count_nonzero(found - ord("0") < 10) + np.count_nonzero(found - ord("a") < 6)  # noqa: PLR2004 - unsigned: what is below is large
-    return bool(digits == known * (_LENGTH - len(_DASHES)) and (found.reshape(known, _LENGTH)[:, _DASHES] == ord("-")).all())
+    found = np.frombuffer(letters, np.uint8)[ends[0] : ends[-1]].reshape(known, _LENGTH)
+    return all(_are_right(found[begin : begin + _AT_ONCE]) for begin in range(0, known, _AT_ONCE))
+
+
+def _are_right(letters: np.ndarray) -> bool:
+    digits = np.count_nonzero(letters - ord("0") < 10) + np.count_nonzero(letters - ord("a") < 6)  # noqa: PLR2004 - unsigned: what is below is large
+    return bool(digits == len(letters) * (_LENGTH - len(_DASHES)) and (letters[:, _DASHES] == ord("-")).all())

@@ -6,7 +6,6 @@ about. What is to be written is kept in `IcebergRows` and becomes files at the e
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -14,6 +13,7 @@ from contextlib import suppress
 from datetime import datetime
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
@@ -23,7 +23,8 @@ from pyiceberg.io import FileIO
 from pleo_connector.catalogue import Table, View
 from pleo_connector.errors import WarehouseError
 from pleo_connector.warehouses.duckdb_transaction import DuckDBTransaction
-from pleo_connector.warehouses.iceberg_catalog import TogetherCatalog
+from pleo_connector.warehouses.iceberg_asked import columns_asked, mentions
+from pleo_connector.warehouses.iceberg_catalog import TogetherCatalog, one_by_one
 from pleo_connector.warehouses.iceberg_history import KNOWN, IcebergHistory
 from pleo_connector.warehouses.iceberg_kept import KeptColumns
 from pleo_connector.warehouses.iceberg_plan import PlacesPlan
@@ -33,7 +34,8 @@ from pleo_connector.warehouses.iceberg_schema import ICEBERG
 from pleo_connector.warehouses.iceberg_snapshots import forgotten
 from pleo_connector.warehouses.iceberg_spelling import spelled
 from pleo_connector.warehouses.iceberg_tables import Work, created, widened
-from pleo_connector.warehouses.plan import ROW
+from pleo_connector.warehouses.iceberg_unchanged import unchanged
+from pleo_connector.warehouses.plan import DECISIVE, ROW
 from pleo_connector.warehouses.protocol import SEEN_KEYS, Batches, MergeCounts, Scope
 from pleo_connector.warehouses.staging import staged, typed
 
@@ -42,8 +44,6 @@ BATCHES = Batches(rows=500_000, linger=60.0, oldest=60.0)
 
 STATE_SNAPSHOTS = 3
 """How many snapshots the connector's own tables keep: nobody asks what they were, and each load changes most of them."""
-
-_STAR = re.compile(r"(?:\bselect|\bdistinct|\ball|,|\.)\s*\*|\bnatural\b|\bcolumns\s*\(", re.IGNORECASE)
 
 
 class IcebergTransaction(DuckDBTransaction):
@@ -84,9 +84,7 @@ class IcebergTransaction(DuckDBTransaction):
 
     def merge(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame], *, history: bool = False) -> MergeCounts:
         """Write new and changed parents (`tables[0]`) and replace their children."""
-        parent = tables[0]
         self._children |= {table.name for table in tables[1:]}
-        self._show(parent.name, [*parent.key, "_row_hash", "_deleted_at", "_deleted_source"], again=True)
         return super().merge(tables, frames, history=history)
 
     def delete(self, table: Table, **equals: object) -> int:
@@ -122,8 +120,7 @@ class IcebergTransaction(DuckDBTransaction):
                 views.append(view)
                 self._show(name, rows.names)
                 continue
-            columns = [column for column in rows.names if _STAR.search(sql) or _mentions(sql, column)]
-            self._show(name, columns or rows.names[:1])
+            self._show(name, columns_asked(sql, rows.names) or rows.names[:1])
         for view in sorted(views, key=lambda view: view.count("_as_known")):  # those of children read their parent's
             self.run(view)
         return super().scalar(sql)
@@ -135,14 +132,14 @@ class IcebergTransaction(DuckDBTransaction):
             return rows.count("_deleted_at" if "_deleted_at" in table.column_names else None)
 
     def commit(self) -> None:
-        """Write all changes, and let them be seen: together, where the catalogue can, or table by table in the order of `_turn_of`."""
+        """Write all changes, and let them be seen: together, where the catalogue can, or table by table in the order of `one_by_one`."""
         unneeded: list[tuple[FileIO, str]] = []
         with refusing(self._location):
             for name, rows in self._open.items():
                 if rows.write({"pleo.load": self._load}) and name.startswith("_"):
                     outdated = rows.metadata.snapshots[:-STATE_SNAPSHOTS]
                     unneeded += [(rows.io, file) for file in forgotten(rows.work, outdated)]
-            for name in sorted(self._open, key=self._turn_of):
+            for name in one_by_one(self._open, self._children):
                 self._open[name].work.commit_transaction()
             if isinstance(self._catalog, TogetherCatalog):
                 self._catalog.publish()
@@ -150,17 +147,24 @@ class IcebergTransaction(DuckDBTransaction):
             with suppress(OSError):
                 io.delete(file)
 
-    def _turn_of(self, name: str) -> int:
-        """So that what a load leaves that is cut off between two tables is mended by the next load of the same rows.
+    def _set_aside(self, tables: Sequence[Table], names: Sequence[str]) -> int:
+        parent = tables[0]
+        stored = self._show(parent.name, [*parent.key, *DECISIVE], again=True)
+        stages = dict(zip(tables, (self._stages[name] for name in names), strict=True))
+        children = {table: rows for table, rows in stages.items() if table is not parent}
+        found = unchanged(self._hashes, parent, stages[parent], stored, children)
+        if found is None:
+            return 0
+        same, belonging = found
+        for table, rows in {parent: same, **belonging}.items():
+            self._narrow(names[tables.index(table)], pa.array(np.flatnonzero(~rows)))
+        return int(np.count_nonzero(same))
 
-        Children first: as long as their parent is the old one, it counts as changed, and they are replaced again. Then the parent, and
-        its history, which catches up. The checkpoints last: as long as they are the old ones, the rows are loaded again.
-        """
-        if name.startswith("_"):
-            return 3
-        if name.endswith("_history"):
-            return 2
-        return 0 if name in self._children else 1
+    def _hashes(self, rows: pa.Table, columns: Sequence[str]) -> np.ndarray:
+        self._connection.register("_pleo_hashed", rows)
+        found: np.ndarray = self._arrow(self._plan.hashes(columns, "_pleo_hashed")).column(0).to_numpy()
+        self._connection.unregister("_pleo_hashed")
+        return found
 
     def _delete_changed(self, table: Table, parent: Table) -> None:
         if table is not parent:
@@ -199,8 +203,8 @@ class IcebergTransaction(DuckDBTransaction):
         self._show(table.name, list(dict.fromkeys(name for name in columns if name is not None)))
         self._show(SEEN_KEYS, ["sweep_id", "stream", "key"])
 
-    def _show(self, table: str, columns: Sequence[str], *, fresh: bool = False, again: bool = False) -> None:
-        """Let the table's name stand, in DuckDB, for these columns of its present rows and their places.
+    def _show(self, table: str, columns: Sequence[str], *, fresh: bool = False, again: bool = False) -> pa.Table:
+        """Let the table's name stand, in DuckDB, for these columns of its present rows and their places; returns those.
 
         `fresh`: of those just added. `again`: the next load will ask for the same.
         """
@@ -213,6 +217,7 @@ class IcebergTransaction(DuckDBTransaction):
         self._connection.register(name, rows)
         self._shown[table] = name
         self.run(self._plan.view(table, [*columns, PART, POSITION], name))
+        return rows
 
     def _named_in(self, sql: str) -> list[str]:
         stored: list[str] = []
@@ -220,8 +225,8 @@ class IcebergTransaction(DuckDBTransaction):
             stored = [name for *_, name in self._catalog.list_tables((self._schema,))]
         names = list(dict.fromkeys([*stored, *self._open]))
         if "_as_known" in sql.lower():  # a view over the history tables of a parent and its child
-            return [name for name in names if name.endswith("_history") or _mentions(sql, name)]
-        return [name for name in names if _mentions(sql, name)]
+            return [name for name in names if name.endswith("_history") or mentions(sql, name)]
+        return [name for name in names if mentions(sql, name)]
 
     def _rows(self, table: str) -> IcebergRows:
         rows = self._find(table)
@@ -238,8 +243,3 @@ class IcebergTransaction(DuckDBTransaction):
                     return None
                 self._open[table] = IcebergRows(Work(stored), stored.scan().plan_files(), self._kept)
         return self._open[table]
-
-
-def _mentions(sql: str, name: str) -> bool:
-    """Whether the name stands in the SQL, quoted or not. Too many names cost time only."""
-    return re.search(rf"(?<!\w){re.escape(name.replace(chr(34), chr(34) * 2))}(?!\w)", sql, re.IGNORECASE) is not None

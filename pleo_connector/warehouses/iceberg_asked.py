@@ -1,0 +1,18 @@
+"""Which tables and columns somebody's SQL is about. Too many cost time only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_STAR = re.compile(r"(?:\bselect|\bdistinct|\ball|,|\.)\s*\*|\bnatural\b|\bcolumns\s*\(", re.IGNORECASE)
+
+
+def columns_asked(sql: str, columns: Sequence[str]) -> list[str]:
+    """Those of a table's columns that the SQL may ask for."""
+    return [column for column in columns if _STAR.search(sql) or mentions(sql, column)]
+
+
+def mentions(sql: str, name: str) -> bool:
+    """Whether the name stands in the SQL, quoted or not."""
+    return re.search(rf"(?<!\w){re.escape(name.replace(chr(34), chr(34) * 2))}(?!\w)", sql, re.IGNORECASE) is not None

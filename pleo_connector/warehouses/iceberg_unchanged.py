@@ -1,0 +1,107 @@
+"""Which parents of a load are stored just as they came. Most of a sweep are, and need no further question.
+
+Keys are found by a hash, by sorting and searching: half of what a hash join takes whose keys are texts. What is found is then compared value for
+value. So an answer is never wrong, it may only be missing: whatever is new, changed, or at fault is left to the join that tells those apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pleo_connector.catalogue import Table
+from pleo_connector.warehouses.plan import DECISIVE
+
+Hashes = Callable[[pa.Table, Sequence[str]], np.ndarray]
+"""A number for each row, the same where these columns are."""
+
+_SAMPLE = 1_000
+_WORTH = 0.5
+"""Part of a load that has to be stored already; a first sync has none of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ordered:
+    """Hashes in their order."""
+
+    hashes: np.ndarray
+    rows: np.ndarray
+    """Whose they are."""
+
+    @classmethod
+    def of(cls, hashes: np.ndarray) -> _Ordered:
+        rows = np.argsort(hashes)
+        return cls(hashes[rows], rows)
+
+    def is_unique(self) -> bool:
+        return not (self.hashes[1:] == self.hashes[:-1]).any()
+
+    def find(self, others: _Ordered) -> np.ndarray:
+        """For each of the others its row here, -1 for none."""
+        places = np.searchsorted(self.hashes, others.hashes)
+        places[places == len(self.hashes)] = 0
+        found = np.empty(len(others.rows), np.int64)
+        found[others.rows] = np.where(self.hashes[places] == others.hashes, self.rows[places], -1)
+        return found
+
+
+def unchanged(
+    hashes: Hashes, parent: Table, served: pa.Table, stored: pa.Table, children: Mapping[Table, pa.Table]
+) -> tuple[np.ndarray, dict[Table, np.ndarray]] | None:
+    """Which of the served parents are stored as they are, and which of the children belong to those; True at their rows.
+
+    None where it is not worth while, or where the load may be at fault: keys that are missing or occur twice, children without a parent.
+    """
+    if not served.num_rows or not stored.num_rows:
+        return None
+    keys, there = (_Ordered.of(hashes(rows, parent.key)) for rows in (served, stored))
+    places = there.find(keys)
+    some = places[:: max(1, len(places) // _SAMPLE)]
+    if not keys.is_unique() or np.count_nonzero(some >= 0) < _WORTH * len(some):
+        return None
+    same = _same(served, parent.key, stored, parent.key, places) & _alike(served, stored, places)
+    belonging = {}
+    for child, rows in children.items():
+        if not rows.num_rows:
+            continue
+        parents = keys.find(_Ordered.of(hashes(rows, child.parent_key)))
+        is_known = _same(rows, child.parent_key, served, parent.key, parents).all()
+        if not is_known or not _Ordered.of(hashes(rows, child.key)).is_unique():
+            return None
+        belonging[child] = same[parents]
+    return same, belonging
+
+
+def _same(rows: pa.Table, columns: Sequence[str], others: pa.Table, names: Sequence[str], places: np.ndarray) -> np.ndarray:
+    """Where the rows have what the others have at these places, and have something."""
+    theirs = others.select(list(names)).take(_at(places))
+    found = np.ones(rows.num_rows, dtype=bool)
+    for column, name in zip(columns, names, strict=True):
+        found &= _flags(pc.equal(rows[column], theirs[name]))
+    return found
+
+
+def _alike(rows: pa.Table, others: pa.Table, places: np.ndarray) -> np.ndarray:
+    """Where the rows would not count as changed beside the others at these places."""
+    theirs = others.select(list(DECISIVE)).take(_at(places))
+    found = np.ones(rows.num_rows, dtype=bool)
+    for name in DECISIVE:
+        mine, its = rows[name], theirs[name]
+        alike = _flags(pc.equal(mine, its))
+        if mine.null_count and its.null_count:
+            alike |= _flags(pc.and_(pc.is_null(mine), pc.is_null(its)))
+        found &= alike
+    return found
+
+
+def _at(places: np.ndarray) -> pa.Array:
+    return pa.array(places, mask=places < 0)
+
+
+def _flags(values: Any) -> np.ndarray:
+    return np.asarray(pc.fill_null(values, fill_value=False).to_numpy(), dtype=bool)
