@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -12,6 +13,7 @@ import pytest
 
 from pleo_connector.catalogue import CATALOGUE, SYSTEM_FIELDS, Field, Storage, Table
 from pleo_connector.warehouses import MergeCounts, Scope, Warehouse, open_warehouse
+from tests.warehouses.descriptions import described
 from tests.warehouses.rows import (
     BILLS,
     FIRST,
@@ -199,6 +201,14 @@ def test_the_relation_is_what_an_analyst_writes(url: str) -> None:
             work.ensure([BILLS])
             assert work.scalar(f"SELECT count(*) FROM {warehouse.relation(BILLS)}") == 0
     assert open_warehouse(url, "spend").relation(BILLS) == "spend.bills"
+
+
+def test_tables_and_columns_say_what_they_hold(warehouse: Warehouse) -> None:
+    renamed = replace(BILLS, description="Bills' new \\ words.", fields=(replace(BILLS.fields[0], description="Ключ."), *BILLS.fields[1:]))
+    for table in (BILLS, LINES, renamed):
+        with warehouse.transaction() as work:
+            work.ensure([table])
+        assert described(warehouse, "spend", table) == (table.description, {field.name: field.description for field in table.fields})
 
 
 def test_the_whole_catalogue_can_be_made_twice(url: str) -> None:
