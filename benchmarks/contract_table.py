@@ -44,7 +44,8 @@ def main() -> int:
     options.add_argument("--write", type=Path, metavar="FILE", help="put the table into this file's section `contract`")
     given = options.parse_args()
     results = Results()
-    ended = pytest.main(["-q", "-p", "no:cacheprovider", "-m", "slow or not slow", "tests/warehouses"], plugins=[results])
+    imported = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"  # by the conftest from which `URLS` comes
+    ended = pytest.main(["-q", "-W", imported, "-p", "no:cacheprovider", "-m", "slow or not slow", "tests/warehouses"], plugins=[results])
     if given.write:
         write(given.write, "contract", results.table())
     else:
