@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pleo_connector.catalogue import Table
+from pleo_connector.warehouses.comparing import differ, flags
 from pleo_connector.warehouses.plan import DECISIVE
 
 Hashes = Callable[[pa.Table, Sequence[str]], np.ndarray]
@@ -55,7 +55,7 @@ def unchanged(
 ) -> tuple[np.ndarray, dict[Table, np.ndarray]] | None:
     """Which of the served parents are stored as they are, and which of the children belong to those; True at their rows.
 
-    None where it is not worth while, or where the load may be at fault: keys that are missing or occur twice, children without a parent.
+    None where none is or it is not worth while, or where the load may be at fault: keys that are missing or occur twice, children without a parent.
     """
     if not served.num_rows or not stored.num_rows:
         return None
@@ -65,6 +65,8 @@ def unchanged(
     if not keys.is_unique() or np.count_nonzero(some >= 0) < _WORTH * len(some):
         return None
     same = _same(served, parent.key, stored, parent.key, places) & _alike(served, stored, places)
+    if not same.any():
+        return None
     belonging = {}
     for child, rows in children.items():
         if not rows.num_rows:
@@ -82,7 +84,7 @@ def _same(rows: pa.Table, columns: Sequence[str], others: pa.Table, names: Seque
     theirs = others.select(list(names)).take(_at(places))
     found = np.ones(rows.num_rows, dtype=bool)
     for column, name in zip(columns, names, strict=True):
-        found &= _flags(pc.equal(rows[column], theirs[name]))
+        found &= flags(pc.equal(rows[column], theirs[name]))
     return found
 
 
@@ -91,17 +93,9 @@ def _alike(rows: pa.Table, others: pa.Table, places: np.ndarray) -> np.ndarray:
     theirs = others.select(list(DECISIVE)).take(_at(places))
     found = np.ones(rows.num_rows, dtype=bool)
     for name in DECISIVE:
-        mine, its = rows[name], theirs[name]
-        alike = _flags(pc.equal(mine, its))
-        if mine.null_count and its.null_count:
-            alike |= _flags(pc.and_(pc.is_null(mine), pc.is_null(its)))
-        found &= alike
+        found &= ~differ(rows[name], theirs[name])
     return found
 
 
 def _at(places: np.ndarray) -> pa.Array:
     return pa.array(places, mask=places < 0)
-
-
-def _flags(values: Any) -> np.ndarray:
-    return np.asarray(pc.fill_null(values, fill_value=False).to_numpy(), dtype=bool)

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pleo_connector.warehouses.plan import ROW
+from pleo_connector.warehouses.comparing import differ, flags
+from pleo_connector.warehouses.plan import DECISIVE, ROW
 from pleo_connector.warehouses.postgres_rows import UUID
 
 
@@ -29,24 +30,14 @@ class Compared:
 def compared(served: pa.Table, stored: pa.Table) -> Compared:
     """`served` beside what `PostgresPlan.stored_beside` found of it."""
     numbers = stored[ROW].to_numpy()
-    mine = served.select(["_row_hash", "_deleted_at", "_deleted_source"]).take(stored[ROW])
-    was, now = _flags(stored["is_deleted"]), _flags(pc.is_valid(mine["_deleted_at"]))
-    differs = _differ(mine["_row_hash"], stored["_row_hash"]) | (was != now) | _differ(mine["_deleted_source"], stored["_deleted_source"])
+    mine = served.select(list(DECISIVE)).take(stored[ROW])
+    was, now = flags(stored["is_deleted"]), flags(pc.is_valid(mine["_deleted_at"]))
+    differs = differ(mine["_row_hash"], stored["_row_hash"]) | (was != now) | differ(mine["_deleted_source"], stored["_deleted_source"])
     is_written = np.ones(served.num_rows, dtype=bool)
     is_written[numbers[~differs]] = False
-    is_deleted = _flags(pc.is_valid(served["_deleted_at"])) & is_written
+    is_deleted = flags(pc.is_valid(served["_deleted_at"])) & is_written
     is_deleted[numbers[was]] = False
     return Compared(np.sort(numbers[differs]), np.flatnonzero(is_written), int(np.count_nonzero(is_deleted)))
-
-
-def _differ(one: pa.ChunkedArray, other: pa.ChunkedArray) -> np.ndarray:
-    """Where two columns are distinct; NULL is like NULL."""
-    unlike = pc.xor(pc.is_null(one), pc.is_null(other))
-    return _flags(pc.or_(unlike, pc.fill_null(pc.not_equal(one, other), fill_value=False)))
-
-
-def _flags(values: Any) -> np.ndarray:
-    return np.asarray(values.to_numpy(), dtype=bool)
 
 
 def key_faults(rows: pa.Table, key: Sequence[str]) -> tuple[int, int]:

@@ -50,6 +50,26 @@ def test_a_deletion_without_a_source_is_a_change_too(warehouse: Warehouse) -> No
     assert load(warehouse, bill(1, _deleted_at=LATER)) == MergeCounts(unchanged=1)
 
 
+def test_a_deletion_at_another_time_is_no_change_even_among_changed_and_unchanged_rows(warehouse: Warehouse) -> None:
+    gone: dict[str, object] = {"_deleted_source": "api_flag"}
+    first = [bill(number) for number in range(1, 5)]
+    load(warehouse, *first, bill(5, _deleted_at=FIRST, **gone), bill(6), children=lines(*((number, 2) for number in range(1, 7))))
+    served = [*first, bill(5, _deleted_at=LATER, **gone), bill(6, note="new", _row_hash="new"), bill(7)]
+    children = lines(*((number, 3) for number in range(1, 8)), text="new")
+    assert load(warehouse, *served, children=children) == MergeCounts(inserted=1, updated=1, unchanged=5)
+    found = stored(warehouse)
+    assert [(row["id"], row["note"], row["_deleted_at"]) for row in found] == [
+        (row["id"], row["note"], FIRST if row["id"] == key(5) else None) for row in served
+    ]
+    texts = [(row["bill_id"], row["text"]) for row in stored(warehouse, LINES)]
+    assert texts == [
+        (key(number), f"{text} {position}")
+        for number in range(1, 8)
+        for text, many in [("new", 3) if number > 5 else ("line", 2)]
+        for position in range(1, many + 1)
+    ]
+
+
 def test_rows_that_a_sweep_did_not_see_become_tombstones_and_come_back(warehouse: Warehouse) -> None:
     rows = [
         bill(1), bill(2), bill(3, performed_at=LATER), bill(4, company_id=OTHER_COMPANY),
