@@ -46,8 +46,8 @@ class DuckDBTransaction:
         stored = snapshot(DUCKDB, self.run(DUCKDB.snapshot, [self._schema]))
         if not stored:
             self.run(plan.create_schema())
-        for statement in changes(plan, tables, stored, self._location):
-            self.run(statement)
+        if statements := list(changes(plan, tables, stored, self._location)):
+            self.run(";\n".join(statements))
 
     def define(self, views: Sequence[View]) -> tuple[str, ...]:
         """Make the views that are missing or differ; returns their names. WarehouseError for a name that somebody else's view has."""
