@@ -167,7 +167,7 @@ class Due:
         stream = work.stream
         done = self._spans[stream.name].get(company_id, {})
         left = [sweep.span for sweep in self._open.values() if sweep.stream is stream and sweep.company_id == company_id and sweep.span]
-        first = _first_month([*done, *left])
+        first = windows.first_month([*done, *left])
         if first is None:
             first = await earliest(work, company_id)
         spans = windows.windows(first, self._now)
@@ -181,12 +181,6 @@ class Due:
         else:
             return list(windows.due(spans, done, self._now, policy, opened))
         return [replace(windows.judged(span, done, self._now, policy, opened), why=why) for span in spans]
-
-
-def _first_month(spans: Sequence[Interval]) -> datetime | None:
-    """Where the company's first month begins: all before it is one window, and a month follows. A cut range has none after it."""
-    ends = {span.end for span in spans if span.start == windows.BEGINNING}
-    return min(ends & {span.start for span in spans}, default=None)
 
 
 def is_urgent(stream: Stream) -> bool:
