@@ -7,7 +7,7 @@ import dagster as dg
 
 from pleo_connector.analytics import personal_columns, refresh, views
 from pleo_connector.catalogue import CATALOGUE, Catalogue, View
-from pleo_connector.errors import PleoError
+from pleo_connector.errors import PleoError, WarehouseError
 from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.assets import warehouse_key
 from pleo_connector.orchestration.translator import PleoMartData, PleoTranslator
@@ -39,6 +39,19 @@ def _lineage(view: View, keys: Mapping[str, dg.AssetKey]) -> dg.TableColumnLinea
             for column in view.columns
         }
     )
+
+
+def make_views(context: dg.AssetExecutionContext, warehouse: Warehouse, catalogue: Catalogue) -> None:
+    """Bring the views in step after a sync. A database that refuses is a warning: the rows are loaded."""
+    if not warehouse.has_views:
+        return
+    try:
+        made = refresh(warehouse, catalogue, warn=context.log.warning)
+    except WarehouseError as error:
+        context.log.warning("The rows are loaded; the views for analysts are as they were: %s", error)
+        return
+    if made:
+        context.log.info("%d views were made or made anew.", len(made))
 
 
 def build_pleo_marts(
