@@ -9,7 +9,7 @@ from pleo_connector.analytics import personal_columns, refresh, views
 from pleo_connector.catalogue import CATALOGUE, Catalogue, View
 from pleo_connector.errors import PleoError, WarehouseError
 from pleo_connector.orchestration import failures
-from pleo_connector.orchestration.assets import warehouse_key
+from pleo_connector.orchestration.assets import named, warehouse_key
 from pleo_connector.orchestration.translator import PleoMartData, PleoTranslator
 from pleo_connector.warehouses import Warehouse
 
@@ -26,9 +26,9 @@ def mart_specs(
         data = PleoMartData(view, name, warehouse.kind, warehouse.relation(view), personal[view.name], warehouse.location)
         spec = translator.get_mart_spec(data)
         keys[view.name] = spec.key
-        specs[view.name] = spec.replace_attributes(
-            deps=[*spec.deps, *(keys[read] for read in view.reads)], skippable=True
-        ).merge_attributes(metadata={"dagster/column_lineage": _lineage(view, keys)})
+        spec = spec.replace_attributes(deps=[*spec.deps, *(keys[read] for read in view.reads)], skippable=True)
+        spec = spec.merge_attributes(metadata={"dagster/column_lineage": _lineage(view, keys)})
+        specs[view.name] = named(spec, name, view.name)
     return specs
 
 
