@@ -170,7 +170,7 @@ class Due:
         stream = work.stream
         done = self._spans[stream.name].get(company_id, {})
         left = [sweep.span for sweep in self._open.values() if sweep.stream is stream and sweep.company_id == company_id and sweep.span]
-        first = _first_month([*done, *left])
+        first = windows.first_month([*done, *left])
         if first is None:
             first = await earliest(work, company_id)
         spans = windows.windows(first, self._now)
@@ -194,12 +194,6 @@ class Due:
     def _is_new(self, stream: Stream, company_id: str) -> bool:
         """Whether nothing of the company was read yet, while others were: it joined, and is read whole whatever the run's range is."""
         return self._all_companies and company_id not in self._spans[stream.name] and bool(self._spans[stream.name])
-
-
-def _first_month(spans: Sequence[Interval]) -> datetime | None:
-    """Where the company's first month begins: all before it is one window, and a month follows. A cut range has none after it."""
-    ends = {span.end for span in spans if span.start == windows.BEGINNING}
-    return min(ends & {span.start for span in spans}, default=None)
 
 
 def is_urgent(stream: Stream) -> bool:

@@ -61,8 +61,7 @@ class Expected:
         return {
             "stream": self.stream,
             "company_id": self.company_id,
-            "from": self.span.start.isoformat() if self.span else None,
-            "to": self.span.end.isoformat() if self.span else None,
+            **(self.span.as_dict() if self.span is not None else {"from": None, "to": None}),
             "tier": self.tier,
             "why": self.why.value,
             "last": self.last.isoformat() if self.last else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pleo_connector.api import Traffic
+from pleo_connector.api import Interval, Traffic
 from pleo_connector.errors import PleoError
 from pleo_connector.frames import Drift
 from pleo_connector.sync.raw_report import RawReport
@@ -34,6 +34,8 @@ class StreamReport:
     walked: int = 0
     """Sweeps that are read to their end, or broke off; what they brought may still be on its way to the warehouse."""
     sweeps_completed: int = 0
+    spans: tuple[Interval, ...] = ()
+    """What was read to its end of a stream with windows, of all companies together."""
     seconds: float = 0.0
     traffic: Traffic = field(default_factory=Traffic)
     tables: dict[str, int] = field(default_factory=dict)
@@ -79,6 +81,7 @@ class StreamReport:
             "pages": self.pages,
             "sweeps": self.sweeps,
             "sweeps_completed": self.sweeps_completed,
+            "spans": [span.as_dict() for span in self.spans],
             "seconds": round(self.seconds, 3),
             **asdict(self.traffic),
             "tables": dict(self.tables),

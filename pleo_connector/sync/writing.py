@@ -194,7 +194,9 @@ def _advance(batch: Batch, pages: Sequence[ServedPage], owner: str) -> None:
         if served.newest is not None:
             sweep.newest = max(served.newest, sweep.newest or served.newest)
         sweep.rows_served += served.rows
-        sweep.rows_reported = served.page.total if served.page.total is not None else sweep.rows_reported
+        sweep.rows_outside += served.outside
+        if served.page.total is not None:
+            sweep.rows_reported = served.page.total - sweep.rows_outside
     sweeps = {served.sweep.sweep_id: served.sweep for served in pages}
     for row in batch.quarantined.itertuples():
         sweep = sweeps[str(row.sweep_id)]
