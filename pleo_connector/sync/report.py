@@ -10,7 +10,7 @@ from pleo_connector.errors import PleoError
 from pleo_connector.frames import Drift
 from pleo_connector.sync.raw_report import RawReport
 from pleo_connector.sync.receipt_report import FilesReport
-from pleo_connector.sync.windows import FIRST
+from pleo_connector.sync.windows import FIRST, told
 
 
 @dataclass(slots=True)
@@ -61,6 +61,11 @@ class StreamReport:
     def found_late(self) -> dict[str, int]:
         """Changes in windows that are not read by every run: what a wider hot window would have brought sooner."""
         return {tier: count for tier, count in self.changed_by_tier.items() if count and tier not in (FIRST, "hot")}
+
+    @property
+    def months_read(self) -> str:
+        """`spans` in words; empty for a stream without windows."""
+        return ", ".join(told([span]) for span in self.spans)
 
     @property
     def balanced(self) -> bool:
