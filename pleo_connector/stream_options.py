@@ -233,7 +233,9 @@ def is_path(name: str, known: Iterable[str]) -> bool:
 
 def no_column(name: str, known: Iterable[str]) -> str:
     """What is said of a name that is neither a column nor a path."""
-    return f"there is no column {name!r} (a field that Pleo serves and no column has is named '$.{name}'); {near_miss(name, known)}"
+    near = near_miss(name, known)
+    hint = "" if near.startswith("did you mean") else f"a field that Pleo serves and no column has is named '$.{name}'; "
+    return f"there is no column {name!r}; {hint}{near}"
 
 
 def near_miss(name: str, known: Iterable[str]) -> str:
