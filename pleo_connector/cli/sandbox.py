@@ -24,6 +24,15 @@ def sandbox(
             metavar="KIND[,name=value...]", help="Misbehave, for example status,status=503,path=/v1/companies,times=2; repeatable."
         ),
     ] = None,
+    refuse: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RESOURCE", help="Refuse reading it by role (403), for example tag-group or accounting-entry:search; repeatable."
+        ),
+    ] = None,
+    bare_list: Annotated[
+        list[str] | None, typer.Option(metavar="STREAM", help="Serve its list as a bare JSON array, without an envelope; repeatable.")
+    ] = None,
     redirect_uri: Annotated[
         list[str] | None, typer.Option(metavar="URI", help="A registered redirect URI; repeatable. Default: the connector's own.")
     ] = None,
@@ -45,6 +54,8 @@ def sandbox(
         access_token_lifetime=token_lifetime,
         requests_per_minute=rate_limit,
         faults=tuple(Fault.from_text(text) for text in fault or ()),
+        refused=tuple(refuse or ()),
+        bare_lists=tuple(bare_list or ()),
         redirect_uris=tuple(redirect_uri or (default_uri,)),
     )
 
