@@ -186,7 +186,8 @@ class PleoClient:
             advice = f"make a key in Pleo with that permission{f' ({scope})' if request.scope else ''} and set PLEO_API_KEY"
         else:
             advice = f"add {scope if request.scope else 'its scope'} to PLEO_SCOPES and {self._connect} as a person who may read it in Pleo"
-        return Forbidden(f"Pleo refuses {request.what} (403){why}; {advice}, or leave this stream out.", of_key=self._uses_api_key)
+        asked = f"403, {request.method} {request.path}"
+        return Forbidden(f"Pleo refuses {request.what} ({asked}){why}; {advice}, or leave this stream out.", of_key=self._uses_api_key)
 
 
 def _refusal(request: PageRequest, response: httpx.Response) -> ApiError:

@@ -78,7 +78,7 @@ def test_no_secret_is_repeated_in_any_spelling(shown: str) -> None:
 def test_the_advice_fits_a_key() -> None:
     error = refused(json.dumps(DENIED).encode(), uses_api_key=True)
     assert str(error) == (
-        f'Pleo refuses tag_groups of company c1 (403) and says "{SAID}"; make a key in Pleo with that permission '
+        f'Pleo refuses tag_groups of company c1 (403, GET /v0/tag-groups) and says "{SAID}"; make a key in Pleo with that permission '
         "(the scope tag-groups:read) and set PLEO_API_KEY, or leave this stream out."
     )
     assert error.of_key
@@ -87,13 +87,18 @@ def test_the_advice_fits_a_key() -> None:
 def test_the_advice_fits_a_grant() -> None:
     error = refused(json.dumps(DENIED).encode(), connect="run `pleo-connector connect --connection acme`")
     assert str(error) == (
-        f'Pleo refuses tag_groups of company c1 (403) and says "{SAID}"; add the scope tag-groups:read to PLEO_SCOPES and '
+        f'Pleo refuses tag_groups of company c1 (403, GET /v0/tag-groups) and says "{SAID}"; add the scope tag-groups:read to PLEO_SCOPES and '
         "run `pleo-connector connect --connection acme` as a person who may read it in Pleo, or leave this stream out."
     )
     assert not error.of_key
 
 
 def test_without_words_of_pleos_the_likely_reasons_are_named() -> None:
-    assert "(403): the credential lacks the scope tag-groups:read, or does not cover that company; add" in str(refused(b""))
+    assert "(403, GET /v0/tag-groups): the credential lacks the scope tag-groups:read, or does not cover that company; add" in str(
+        refused(b"")
+    )
     page = str(refused(b"<html>no</html>", uses_api_key=True))
-    assert "(403) with an HTML page, as a proxy or a firewall may send it: the credential lacks" in page and "make a key" in page
+    assert (
+        "(403, GET /v0/tag-groups) with an HTML page, as a proxy or a firewall may send it: the credential lacks" in page
+        and "make a key" in page
+    )
