@@ -16,9 +16,9 @@ GROUPS = ("tag_groups", "tag_group_dimensions")
 JOBS = ("export_jobs", "export_job_items", "export_items")
 
 
-def gone(path: str, status: int = 404, **more: int) -> Fault:
+def gone(path: str, status: int = 404, times: int | None = None) -> Fault:
     """The path answers as if its record had gone."""
-    return Fault("status", status=status, path=path, **more)
+    return Fault("status", status=status, path=path, times=times)
 
 
 def test_a_group_that_is_gone_is_skipped_and_its_rows_are_deleted_by_the_next_list_alone(place: Place, tmp_path: Path) -> None:
