@@ -10,7 +10,7 @@ import typer
 
 from pleo_connector.catalogue import CATALOGUE, Stream
 from pleo_connector.cli.findings import Finding, Verdict, fine, worth_a_look, wrong
-from pleo_connector.cli.inputs import ConnectionOption, output_of, settings_in_use
+from pleo_connector.cli.inputs import ConnectionOption, output_of, settings_in_use, stream_names
 from pleo_connector.cli.output import Output, table
 from pleo_connector.errors import ConfigurationError, PleoError
 
@@ -23,7 +23,8 @@ _STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"
 def doctor(
     ctx: typer.Context,
     streams: Annotated[
-        list[str] | None, typer.Argument(metavar="STREAM", help="Ask Pleo for these streams alone; `streams` lists them.")
+        list[str] | None,
+        typer.Argument(metavar="STREAM", autocompletion=stream_names, help="Ask Pleo for these streams alone; `streams` lists them."),
     ] = None,
     connection: ConnectionOption = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pleo_connector.cli.inputs import output_of
+from pleo_connector.cli.inputs import output_of, stream_names
 
 
 def sandbox(
@@ -31,7 +31,10 @@ def sandbox(
         ),
     ] = None,
     bare_list: Annotated[
-        list[str] | None, typer.Option(metavar="STREAM", help="Serve its list as a bare JSON array, without an envelope; repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="STREAM", autocompletion=stream_names, help="Serve its list as a bare JSON array, without an envelope; repeatable."
+        ),
     ] = None,
     redirect_uri: Annotated[
         list[str] | None, typer.Option(metavar="URI", help="A registered redirect URI; repeatable. Default: the connector's own.")
