@@ -62,7 +62,7 @@ class DataApi:
             Route("/v1/installations/me", self._single(self._installation), methods=["GET"]),
             Route("/v1/installations/me", self._uninstall, methods=["DELETE"]),
             Route("/v1/companies/{companyId}", self._single(self._company), methods=["GET"]),
-            Route("/v1/accounting-entries/{accountingEntryId}", self._single(self._entry), methods=["GET"]),
+            Route("/v1/accounting-entries/{accountingEntryId:uuid}", self._single(self._entry), methods=["GET"]),
         ]
 
     def _list_of(self, stream: Stream) -> Any:
