@@ -36,6 +36,9 @@ def sandbox(
             metavar="STREAM", autocompletion=stream_names, help="Serve its list as a bare JSON array, without an envelope; repeatable."
         ),
     ] = None,
+    window_bounds: Annotated[
+        str, typer.Option(metavar="BOUNDS", help="Which limits of a date filter are included: [) [] () or (]; Pleo does not say.")
+    ] = "[)",
     redirect_uri: Annotated[
         list[str] | None, typer.Option(metavar="URI", help="A registered redirect URI; repeatable. Default: the connector's own.")
     ] = None,
@@ -45,7 +48,7 @@ def sandbox(
     Made-up companies, OAuth by Pleo's rules, limits, and faults on request.
     """
     output = output_of(ctx)
-    from pleo_connector.sandbox import CLIENT_ID, Fault, RunningSandbox, SandboxConfig, serve  # noqa: PLC0415 - starlette and uvicorn load here
+    from pleo_connector.sandbox import CLIENT_ID, Fault, RunningSandbox, SandboxConfig, WindowBounds, serve  # noqa: PLC0415 - starlette and uvicorn load here
     from pleo_connector.settings import Settings  # noqa: PLC0415
 
     default_uri = Settings().redirect_uri
@@ -59,6 +62,7 @@ def sandbox(
         faults=tuple(Fault.from_text(text) for text in fault or ()),
         refused=tuple(refuse or ()),
         bare_lists=tuple(bare_list or ()),
+        window_bounds=WindowBounds.from_text(window_bounds),
         redirect_uris=tuple(redirect_uri or (default_uri,)),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.sandbox.faults import Fault
+from pleo_connector.sandbox.query import WindowBounds
 
 DEFAULT_PORT = 8764
 
@@ -51,6 +52,8 @@ class SandboxConfig:
     """Resources that no credential's role may read, such as `tag-group`; `accounting-entry:search` refuses the search and leaves single reads open."""
     bare_lists: tuple[str, ...] = ()
     """Streams whose lists are served as bare JSON arrays: all records at once, no envelope."""
+    window_bounds: WindowBounds = field(default_factory=WindowBounds)
+    """Which limits of a date filter are included; Pleo documents neither."""
     company: str | None = None
     """The one company that consent grants; None grants the whole organisation."""
     company_may_list: bool = True
