@@ -13,6 +13,8 @@ from pleo_connector.api import Budget, PageRequest, PleoClient, Traffic
 from pleo_connector.api.refusals import own_words
 from pleo_connector.auth.redaction import Redactor
 from pleo_connector.errors import Forbidden
+from pleo_connector.settings import load
+from pleo_connector.sync import reach
 
 DENIED = {"type": "ACCESS_DENIED", "message": "Required permission 'READ' on resource 'tag-group'"}
 SAID = "ACCESS_DENIED: Required permission 'READ' on resource 'tag-group'"
@@ -102,3 +104,9 @@ def test_without_words_of_pleos_the_likely_reasons_are_named() -> None:
         "(403, GET /v0/tag-groups) with an HTML page, as a proxy or a firewall may send it: the credential lacks" in page
         and "make a key" in page
     )
+
+
+def test_a_connection_knows_its_kind_of_credential_and_its_secrets() -> None:
+    by_key = reach(load({"PLEO_API_KEY": KEY}, None))
+    error = refused(f'{{"message":"{KEY} may not"}}'.encode(), uses_api_key=by_key.uses_api_key, scrub=by_key.scrub)
+    assert 'says "*** may not"' in str(error) and error.of_key

@@ -202,3 +202,10 @@ def test_a_key_is_told_to_be_made_anew(pleo: Local) -> None:
     ended = checks(pleo, 1, PLEO_API_KEY="a-key-that-is-over")
     assert "expired or revoked" in ended["credential"]["found"]
     assert "access to vendors" not in ended
+
+
+def test_an_access_token_that_has_ended_is_refreshed_to_ask(pleo: Local) -> None:
+    pleo.sandbox.state.expire_access_tokens()
+    found = checks(pleo, 0)
+    assert found["access to employees"]["found"] == "Pleo answers"
+    assert pleo.sandbox.state.counters()["refreshes"] == 1
