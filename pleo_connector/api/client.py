@@ -177,11 +177,12 @@ class PleoClient:
     def _forbidden(self, request: PageRequest, body: bytes) -> Forbidden:
         """What a 403 means: in Pleo's own words where it has some, and what helps this kind of credential."""
         scope = f"the scope {request.scope}" if request.scope else "a scope"
-        if words := own_words(body, self._scrub):
-            why = f' and says "{words}"'
-        else:
-            page = " with an HTML page, as a proxy or a firewall may send it" if is_markup(body) else ""
-            why = f"{page}: the credential lacks {scope}, or does not cover that company"
+        words = own_words(body, self._scrub)
+        page = " with an HTML page, as a proxy or a firewall may send it" if is_markup(body) else ""
+        said = f' and says "{words}"' if words else page
+        why = (
+            said if " " in words else f"{said}: the credential lacks {scope}, or does not cover that company"
+        )  # a code alone is no sentence
         if self._uses_api_key:
             advice = f"make a key in Pleo with that permission{f' ({scope})' if request.scope else ''} and set PLEO_API_KEY"
         else:

@@ -99,6 +99,8 @@ def test_without_words_of_pleos_the_likely_reasons_are_named() -> None:
     assert "(403, GET /v0/tag-groups): the credential lacks the scope tag-groups:read, or does not cover that company; add" in str(
         refused(b"")
     )
+    code = str(refused(b'{"type":"FORBIDDEN"}'))
+    assert '(403, GET /v0/tag-groups) and says "FORBIDDEN": the credential lacks the scope tag-groups:read, or does not' in code
     page = str(refused(b"<html>no</html>", uses_api_key=True))
     assert (
         "(403, GET /v0/tag-groups) with an HTML page, as a proxy or a firewall may send it: the credential lacks" in page
