@@ -42,8 +42,8 @@ def found(tmp_path: Path, time_: SharedTime) -> Iterator[Pleo]:
         yield found
 
 
-def manager_of(found: Pleo, time_: SharedTime, **more: object) -> CredentialManager:
-    return found.manager(clock=time_, monotonic=time_, sleep=time_.sleep, settle=SETTLE, **more)
+def manager_of(found: Pleo, time_: SharedTime) -> CredentialManager:
+    return found.manager(clock=time_, monotonic=time_, sleep=time_.sleep, settle=SETTLE)
 
 
 def without_oracle(found: Pleo, time_: SharedTime, *faults: Fault) -> CredentialManager:

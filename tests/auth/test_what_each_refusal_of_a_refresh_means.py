@@ -12,7 +12,7 @@ import pytest
 
 from pleo_connector.auth.rotation import SETTLE
 from pleo_connector.auth.stores import State
-from pleo_connector.errors import PleoError
+from pleo_connector.errors import ClientRejected, ConfigurationError, LoginFailed, PleoError
 from pleo_connector.sandbox import Fault
 from tests.auth.harness import Pleo
 
@@ -119,3 +119,22 @@ def test_of_the_api_only_a_401_makes_new_tokens(connected: Pleo, status: int, co
     with connected.client() as client:
         assert client.get("/v1/introspect").status_code == (200 if status == 401 else status)
     assert connected.counted("refreshes") == counted and connected.record().state is State.ACTIVE
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "advice"),
+    [
+        ("invalid_grant", LoginFailed, "start the login again"),
+        ("invalid_token", LoginFailed, "start the login again"),
+        ("invalid_client", ClientRejected, "PLEO_CLIENT_SECRET"),
+        ("unauthorized_client", ClientRejected, "PLEO_CLIENT_AUTH"),
+        ("invalid_request", ConfigurationError, "PLEO_REDIRECT_URI"),
+        ("insufficient_scope", ConfigurationError, "PLEO_SCOPES"),
+        ("consent_required", LoginFailed, "consent_required"),
+    ],
+)
+def test_the_codes_mean_the_same_at_the_end_of_a_login(unconnected: Pleo, code: str, error: type[PleoError], advice: str) -> None:
+    unconnected.sandbox.state.set_faults(Fault("status", path="/oauth/token$", status=400, error=code))
+    with pytest.raises(error, match=advice) as caught:
+        unconnected.connect()
+    assert type(caught.value) is error
