@@ -177,7 +177,7 @@ def reference_tallies(reference: Reference, table: Table, target: Table) -> Iter
         f'WHERE one._deleted_at IS NULL AND one."{reference.column}" IS NOT NULL AND other.id IS NULL'
     )
     if reference.may_predate is None:
-        yield Tally(f"{reference.column}_unknown", dangling)
+        yield Tally(f"{reference.column}_unknown", dangling, fails=not reference.optional)
         return
     time = f'one."{reference.may_predate}"'
     yield Tally(f"{reference.column}_unknown", f"{dangling} AND {time} >= loaded.since")

@@ -61,6 +61,7 @@ def build_pleo_definitions(
     chosen = options if options is not None else options_of((settings or load()).config, catalogue)
     catalogue = under_rules(catalogue, chosen)
     opened, translator = target.open(), translator or PleoTranslator()
+    shown = marts if marts is not None else (settings or load()).marts
     tables = build_pleo_assets(
         name=checked_name(name),
         warehouse=target,
@@ -73,9 +74,10 @@ def build_pleo_definitions(
         step_per_table=step_per_table,
         partitioned=partitioned,
         op_tags=op_tags,
+        marts=shown,
     )
     assets = list(tables)
-    if not streams and opened.has_views and (marts if marts is not None else (settings or load()).marts):
+    if not streams and opened.has_views and shown:
         keys = {table: spec.key for table, spec in table_specs(name, opened, translator, catalogue).items()}
         assets.append(build_pleo_marts(name=name, warehouse=opened, translator=translator, tables=keys, catalogue=catalogue))
     # Dagster runs tables with partitions only with one: they have a job of their own.
