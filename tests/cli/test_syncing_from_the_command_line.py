@@ -20,7 +20,7 @@ def pleo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Local]:
         yield made
 
 
-OPEN_ITEMS = 12
+OPEN_ITEMS = 28
 """Entries of the sample's export jobs that still run: Pleo serves export items of no others."""
 
 
