@@ -160,3 +160,15 @@ def test_a_command_takes_the_settings_of_the_nearest_folder_above(
     said = capsys.readouterr().err
     assert f"Looked for in the environment or {project}/.env." in said
     assert [file.name for file in project.rglob("*")] == [".env", "code"], "no file is made before there is a credential"
+
+
+def test_without_a_connection_no_file_is_made_and_the_message_says_where_it_looked(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / ".env").write_text("PLEO_TOKEN_STORE=tokens.sqlite\nPLEO_HOST_MARKS=marks\n")
+    monkeypatch.chdir(project / "code")
+    assert run(["sync"]) == 3
+    said = capsys.readouterr().err
+    assert f"Nothing is connected as sandbox/sandbox-client in the token store {project}/tokens.sqlite" in said
+    assert f"settings are those of the environment or {project}/.env" in said and "pleo-connector connect" in said
+    assert [file.name for file in project.rglob("*")] == [".env", "code"]

@@ -58,3 +58,5 @@ class Connection:
     """What a person is told to do for a new consent, as part of a sentence."""
     proxy: str = field(default="", repr=False)
     """How Pleo is reached, as PLEO_PROXY says; may hold a password."""
+    check: Callable[[], object] = lambda: None
+    """Raises where there is no credential at all. Called before a run opens its warehouse, so that it makes no file for nothing."""

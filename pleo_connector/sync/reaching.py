@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pleo_connector.api import Budget, RequestBudget, SharedBudget
 from pleo_connector.api.patience import OUTAGE
-from pleo_connector.auth import build_auth
+from pleo_connector.auth import PleoAuth, build_auth
 from pleo_connector.auth.advice import how_to_connect
 from pleo_connector.auth.stores import open_notes
 from pleo_connector.settings import Settings
@@ -19,13 +19,15 @@ def reach(settings: Settings, *, patience: float = OUTAGE) -> Connection:
             return Budget(per_minute)
         return SharedBudget(open_notes(settings.token_store), settings.credential, per_minute)
 
+    auth = build_auth(settings)
     return Connection(
         settings.api_url,
-        build_auth(settings),
+        auth,
         settings.requests_per_minute,
         settings.concurrency,
         patience=patience,
         budget=budget,
         connect=how_to_connect(settings.connection),
         proxy=settings.proxy,
+        check=auth.manager.tokens if isinstance(auth, PleoAuth) else lambda: None,
     )
