@@ -27,8 +27,7 @@ from typing import Any, NoReturn, TypeVar
 from pleo_connector.column_rules import ColumnRule
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.file_options import FILE_OPTIONS, FILES_OF, ReceiptFiles, checked_option, receipt_files
-from pleo_connector.settings_folder import OPTIONS_FILE as DEFAULT_FILE
-from pleo_connector.settings_folder import placed_path
+from pleo_connector.settings_folder import OPTIONS_FILE, placed_path
 
 _EVERY = re.compile(r"(\d+) ?(m|h|d)")
 _MOST_DAYS = 36_500
@@ -111,7 +110,7 @@ def read_options(path: str, known: Mapping[str, Iterable[str]]) -> dict[str, Str
 
     An empty path means `pleo.toml` in the working folder, which may be missing; a file that is named must be there.
     """
-    file = Path(path or DEFAULT_FILE).expanduser()
+    file = Path(path or OPTIONS_FILE).expanduser()
     if not path and not file.is_file():
         return {}
     try:

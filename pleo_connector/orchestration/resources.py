@@ -28,6 +28,9 @@ HIDDEN = "***"
 MASK = "********"
 """What Dagster's launchpad shows in the place of a secret, and sends back where a person leaves it as it is."""
 
+_NO_TEXT = {"on", "off", "yes", "no"}
+"""The launchpad writes these without quotes, and Dagster then reads them as true and false."""
+
 _PASSWORD_IN_URL = re.compile(r"://[^@\s]*:[^@\s]*@|(token|password|secret)=", re.IGNORECASE)
 
 
@@ -217,15 +220,18 @@ def _given(name: str, value: Any, folder: Path) -> Any:
 
     That is its variable, or nothing for what `.env` or the sandbox's preset will say again.
     """
-    secret = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if not isinstance(value, SecretStr) and not (isinstance(value, str) and holds_password(value)):
+    plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+    secret = isinstance(value, SecretStr) or (isinstance(value, str) and holds_password(value))
+    if not secret and not (isinstance(value, str) and value.lower() in _NO_TEXT):
         return value
-    if not secret:
+    if not plain:
         return ""
     variable = variable_of(name)
-    if os.environ.get(variable) == secret:
+    if os.environ.get(variable) == plain:
         return dg.EnvVar(variable)
     found = getattr(load(folder=folder), name)
-    if (found.get_secret_value() if isinstance(found, SecretStr) else found) == secret:
+    if (found.get_secret_value() if isinstance(found, SecretStr) else found) == plain:
         return None
+    if not secret:
+        return value
     raise ConfigurationError(f"{variable} must be set in the environment or in .env: Dagster's runs take secrets from nowhere else.")
