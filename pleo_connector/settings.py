@@ -116,7 +116,7 @@ class Settings(BaseModel):
     portal_name: str = ""
     portal_proxies: Annotated[str, AfterValidator(setting_values.networks)] = ""
     """Proxies whose `X-Forwarded-For` is believed."""
-    snapshot: str = "off"
+    snapshot: Annotated[str, AfterValidator(setting_values.snapshot)] = "off"
     """Whether a DuckDB file is copied for its readers at the end of each run: off, on (beside it), or where to."""
     raw: Annotated[str, AfterValidator(setting_values.raw)] = "warehouse"
     """Where pages are kept as they were served: `warehouse`, `off`, or a folder."""

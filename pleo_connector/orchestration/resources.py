@@ -31,6 +31,9 @@ MASK = "********"
 _NO_TEXT = {"on", "off", "yes", "no"}
 """The launchpad writes these without quotes, and Dagster then reads them as true and false."""
 
+_SAME = {"raw": {"off": "none"}, "snapshot": {"off": "none", "on": "beside"}}
+"""Other words for the same choice."""
+
 _PASSWORD_IN_URL = re.compile(r"://[^@\s]*:[^@\s]*@|(token|password|secret)=", re.IGNORECASE)
 
 
@@ -45,6 +48,7 @@ class _PleoSettings(dg.ConfigurableResource[Any]):
 
     def __init__(self, **fields: Any) -> None:
         # Found now: in a step, the definitions file is not at work.
+        fields = {name: _SAME.get(name, {}).get(value, value) if isinstance(value, str) else value for name, value in fields.items()}
         super().__init__(**fields | {"folder": fields.get("folder") or str(settings_folder(code_folder()))})
 
     def settings(self) -> Settings:

@@ -149,3 +149,16 @@ def test_no_prefilled_value_is_a_word_that_the_page_turns_into_true_or_false(pla
     assert not {"on", "off", "yes", "no"} & {value for value in values if isinstance(value, str)}
     assert (settings.schema_name, settings.raw, settings.snapshot) == ("on", "off", "off")
     assert resources["pleo"]["config"]["connection_label"] == {"env": "PLEO_CONNECTION"}
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [({"raw": "off"}, "none"), ({"snapshot": "on"}, "beside"), ({"snapshot": "off"}, "none"), ({"raw": "./raw"}, "./raw")],
+)
+def test_a_switch_of_a_warehouse_is_shown_by_a_word_that_stays_text(given: dict[str, str], shown: str) -> None:
+    with environment({}):
+        made = WarehouseResource(**given)
+        job = build_pleo_definitions(streams=["vendors"], warehouse=made).resolve_job_def("pleo_sync")
+        (name, value), config = *given.items(), prefilled(job)["resources"]["pleo_warehouse"]["config"]
+        assert config[name] == shown
+        assert getattr(made.settings(), name).endswith(value.removeprefix("./"))
