@@ -13,12 +13,12 @@ from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration.assets import pleo_key, table_specs, warehouse_key
 from pleo_connector.orchestration.automation import daily_schedule, hourly_schedule, sync_job, weekly_full_schedule
 from pleo_connector.orchestration.code_folder import settings_of_code
-from pleo_connector.orchestration.company_sensor import company_sensor
+from pleo_connector.orchestration.company_sensor import CompanyRun, company_sensor
 from pleo_connector.orchestration.export_sensor import export_job, export_sensor
 from pleo_connector.orchestration.keep_alive import keep_alive_job, token_age_sensor, weekly_schedule
 from pleo_connector.orchestration.lineage import raw_specs
 from pleo_connector.orchestration.marts import build_pleo_marts
-from pleo_connector.orchestration.partitions import months_job, months_schedule
+from pleo_connector.orchestration.partitions import months_job, months_schedules
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.starting import Starting
 from pleo_connector.orchestration.steps import build_pleo_assets
@@ -91,6 +91,7 @@ def build_pleo_definitions(
     job, alive = sync_job(name, [one for one in assets if one not in by_month]), keep_alive_job(name)
     months = months_job(name, by_month) if by_month else None
     exports, ops = export_job(name, tables, catalogue), [one.op.name for one in tables]
+    whole = [CompanyRun(job, ops), *([CompanyRun(months, [one.op.name for one in by_month], by_month=True)] if months else [])]
     starting = Starting(name, running)
     built = dg.Definitions(
         assets=[*assets, *raw_specs(name, catalogue, streams)],
@@ -100,11 +101,11 @@ def build_pleo_definitions(
             daily_schedule(starting, job),
             weekly_full_schedule(starting, job, ops),
             weekly_schedule(starting, alive),
-            *([months_schedule(starting, months)] if months else []),
+            *(months_schedules(starting, months) if months else []),
         ],
         sensors=[
             *([export_sensor(name, starting, exports)] if exports else []),
-            company_sensor(name, starting, job, ops),
+            company_sensor(name, starting, whole),
             token_age_sensor(name, starting, alive),
         ],
         resources={pleo_key(name): pleo or PleoResource.from_settings(settings or settings_of_code()), warehouse_key(name): target},

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 
-from pleo_connector.api import PleoClient, Traffic
+from pleo_connector.api import Traffic
 from pleo_connector.catalogue import CATALOGUE, Catalogue, CompanyIn, Stream
 from pleo_connector.catalogue.rules import under_rules
 from pleo_connector.errors import ConfigurationError, PleoError, SyncCancelled, WarehouseError
@@ -98,7 +98,15 @@ class _Run:
             if (files := plan.options.get(name, DEFAULT).files) is not None
         }
         self._turns = Turns.of(connection.concurrency)
-        self._due = Due(self._now, plan.options, plan.start, plan.end, full=plan.mode is Mode.FULL, owner=owner)
+        self._due = Due(
+            self._now,
+            plan.options,
+            plan.start,
+            plan.end,
+            full=plan.mode is Mode.FULL,
+            owner=owner,
+            all_companies=not plan.companies,
+        )
         self._listings = {work.stream.parent.stream: Listing() for work in self._work.values() if work.stream.parent is not None}
 
     async def go(self, on_load: Listener, on_finish: Listener) -> SyncReport:
@@ -118,15 +126,7 @@ class _Run:
         await asyncio.to_thread(self._read_state)
         budget = self._connection.budget(self._connection.requests_per_minute)
         try:
-            async with PleoClient(
-                self._connection.api_url,
-                self._connection.auth,
-                budget,
-                connections=self._connection.concurrency + URGENT,
-                patience=self._connection.patience,
-                connect=self._connection.connect,
-                proxy=self._connection.proxy,
-            ) as client:
+            async with self._connection.client(budget, connections=self._connection.concurrency + URGENT) as client:
                 self._client = client
                 self._walks = Walks(client, self._due, self._turns, self._listings, self._loader.put, self._keep_failed)
                 companies = await self._companies()
@@ -168,8 +168,8 @@ class _Run:
                 if self._plan.options.get(name, DEFAULT).history:
                     transaction.keep_history(work.stream.tables())
             self._due.read(transaction, self._catalogue, self._work.values())
-            for work in self._work.values():
-                work.quarantined = ledger.quarantined_keys(transaction, work.stream)
+            for name, keys in ledger.quarantined_keys(transaction, self._work).items():
+                self._work[name].quarantined = keys
 
     async def _companies(self) -> Companies:
         listing = next(stream for stream in self._catalogue if stream.company_in is CompanyIn.NOWHERE)

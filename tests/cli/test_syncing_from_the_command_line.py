@@ -57,7 +57,7 @@ def test_json_is_all_there_is_on_stdout(pleo: Local) -> None:
     ended = pleo.run("sync", "--json", "companies", "vendors")
     document = json.loads(ended.out)
     assert [stream["stream"] for stream in document["streams"]] == ["companies", "vendors"]
-    assert document["written"] == 25
+    assert document["written"] == 26
     assert document["streams"][1]["inserted"] == 21
     assert "error" not in document
     assert "vendors: 21 rows" in ended.err
@@ -71,7 +71,7 @@ def test_json_of_a_failed_sync_has_the_report_and_the_error(pleo: Local) -> None
     document = json.loads(ended.out)
     assert document["exit_code"] == 1
     assert "vendors" in document["error"]
-    assert document["streams"][0]["inserted"] == 4
+    assert document["streams"][0]["inserted"] == 5
     assert "403" in document["streams"][1]["error"]
 
 
@@ -135,3 +135,12 @@ def test_a_missing_scope_is_asked_for_under_the_label_of_the_connection(pleo: Lo
     ended = pleo.run("sync", "vendors")
     assert ended.code == 1
     assert "run `pleo-connector connect --connection acme`" in " ".join((ended.out + ended.err).split())
+
+
+def test_the_report_names_the_span_that_was_read(pleo: Local) -> None:
+    ended = pleo.run("sync", "accounting_entries", "--from", "2026-10-12", "--to", "2026-11-15")
+    assert ended.code == 0
+    assert "accounting_entries: months read: 2026-10-12 to 2026-11-14." in ended.out
+    document = json.loads(pleo.run("sync", "accounting_entries", "vendors", "--to", "2026-01-01", "--json").out)
+    spans = {stream["stream"]: stream["spans"] for stream in document["streams"]}
+    assert spans == {"accounting_entries": [{"from": None, "to": "2026-01-01T00:00:00+00:00"}], "vendors": []}
