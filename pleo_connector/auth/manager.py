@@ -75,8 +75,13 @@ class CredentialManager:
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[float, float], float] = random.uniform,
         patience: float = 150.0,
+        looked: str = "",
     ) -> None:
-        """`keys` gives None while there is no key yet, which is before the first login. `patience`: seconds a thread waits for its turn."""
+        """`keys` gives None while there is no key yet, which is before the first login. `patience`: seconds a thread waits for its turn.
+
+        `looked` says, as part of a sentence, where the connection is looked for.
+        """
+        self._looked = looked
         self._store = store
         self._keys = KeysInUse(binding.connection, keys)
         self._binding = binding
@@ -167,7 +172,7 @@ class CredentialManager:
                 f"The token store no longer has {self.connection}, which this host has used there: perhaps its file system is not mounted, or "
                 f"PLEO_TOKEN_STORE now names an empty place. Put it back; if it is gone for good, {how_to_connect(self.connection)}."
             )
-        return connected(record, self.connection)
+        return connected(record, self.connection, self._looked)
 
     def _rescued(self, record: Record) -> bool:
         """Whether the tokens lay here that another host had given up for lost."""

@@ -9,10 +9,10 @@ from pleo_connector.auth.stores.protocol import Intent, Record, State
 from pleo_connector.errors import ReauthRequired, WrongKey
 
 
-def connected(record: Record | None, connection: str) -> Record:
-    """The record if it can be used; else ReauthRequired with what to do."""
+def connected(record: Record | None, connection: str, looked: str = "") -> Record:
+    """The record if it can be used; else ReauthRequired with what to do. `looked` says where it was looked for."""
     if record is None or record.state is State.DISCONNECTED or record.blob is None:
-        raise ReauthRequired(f"Nothing is connected as {connection}; {how_to_connect(connection)}.")
+        raise ReauthRequired(f"Nothing is connected as {connection}{looked}; {how_to_connect(connection)}.")
     if record.state is State.REAUTH_REQUIRED:
         raise reauth(connection, record.reason)
     return record

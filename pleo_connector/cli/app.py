@@ -73,7 +73,7 @@ def about(
 ) -> None:
     """Bring a company's spend out of Pleo into tables that people can query.
 
-    Settings are PLEO_* environment variables or a .env file; without any, everything talks to the local sandbox.
+    Settings are PLEO_* environment variables or a .env file, here or in the nearest folder above; without any, everything talks to the local sandbox.
 
     Exit codes: 0 fine, 1 failed, 2 usage or configuration, 3 connect again.
     """

@@ -15,6 +15,7 @@ from pleo_connector.cli.inputs import ConnectionOption, output_of, settings_in_u
 from pleo_connector.cli.marts import refresh_or_warn
 from pleo_connector.cli.output import Output, add_rows, natural_width, plural, table
 from pleo_connector.errors import SyncFailed
+from pleo_connector.stream_options import placed_files
 
 if TYPE_CHECKING:
     from pleo_connector.sync import FilesReport, RawReport, StreamReport, SyncReport
@@ -70,7 +71,7 @@ def sync(
 
     warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait, snapshot=settings.snapshot)
     raw = RawPolicy(settings.raw, settings.raw_days)
-    options = options_of(settings.config)
+    options = placed_files(options_of(settings.config), settings.folder)
     plan = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), allow_mass_delete, options, raw, settings.hash_key)
     reached = reach(settings, patience=patience)
     with showing(output) as progress:

@@ -62,6 +62,8 @@ class Connection:
     """Takes known secrets out of a text of Pleo's."""
     proxy: str = field(default="", repr=False)
     """How Pleo is reached, as PLEO_PROXY says; may hold a password."""
+    check: Callable[[], object] = lambda: None
+    """Raises where there is no credential at all. Called before a run opens its warehouse, so that it makes no file for nothing."""
 
     def client(self, budget: RequestBudget, *, patience: float | None = None, connections: int = 8) -> PleoClient:
         """A client for this connection, within the budget; `patience` in place of the connection's own."""

@@ -122,6 +122,7 @@ class _Run:
             on_load=on_load,
             on_finish=lambda report: None if report.stream in self._files else on_finish(report),
         )
+        await asyncio.to_thread(self._connection.check)
         await asyncio.to_thread(self._read_state)
         budget = self._connection.budget(self._connection.requests_per_minute)
         try:
