@@ -42,7 +42,7 @@ class Interval:
 
     def __str__(self) -> str:
         start, end = (limit.date().isoformat() if limit is not None else "" for limit in self.limits)
-        return f"{start}..{end}"
+        return f"{start}..{end}" if start and end else f"before {end}" if end else f"from {start} on"
 
 
 @dataclass(frozen=True, slots=True)
