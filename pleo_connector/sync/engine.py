@@ -98,7 +98,15 @@ class _Run:
             if (files := plan.options.get(name, DEFAULT).files) is not None
         }
         self._turns = Turns.of(connection.concurrency)
-        self._due = Due(self._now, plan.options, plan.start, plan.end, full=plan.mode is Mode.FULL, owner=owner)
+        self._due = Due(
+            self._now,
+            plan.options,
+            plan.start,
+            plan.end,
+            full=plan.mode is Mode.FULL,
+            owner=owner,
+            all_companies=not plan.companies,
+        )
         self._listings = {work.stream.parent.stream: Listing() for work in self._work.values() if work.stream.parent is not None}
 
     async def go(self, on_load: Listener, on_finish: Listener) -> SyncReport:
@@ -167,8 +175,8 @@ class _Run:
                 if self._plan.options.get(name, DEFAULT).history:
                     transaction.keep_history(work.stream.tables())
             self._due.read(transaction, self._catalogue, self._work.values())
-            for work in self._work.values():
-                work.quarantined = ledger.quarantined_keys(transaction, work.stream)
+            for name, keys in ledger.quarantined_keys(transaction, self._work).items():
+                self._work[name].quarantined = keys
 
     async def _companies(self) -> Companies:
         listing = next(stream for stream in self._catalogue if stream.company_in is CompanyIn.NOWHERE)

@@ -34,6 +34,8 @@ class Finished:
     spans: tuple[Interval, ...] = ()
     """What was read to its end, of a stream with windows."""
     absent: int = 0
+    states: list[ledger.SweepState] = field(default_factory=list)
+    """How the sweeps that were walked to the end ended; the caller writes them."""
     tables: dict[str, int] = field(default_factory=dict)
     changed_by_tier: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -59,13 +61,16 @@ def finish(
     allow_mass_delete: bool,
     at: datetime,
     history: bool = False,
+    new: Collection[str] = (),
 ) -> Finished:
     """Close the sweeps that were walked to the end and mark what they did not meet as deleted, `at` that time.
 
-    `whole` names the companies whose parents are all known, for a stream that is read for each record of another.
+    `whole` names the companies whose parents are all known, for a stream that is read for each record of another. `new` names
+    companies that are read whole for the first time: their sweeps stay open until all have ended, so that the next run goes on.
     """
     found = Finished()
-    complete = [sweep for sweep in sweeps if sweep.exhausted and sweep.error is None]
+    partly = {sweep.company_id for sweep in sweeps if sweep.company_id in new and not _ended(sweep)}
+    complete = [sweep for sweep in sweeps if _ended(sweep) and sweep.company_id not in partly]
     ids = [sweep.sweep_id for sweep in sweeps] or NO_SWEEP
     looks = [look for proof in _proofs(stream, sweeps, complete, whole) for look in _looks(transaction, stream, proof, ids)]
     missing = [look for look in looks if look.absent]
@@ -90,13 +95,15 @@ def finish(
             ledger.settle(transaction, stream, company_id)
     found.warnings += filter(None, map(miscounted, complete))
     found.changed_by_tier = _changed(transaction, stream, sweeps, deleted)
-    for state in dict.fromkeys(status.values()):
-        ledger.write_sweeps(transaction, [sweep for sweep in complete if status[sweep.sweep_id] == state], state, deleted, at=at)
-    ledger.forget(transaction, complete)
+    found.states = [ledger.SweepState(sweep, status[sweep.sweep_id], deleted.get(sweep.sweep_id, 0)) for sweep in complete]
     found.completed = sum(state == "complete" for state in status.values())
     found.spans = windows.joined({sweep.span for sweep in complete if sweep.span is not None})
     found.tables = {table.name: transaction.count(table) for table in stream.tables()}
     return found
+
+
+def _ended(sweep: Sweep) -> bool:
+    return sweep.exhausted and sweep.error is None
 
 
 def _changed(transaction: Transaction, stream: Stream, sweeps: Sequence[Sweep], deleted: Mapping[str, int]) -> dict[str, int]:

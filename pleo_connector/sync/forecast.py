@@ -157,7 +157,15 @@ class _Look:
         names = self._transaction.read(listing.tables()[0], ("id", "name"), _deleted_at=None).to_pylist()
         companies = {str(row["id"]): str(row["name"] or "") for row in names}
         ids = _chosen(companies, self._plan.companies)
-        due = Due(self._now, self._plan.options, self._plan.start, self._plan.end, full=self._full, owner="")
+        due = Due(
+            self._now,
+            self._plan.options,
+            self._plan.start,
+            self._plan.end,
+            full=self._full,
+            owner="",
+            all_companies=not self._plan.companies,
+        )
         work = [StreamWork(stream, StreamReport(stream.name)) for stream in self._streams]
         due.read(self._transaction, self._catalogue, work, take_over=False)
         walks = [] if listing in self._streams else [self._expected(Sweep(listing), _Known(self._count(listing)))]

@@ -49,6 +49,7 @@ class Why(StrEnum):
     ASKED_FOR = "asked for"
     UNFINISHED = "left unfinished"
     MISSING_ROWS = "rows missing"
+    NEW_COMPANY = "new company"
     NOT_DUE = "not due"
     FILES = "links to files"
 
