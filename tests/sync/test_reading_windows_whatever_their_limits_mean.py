@@ -237,6 +237,11 @@ def test_a_request_carries_whole_milliseconds_and_no_limit_where_the_window_is_o
     )
 
 
+def test_a_limit_at_the_end_of_the_calendar_is_no_fault() -> None:
+    step = timedelta(microseconds=1)
+    assert asked(Interval(OPEN_START + step, OPEN_END - step)) == (None, None)
+
+
 def asked(span: Interval) -> tuple[str | None, str | None]:
     body = page_request(ENTRIES, COMPANY, span).body or {}
     return body.get("performedAtStart"), body.get("performedAtEnd")

@@ -92,10 +92,12 @@ def test_an_entry_whose_year_no_warehouse_holds_is_set_aside_and_its_row_stays(p
     assert place.rows("SELECT count(*) FROM pleo.accounting_entries WHERE _deleted_at IS NULL") == [(3,)]
 
 
-def test_an_unreadable_first_entry_does_not_hide_the_first_month(place: Place, entries: list[dict[str, Any]]) -> None:
-    move(place, entries[0], "0000-01-01T00:00:00Z")
+@pytest.mark.parametrize("moment", ["0000-01-01T00:00:00Z", "0001-01-01T00:30:00+01:00"])
+def test_an_unreadable_first_entry_does_not_hide_the_first_month(place: Place, entries: list[dict[str, Any]], moment: str) -> None:
+    move(place, entries[0], moment)
+    move(place, entries[2], "9999-12-31T23:30:00-01:00")
     report = sync(place, entries)
-    assert (report.sweeps, report.quarantined, report.inserted) == (3, 1, 2)
+    assert (report.sweeps, report.quarantined, report.inserted) == (3, 2, 1)
 
 
 def as_an_earlier_version(place: Place, company: str) -> None:
