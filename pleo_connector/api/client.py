@@ -23,6 +23,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type
 from pleo_connector.api.budget import RequestBudget
 from pleo_connector.api.pages import PageRequest
 from pleo_connector.api.patience import OUTAGE, UNREACHABLE, Patience, TransientError
+from pleo_connector.api.refusals import is_markup, own_words
 from pleo_connector.errors import (
     ApiError,
     BadAnswer,
@@ -30,6 +31,7 @@ from pleo_connector.errors import (
     Forbidden,
     JobFinished,
     MissingContraAccounts,
+    ParentGone,
     PleoUnavailable,
     RateLimited,
     ReauthRequired,
@@ -63,14 +65,18 @@ class PleoClient:
         connections: int = 8,
         patience: float = OUTAGE,
         connect: str = "run `pleo-connector connect`",
+        uses_api_key: bool = False,
+        scrub: Callable[[str], str] = str,
         proxy: str = "",
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`connect` is what a person is told to do for a new consent, as part of a sentence; `proxy` as PLEO_PROXY gives it."""
+        """`connect` tells a person how to consent anew, as part of a sentence; `scrub` takes secrets out of Pleo's words; `proxy` is PLEO_PROXY."""
         self._budget = budget
         self._connect = connect
+        self._uses_api_key = uses_api_key
+        self._scrub = scrub
         self._patience = patience
         self._clock = clock
         self._sleep = sleep
@@ -165,25 +171,44 @@ class PleoClient:
         if status == httpx.codes.UNAUTHORIZED:
             raise ReauthRequired(f"Pleo refuses the credential (401) for {request.what}; {self._connect}, or check PLEO_API_KEY.")
         if status == httpx.codes.FORBIDDEN:
-            scope = f"lacks the scope {request.scope}" if request.scope else "lacks a scope"
-            raise Forbidden(
-                f"Pleo refuses {request.what} (403): the credential {scope}, or does not cover that company; "
-                f"add the scope to PLEO_SCOPES and {self._connect}, or leave this stream out."
-            )
-        code = _code(response)
-        if status == httpx.codes.UNPROCESSABLE_ENTITY and code.upper() == "EXPORT_JOB_STATUS_UNPROCESSABLE":
-            raise JobFinished(f"Pleo no longer serves {request.what} ({status}, {code}): the job has ended; what was read before is kept.")
-        if status == httpx.codes.BAD_REQUEST and code.upper() == "MISSING_CONTRA_ACCOUNTS":
-            raise MissingContraAccounts(
-                f"Pleo cannot make {request.what} ({status}, {code}): the company has no contra accounts; "
-                "let its bookkeeper set them in Pleo's export settings while the job runs, then run again."
-            )
-        detail = f", {code}" if code else ""
-        if status == httpx.codes.BAD_REQUEST and request.cursor is not None:
-            raise CursorRefused(f"Pleo no longer takes the stored cursor of {request.what} (400{detail}); the walk starts again.")
-        if response.is_redirect:
-            raise ApiError(f"Pleo answered {request.what} with a redirect ({status}), which is not followed; check PLEO_API_URL.")
-        raise ApiError(f"Pleo refused {request.what} ({status}{detail}); check PLEO_API_URL, and report this if it is right.")
+            raise self._forbidden(request, response.content)
+        raise _refusal(request, response)
+
+    def _forbidden(self, request: PageRequest, body: bytes) -> Forbidden:
+        """What a 403 means: in Pleo's own words where it has some, and what helps this kind of credential."""
+        scope = f"the scope {request.scope}" if request.scope else "a scope"
+        words = own_words(body, self._scrub)
+        page = " with an HTML page, as a proxy or a firewall may send it" if is_markup(body) else ""
+        said = f' and says "{words}"' if words else page
+        why = (
+            said if " " in words else f"{said}: the credential lacks {scope}, or does not cover that company"
+        )  # a code alone is no sentence
+        if self._uses_api_key:
+            advice = f"make a key in Pleo with that permission{f' ({scope})' if request.scope else ''} and set PLEO_API_KEY"
+        else:
+            advice = f"add {scope if request.scope else 'its scope'} to PLEO_SCOPES and {self._connect} as a person who may read it in Pleo"
+        asked = f"403, {request.method} {request.path}"
+        return Forbidden(f"Pleo refuses {request.what} ({asked}){why}; {advice}, or leave this stream out.", of_key=self._uses_api_key)
+
+
+def _refusal(request: PageRequest, response: httpx.Response) -> ApiError:
+    """The error of an answer that no other credential and no later try would change."""
+    status, code = response.status_code, _code(response)
+    if request.of_parent and status in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
+        return ParentGone(f"Pleo no longer has {request.what} ({status}), though it had listed it; run again: the list is read anew.")
+    if status == httpx.codes.UNPROCESSABLE_ENTITY and code.upper() == "EXPORT_JOB_STATUS_UNPROCESSABLE":
+        return JobFinished(f"Pleo no longer serves {request.what} ({status}, {code}): the job has ended; what was read before is kept.")
+    if status == httpx.codes.BAD_REQUEST and code.upper() == "MISSING_CONTRA_ACCOUNTS":
+        return MissingContraAccounts(
+            f"Pleo cannot make {request.what} ({status}, {code}): the company has no contra accounts; "
+            "let its bookkeeper set them in Pleo's export settings while the job runs, then run again."
+        )
+    detail = f", {code}" if code else ""
+    if status == httpx.codes.BAD_REQUEST and request.cursor is not None:
+        return CursorRefused(f"Pleo no longer takes the stored cursor of {request.what} (400{detail}); the walk starts again.")
+    if response.is_redirect:
+        return ApiError(f"Pleo answered {request.what} with a redirect ({status}), which is not followed; check PLEO_API_URL.")
+    return ApiError(f"Pleo refused {request.what} ({status}{detail}); check PLEO_API_URL, and report this if it is right.")
 
 
 def _reason(error: httpx.HTTPError | httpx.DecodingError) -> str:

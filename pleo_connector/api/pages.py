@@ -56,6 +56,8 @@ class PageRequest:
     params: tuple[tuple[str, str], ...] = ()
     body: dict[str, Any] | None = None
     cursor: str | None = field(default=None, repr=False)
+    of_parent: bool = False
+    """Whether it reads what belongs to one record that was listed before."""
 
 
 def iso(moment: datetime) -> str:
@@ -115,7 +117,8 @@ def page_request(
         if cursor is not None:
             params.append(("after", cursor))
     what = _told(stream, company_id, span, parent_id)
-    return PageRequest(stream.method, path, what, stream.scope, tuple(params), body if stream.method == "POST" else None, cursor)
+    sent = body if stream.method == "POST" else None
+    return PageRequest(stream.method, path, what, stream.scope, tuple(params), sent, cursor, of_parent=parent_id is not None)
 
 
 def _told(stream: Stream, company_id: str | None, span: Interval | None, parent_id: str | None) -> str:

@@ -23,7 +23,7 @@ class AccessProbe:
         self._client = client
 
     def works(self, access: Secret) -> bool | None:
-        """True (answered, or forbidden), False (401), None when the API did not tell. CertificateRefused is raised."""
+        """True (answered, or forbidden), False (401), None when the API did not tell. ConfigurationError is raised."""
         answer = self._ask(_Bearer(access))
         if answer is None or answer.status_code == httpx.codes.UNAUTHORIZED:
             return None if answer is None else False

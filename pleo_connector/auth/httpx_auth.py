@@ -131,8 +131,8 @@ class ApiKeyAuth(httpx.Auth):
         response = yield request
         if response.status_code == httpx.codes.UNAUTHORIZED:
             raise ClientRejected(
-                f"Pleo refused the API key (401 from {request.url.host}): it is wrong, revoked or expired, or belongs to another "
-                "environment; make a new key in Pleo and set PLEO_API_KEY, and check PLEO_ENVIRONMENT."
+                f"Pleo refused the API key (401 from {request.url.host}): it is expired or revoked, mistyped, or of another environment; "
+                "make a new key in Pleo and set PLEO_API_KEY, and check PLEO_ENVIRONMENT."
             )
 
 

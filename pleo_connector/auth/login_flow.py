@@ -13,7 +13,7 @@ from pleo_connector.auth.loopback import LoopbackListener
 from pleo_connector.auth.redirect import AuthorizationRequest, query_of_pasted
 from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.token import TokenSet
-from pleo_connector.errors import CertificateRefused, ClientRejected, ConfigurationError, LoginFailed
+from pleo_connector.errors import ClientRejected, ConfigurationError, LoginFailed
 
 TIMEOUT = 300.0
 
@@ -81,7 +81,7 @@ def trade_code(
     started = clock()
     granted = _granted(endpoint.exchange(code, request.verifier, request.redirect_uri))
     seen = None
-    with contextlib.suppress(CertificateRefused):  # the tokens are here: what follows must not lose them
+    with contextlib.suppress(ConfigurationError):  # the tokens are here: what follows must not lose them
         seen = endpoint.introspect(granted.refresh, "refresh_token")
     return TokenSet(
         granted.access,

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.cli.output import Output
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.settings import Settings, load, unknown_variables
@@ -29,6 +30,11 @@ def output_of(ctx: typer.Context, json: bool = False) -> Output:
 ConnectionOption = Annotated[
     str | None, typer.Option("--connection", metavar="LABEL", help="Which of several connections; in place of PLEO_CONNECTION.")
 ]
+
+
+def stream_names(incomplete: str) -> list[str]:
+    """The streams that begin so, for a shell that completes a word."""
+    return [stream.name for stream in CATALOGUE if stream.name.startswith(incomplete)]
 
 
 def settings_in_use(output: Output, *, warn: bool = True, connection: str | None = None) -> Settings:

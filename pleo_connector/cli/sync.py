@@ -11,7 +11,7 @@ from rich.table import Table
 
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.catalogue.options import options_of
-from pleo_connector.cli.inputs import ConnectionOption, output_of, settings_in_use, span
+from pleo_connector.cli.inputs import ConnectionOption, output_of, settings_in_use, span, stream_names
 from pleo_connector.cli.marts import refresh_or_warn
 from pleo_connector.cli.output import Output, add_rows, natural_width, plural, table
 from pleo_connector.errors import SyncFailed
@@ -40,7 +40,9 @@ class How(StrEnum):
 
 def sync(
     ctx: typer.Context,
-    streams: Annotated[list[str] | None, typer.Argument(metavar="STREAM", help="Only these streams; `streams` lists them.")] = None,
+    streams: Annotated[
+        list[str] | None, typer.Argument(metavar="STREAM", autocompletion=stream_names, help="Only these streams; `streams` lists them.")
+    ] = None,
     mode: Annotated[How, typer.Option(help="incremental reads the months that are due, full reads all.")] = How.INCREMENTAL,
     start: Annotated[
         str | None, typer.Option("--from", metavar="DATE", help="First moment to read, of streams that are read by month.")

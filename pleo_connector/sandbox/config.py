@@ -48,6 +48,10 @@ class SandboxConfig:
     """Scopes the clients are registered for; None registers every scope of the catalogue, both spellings included."""
     withheld_scopes: tuple[str, ...] = ()
     """Scopes that the sandbox's user leaves out of what is granted, whatever was asked for."""
+    refused: tuple[str, ...] = ()
+    """Resources that no credential's role may read, such as `tag-group`; `accounting-entry:search` refuses the search and leaves single reads open."""
+    bare_lists: tuple[str, ...] = ()
+    """Streams whose lists are served as bare JSON arrays: all records at once, no envelope."""
     window_bounds: WindowBounds = field(default_factory=WindowBounds)
     """Which limits of a date filter are included; Pleo documents neither."""
     company: str | None = None

@@ -6,6 +6,7 @@ from pleo_connector.api import Budget, RequestBudget, SharedBudget
 from pleo_connector.api.patience import OUTAGE
 from pleo_connector.auth import build_auth
 from pleo_connector.auth.advice import how_to_connect
+from pleo_connector.auth.redaction import REDACTOR
 from pleo_connector.auth.stores import open_notes
 from pleo_connector.settings import Settings
 from pleo_connector.sync.asked import Connection
@@ -27,5 +28,7 @@ def reach(settings: Settings, *, patience: float = OUTAGE) -> Connection:
         patience=patience,
         budget=budget,
         connect=how_to_connect(settings.connection),
+        uses_api_key=settings.uses_api_key,
+        scrub=REDACTOR.scrub,
         proxy=settings.proxy,
     )
