@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -43,9 +44,9 @@ def cut_page(stream: Stream, page: Page, body: bytes) -> tuple[Page, bytes]:
     served = tuple(bytes(record) for record in page.records)
     tree = _tree(stream) if drops else None
     records = tuple(_cut(stream, record, tree, screen if look else None) for record in served)
-    if records == served and not drops and not _odd_envelope(stream, body):
+    if records == served and not drops and not _odd_envelope(stream, page, body):
         return page, body
-    kept = Page(records, page.has_next, page.end_cursor, page.total)
+    kept = replace(page, records=records)
     return kept, records[0] if stream.paging is Paging.ONE else _enveloped(kept)
 
 
@@ -54,9 +55,9 @@ def _enveloped(page: Page) -> bytes:
     return b'{"data":[' + b",".join(bytes(record) for record in page.records) + b'],"pagination":' + msgspec.json.encode(pagination) + b"}"
 
 
-def _odd_envelope(stream: Stream, body: bytes) -> bool:
+def _odd_envelope(stream: Stream, page: Page, body: bytes) -> bool:
     """Whether a closer look at what stands around the records is worth it; nobody declared anything there but the pagination."""
-    if stream.paging is Paging.ONE:
+    if stream.paging is Paging.ONE or page.is_bare:
         return False
     try:
         return any(screen_of(stream).may_find(bytes(value)) for name, value in members(body).items() if name != "data")
