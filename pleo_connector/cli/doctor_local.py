@@ -24,6 +24,9 @@ from pleo_connector.warehouses.duckdb import DuckDBWarehouse
 _LITTLE_SPACE = 1 << 30
 """Bytes of free disk below which a person should know."""
 
+_OLDEST_READER = "SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = current_database()"
+"""Such as `v1.4.0+`."""
+
 _PACKAGES = ("dagster", "duckdb", "pandas", "pyarrow", "httpx", "authlib")
 
 
@@ -92,6 +95,7 @@ def check_warehouse(settings: Settings) -> Iterator[Finding]:
         try:
             with warehouse.transaction() as transaction:
                 engine = transaction.scalar("SELECT version()")
+                readers = f"; DuckDB {transaction.scalar(_OLDEST_READER)} can read it" if warehouse.kind == "duckdb" else ""
         except PleoError as error:
             yield wrong("warehouse", str(error))
             return
@@ -99,7 +103,7 @@ def check_warehouse(settings: Settings) -> Iterator[Finding]:
             engine = f"(PyIceberg {version('pyiceberg')})"
             file = file.parent
         size = sum(one.stat().st_size for one in ([file] if file.is_file() else file.rglob("*")) if one.is_file())
-        yield fine("warehouse", f"{warehouse.kind} {engine}, {file}, {size / 1e6:,.1f} MB, opens for writing")
+        yield fine("warehouse", f"{warehouse.kind} {engine}, {file}, {size / 1e6:,.1f} MB, opens for writing{readers}")
     folder = next((parent for parent in file.parents if parent.is_dir()), None)
     if folder is not None:
         free = shutil.disk_usage(folder).free

@@ -35,7 +35,9 @@ def marts(
     output.print(add_rows(listing, [(mart.name, len(mart.columns), mart.description) for mart in declared()]))
     made: tuple[str, ...] = ()
     if settings is not None:
-        warehouse = open_warehouse(settings.warehouse, settings.schema_name, snapshot=settings.snapshot)
+        warehouse = open_warehouse(
+            settings.warehouse, settings.schema_name, snapshot=settings.snapshot, storage_version=settings.storage_version
+        )
         made = refresh(warehouse, warn=output.warn)
         output.print("")
         output.print(

@@ -37,8 +37,8 @@ def replay(
     from pleo_connector.sync.replay import replay as again  # noqa: PLC0415
     from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
 
-    source = open_warehouse(settings.warehouse, settings.schema_name, wait=wait)
-    target = open_warehouse(into, settings.schema_name, wait=wait) if into is not None else None
+    source = open_warehouse(settings.warehouse, settings.schema_name, wait=wait, storage_version=settings.storage_version)
+    target = open_warehouse(into, settings.schema_name, wait=wait, storage_version=settings.storage_version) if into is not None else None
     policy = RawPolicy(settings.raw, settings.raw_days)
     report = again(
         source,

@@ -16,7 +16,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.warehouses.duckdb import DuckDBWarehouse
+from pleo_connector.warehouses.duckdb import STORAGE_VERSION, DuckDBWarehouse
 from pleo_connector.warehouses.protocol import SEEN_KEYS, Batches, Gathers, MergeCounts, Publishes, Scope, Transaction, Warehouse
 from pleo_connector.warehouses.snapshot import snapshot_path
 
@@ -37,16 +37,17 @@ _FILES = ("sqlite", "sqlite3", "file")
 __all__ = ["GROUP", "SEEN_KEYS", "Batches", "Gathers", "MergeCounts", "Publishes", "Scope", "Transaction", "Warehouse", "open_warehouse"]
 
 
-def open_warehouse(url: str, schema: str, *, wait: float = 60.0, snapshot: str = "") -> Warehouse:
+def open_warehouse(url: str, schema: str, *, wait: float = 60.0, snapshot: str = "", storage_version: str = STORAGE_VERSION) -> Warehouse:
     """The warehouse of a URL; nothing is opened or created yet. ConfigurationError says what is wrong with the URL.
 
-    `wait` is how many seconds a transaction waits for its turn; `snapshot` what PLEO_SNAPSHOT says.
+    `wait` is how many seconds a transaction waits for its turn; `snapshot` and `storage_version` are what
+    PLEO_SNAPSHOT and PLEO_STORAGE_VERSION say.
     """
     if not schema or "\0" in schema:
         raise ConfigurationError("PLEO_SCHEMA must name a schema: it is empty or holds a NUL character.")
     scheme, colon, _ = url.strip().partition(":")
     if colon and scheme == "duckdb":
-        return _duckdb(url.strip(), schema, wait=wait, snapshot=snapshot)
+        return _duckdb(url.strip(), schema, wait=wait, snapshot=snapshot, storage_version=storage_version)
     if snapshot_path(snapshot, Path("any")) is not None:
         raise ConfigurationError("PLEO_SNAPSHOT is for a DuckDB file alone: readers of other warehouses need none; unset it.")
     builders: dict[str, Callable[..., Warehouse]] = {
@@ -71,7 +72,7 @@ def open_warehouse(url: str, schema: str, *, wait: float = 60.0, snapshot: str =
     raise _unknown(url.strip(), scheme if colon else "", [*builders, *(plugin.name for plugin in entry_points(group=GROUP))])
 
 
-def _duckdb(url: str, schema: str, *, wait: float, snapshot: str = "") -> Warehouse:
+def _duckdb(url: str, schema: str, *, wait: float, snapshot: str = "", storage_version: str = STORAGE_VERSION) -> Warehouse:
     path = url.removeprefix("duckdb:///")
     if path == url:
         raise ConfigurationError(
@@ -86,7 +87,7 @@ def _duckdb(url: str, schema: str, *, wait: float, snapshot: str = "") -> Wareho
     place = snapshot_path(snapshot, Path(path).expanduser().absolute())
     if place is not None and (place.is_dir() or place == Path(path).expanduser().absolute()):
         raise ConfigurationError(f"PLEO_SNAPSHOT must name a file other than the warehouse's own, and {place} is not one; or write on.")
-    return DuckDBWarehouse(path, schema, wait=wait, snapshot=place)
+    return DuckDBWarehouse(path, schema, wait=wait, snapshot=place, storage_version=storage_version)
 
 
 def _motherduck(url: str, schema: str, *, wait: float) -> Warehouse:
