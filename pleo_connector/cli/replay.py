@@ -9,6 +9,7 @@ import typer
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.catalogue.options import options_of
 from pleo_connector.cli.inputs import output_of, settings_in_use
+from pleo_connector.cli.marts import refresh_or_warn
 from pleo_connector.cli.output import add_rows, plural, table
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def replay(
         partial=partial,
     )
     location = (target or source).location
+    if settings.marts:
+        refresh_or_warn(target or source, output)
     output.answer(report.as_dict() | {"warehouse": location})
     if output.json:
         return
