@@ -31,6 +31,9 @@ FORMS = (
 _CATALOGUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 """A name that PyIceberg's configuration can hold, in its variables too."""
 
+_STORES = ("s3", "s3a", "s3n", "gs", "gcs", "r2", "az", "azure", "abfs", "abfss", "wasb", "wasbs", "hdfs")
+"""Schemes of object stores."""
+
 _FILES = ("sqlite", "sqlite3", "file")
 """Schemes of other databases that are one file, as DuckDB's are."""
 
@@ -45,7 +48,12 @@ def open_warehouse(url: str, schema: str, *, wait: float = 60.0, snapshot: str =
     """
     if not schema or "\0" in schema:
         raise ConfigurationError("PLEO_SCHEMA must name a schema: it is empty or holds a NUL character.")
-    scheme, colon, _ = url.strip().partition(":")
+    scheme, colon, rest = url.strip().partition(":")
+    if (store := _store_in(scheme, rest)) and store not in {plugin.name for plugin in entry_points(group=GROUP)}:
+        raise ConfigurationError(
+            f"PLEO_WAREHOUSE names a place in an object store ({store}://), and only Iceberg tables with a catalogue can be kept in one: describe the "
+            "catalogue in PyIceberg's configuration and write iceberg://name (docs/warehouses.md), or write duckdb:///spend.duckdb."
+        )
     if colon and scheme == "duckdb":
         return _duckdb(url.strip(), schema, wait=wait, snapshot=snapshot, storage_version=storage_version)
     if snapshot_path(snapshot, Path("any")) is not None:
@@ -90,11 +98,20 @@ def _duckdb(url: str, schema: str, *, wait: float, snapshot: str = "", storage_v
     return DuckDBWarehouse(path, schema, wait=wait, snapshot=place, storage_version=storage_version)
 
 
+def _store_in(scheme: str, rest: str) -> str:
+    """The scheme of an object store, by itself or where a path of DuckDB or Iceberg should be; empty where there is none."""
+    found = re.match(r"/*([a-z0-9]+):/", rest) if scheme in ("duckdb", "iceberg") else None
+    store = found[1] if found else scheme
+    return store if store in _STORES else ""
+
+
 def _motherduck(url: str, schema: str, *, wait: float) -> Warehouse:
     if "?" in url:  # its token would end up in messages and logs
         raise ConfigurationError(
             "PLEO_WAREHOUSE takes no options after '?'; write md:name, and give the token in the variable motherduck_token."
         )
+    if not url.removeprefix("md:").strip():
+        raise ConfigurationError("PLEO_WAREHOUSE names no database of MotherDuck; write md:name.")
     return DuckDBWarehouse(url, schema, wait=wait)
 
 

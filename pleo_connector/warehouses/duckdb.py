@@ -139,11 +139,10 @@ class DuckDBWarehouse:
             raise refusal(self.location, error, waited=self._wait) from error
 
     def _connect(self) -> tuple[duckdb.DuckDBPyConnection, bool]:
-        import duckdb
+        from pleo_connector.warehouses.duckdb_opening import connected, connected_to_motherduck
 
-        from pleo_connector.warehouses.duckdb_opening import connected
-
-        connection, own = (duckdb.connect(self._database), False) if self._remote else connected(self._database, self._storage_version)
+        opened = (connected_to_motherduck(self._database), False) if self._remote else connected(self._database, self._storage_version)
+        connection, own = opened
         try:
             connection.execute("SET enable_progress_bar = false")  # it would be drawn into what a command prints
             connection.execute("SET TimeZone = 'UTC'")

@@ -9,6 +9,7 @@ grows to more than a gigabyte: the memory of a load grew with everything loaded 
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -54,3 +55,12 @@ def connected(path: str, storage_version: str) -> tuple[duckdb.DuckDBPyConnectio
         connection.close()
         raise
     return connection, True
+
+
+def connected_to_motherduck(database: str) -> duckdb.DuckDBPyConnection:
+    """The database of MotherDuck as the current one; ConfigurationError without a token, since its extension would wait for a person at a browser."""
+    if not any(os.environ.get(name, "").strip() for name in ("motherduck_token", "MOTHERDUCK_TOKEN")):
+        raise ConfigurationError(
+            f"PLEO_WAREHOUSE is {database}, and there is no token for MotherDuck; set the variable motherduck_token to one."
+        )
+    return duckdb.connect(database)
