@@ -58,6 +58,20 @@ def test_a_newer_one_may_be_chosen(tmp_path: Path) -> None:
     assert format_of(tmp_path / "w.duckdb") == format_of(tmp_path / "newest.duckdb")
 
 
+def test_a_file_is_moved_to_an_older_format_as_the_docs_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    load(tmp_path / "spend.duckdb", 1, 2, storage_version="latest")
+    docs = (Path(__file__).parents[2] / "docs" / "warehouses.md").read_text(encoding="utf-8")
+    (statements,) = (block.partition("```")[0] for block in docs.split("```sql\n") if "COPY FROM DATABASE" in block.partition("```")[0])
+    with duckdb.connect() as shell:
+        shell.execute(statements)
+    Path("spend_new.duckdb").replace("spend.duckdb")
+    load(tmp_path / "spend.duckdb", 2, 3)
+    assert format_of(tmp_path / "spend.duckdb") == V1_4
+    with duckdb.connect("spend.duckdb", read_only=True) as shell:
+        assert shell.execute("SELECT count(*) FROM spend.spend.bills").fetchall() == [(3,)]
+
+
 def test_one_that_duckdb_does_not_know_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"PLEO_STORAGE_VERSION is v9\.9\.9, which the DuckDB .* installed here does not know"):
         load(tmp_path / "w.duckdb", 1, storage_version="v9.9.9")
