@@ -22,6 +22,8 @@ class Reference:
     target: str
     may_predate: str | None = None
     """Column with the time of a row, where Pleo serves no targets that left before the first sync: older rows are only counted."""
+    optional: bool = False
+    """Pleo lists not all targets, so that a row without one is normal, and only counted."""
 
     def names(self) -> Iterator[tuple[str, str]]:
         """(table, column) of everything it names."""
@@ -113,9 +115,9 @@ RELATIONS = Relations(
     Reference("tag_group_dimensions", "tag_group_id", "tag_groups"),
     Reference("tags", "tag_group_id", "tag_groups"),
     Reference("accounting_entries", "employee_id", "employees", may_predate="performed_at"),
-    Reference("accounting_entries", "account_id", "accounts"),
+    Reference("accounting_entries", "account_id", "accounts", optional=True),
     Reference("accounting_entries", "tax_code_id", "tax_codes"),
-    Reference("accounting_entry_splits", "account_id", "accounts"),
+    Reference("accounting_entry_splits", "account_id", "accounts", optional=True),
     Reference("accounting_entry_splits", "tax_code_id", "tax_codes"),
     Reference("accounting_entry_split_tags", "tag_id", "tags"),
     Reference("accounting_entry_tags", "tag_id", "tags"),

@@ -18,6 +18,7 @@ from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.asset_decorator import PleoSync, pleo_assets
 from pleo_connector.orchestration.assets import pleo_key, warehouse_key
 from pleo_connector.orchestration.automation import sync_job
+from pleo_connector.orchestration.code_folder import settings_of_code
 from pleo_connector.orchestration.connection_exports import export_jobs_sensor
 from pleo_connector.orchestration.connection_keep_alive import keep_alive_job, token_age_sensor
 from pleo_connector.orchestration.connection_places import check_template, clash, pleo_of, warehouse_of
@@ -30,7 +31,7 @@ from pleo_connector.orchestration.lineage import raw_specs
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.starting import Starting
 from pleo_connector.orchestration.translator import PleoTableData, PleoTranslator
-from pleo_connector.settings import Settings, load
+from pleo_connector.settings import Settings
 from pleo_connector.stream_options import StreamOptions
 
 _ONE_PLACE = ("dagster/relation_identifier", "dagster/uri")
@@ -63,12 +64,12 @@ def build_pleo_connections_definitions(
     each gets the schema `<schema_name>_<label>`, or, where the URL holds `{connection}`, a file or database of its own.
     The rest as in `build_pleo_definitions`; with `marts`, each connection has the views for analysts. ConfigurationError names what is wrong.
     """
-    target = warehouse or WarehouseResource.from_settings(settings or load())
-    credential = pleo or PleoResource.from_settings(settings or load())
+    target = warehouse or WarehouseResource.from_settings(settings or settings_of_code())
+    credential = pleo or PleoResource.from_settings(settings or settings_of_code())
     if every < timedelta(minutes=1) or at_once < 1:
         raise ConfigurationError("Many connections need every to be a minute at least, and at_once 1 at least.")
     check_template(target)
-    chosen = options if options is not None else options_of((settings or load()).config, catalogue)
+    chosen = options if options is not None else options_of((settings or settings_of_code()).config, catalogue)
     if any(one.files is not None for one in chosen.values()):
         raise ConfigurationError(
             "The option files of receipts names one folder, and many connections must not share one: leave it out, or give the "
@@ -76,7 +77,6 @@ def build_pleo_connections_definitions(
         )
     catalogue = under_rules(catalogue, chosen)
     partitions = dg.DynamicPartitionsDefinition(name=f"{checked_name(name)}_connections")
-    views = not streams and (marts if marts is not None else (settings or load()).marts)
 
     @pleo_assets(
         name=name,
@@ -90,13 +90,11 @@ def build_pleo_connections_definitions(
         partitions_def=partitions,
         op_name=f"{name}_tables",
         op_tags=op_tags,
+        marts=marts if marts is not None else (settings or settings_of_code()).marts,
     )
     def tables(context: dg.AssetExecutionContext, sync: PleoSync) -> Iterator[Any]:
         """Reads the streams of the selected tables of one connection from Pleo, and writes what changed to its place."""
-        mine = _of_connection(context, sync, str(partitions.name))
-        yield from mine.run()
-        if views:
-            _refresh_views(context, mine.warehouse, catalogue)
+        yield from _of_connection(context, sync, str(partitions.name)).run()
 
     job, alive, exports = sync_job(name, [tables]), keep_alive_job(name), export_job(name, [tables], catalogue)
     starting = Starting(name, running)
@@ -134,17 +132,6 @@ def _of_connection(context: dg.AssetExecutionContext, sync: PleoSync, partitions
         if why is not None:
             raise ConfigurationError(why)
         return sync.instead(pleo, warehouse_of(label, sync.warehouse))
-    except PleoError as error:
-        raise failures.whole_run(error) from None
-
-
-def _refresh_views(context: dg.AssetExecutionContext, warehouse: WarehouseResource, catalogue: Catalogue) -> None:
-    from pleo_connector.analytics import refresh
-
-    try:
-        opened = warehouse.open()
-        if opened.has_views and (made := refresh(opened, catalogue, warn=context.log.warning)):
-            context.log.info("%d views were made or made anew.", len(made))
     except PleoError as error:
         raise failures.whole_run(error) from None
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from pleo_connector.catalogue import Catalogue
+from pleo_connector.catalogue import Catalogue, Stream
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.sandbox.clients import Client
 from pleo_connector.sandbox.config import SandboxConfig
@@ -17,6 +17,7 @@ from pleo_connector.sandbox.faults import Fault, FaultPlan
 from pleo_connector.sandbox.generated import GeneratedEntries
 from pleo_connector.sandbox.listing import Lister
 from pleo_connector.sandbox.oauth_rules import Lifetimes, OAuthRules
+from pleo_connector.sandbox.query import WindowBounds
 from pleo_connector.sandbox.rate_limit import RateLimit
 from pleo_connector.sandbox.samples import Record, read_samples, sample_folder
 from pleo_connector.sandbox.store import Store
@@ -55,9 +56,13 @@ class SandboxState:
             self.lister = Lister(self.store)
             self.exports = Exports(self.store, self.clock)
             self.cursors = Cursors(config.seed)
+            self.set_refused(*config.refused)
+            self.set_bare_lists(*config.bare_lists)
             self.fault_plan = FaultPlan(config.faults, config.seed)
             self.rate_limit = RateLimit(config.requests_per_minute, self.clock)
             self.counts = Counters()
+            self.may_introspect = config.may_introspect
+            self.window_bounds = config.window_bounds
             lifetimes = Lifetimes(config.access_token_lifetime, config.refresh_token_lifetime, config.code_lifetime)
             self.oauth = OAuthRules(lifetimes, self.counts, self.clock)
 
@@ -144,12 +149,35 @@ class SandboxState:
         names = sorted(record["name"] for identity, record in self.store.companies().items() if identity in self.companies_of(subject))
         return ", ".join(names)
 
+    # --- what is refused by role, and the shape of lists ----------------------------------------
+
+    def set_refused(self, *resources: str) -> None:
+        """Refuse reading these resources (403 ACCESS_DENIED), as `SandboxConfig.refused` says; without arguments, none."""
+        known = {resource_of(stream) for stream in self.catalogue}
+        known |= {f"{resource_of(stream)}:search" for stream in self.catalogue if stream.path.endswith(":search")}
+        if unknown := [each for each in resources if each not in known]:
+            raise ConfigurationError(f"The sandbox has no resource {unknown[0]!r} to refuse; it has: {', '.join(sorted(known))}.")
+        with self.lock:
+            self.refused = frozenset(resources)
+
+    def set_bare_lists(self, *streams: str) -> None:
+        """Serve the lists of these streams as bare JSON arrays; without arguments, none."""
+        names = frozenset(self.catalogue.stream(name).name for name in streams)
+        with self.lock:
+            self.bare_lists = names
+
     # --- faults and counts ---------------------------------------------------------------------
 
     def set_faults(self, *faults: Fault) -> None:
         """Replace all faults; without arguments, none are left."""
         with self.lock:
             self.fault_plan.set(faults)
+
+    def set_window_bounds(self, bounds: WindowBounds) -> None:
+        """Which limits of a date filter are included from now on; lists sorted under the old ones are made again."""
+        with self.lock:
+            self.window_bounds = bounds
+            self.lister = Lister(self.store)
 
     def counters(self) -> dict[str, Any]:
         """All counts since the start or the last reset, and how many tokens and grants live now."""
@@ -160,6 +188,12 @@ class SandboxState:
         """All counts back to nothing; grants, records, faults and the request budget stay."""
         with self.lock:
             self.counts.reset()
+
+
+def resource_of(stream: Stream) -> str:
+    """What Pleo's 403 calls the resource of a stream: `tag-group` where the scope is `tag-groups:read`."""
+    name = stream.scope.partition(":")[0] or stream.name.replace("_", "-")
+    return f"{name.removesuffix('ies')}y" if name.endswith("ies") else name.removesuffix("s")
 
 
 def every_scope(catalogue: Catalogue) -> tuple[str, ...]:

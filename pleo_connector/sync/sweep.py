@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeAlias
@@ -47,7 +47,10 @@ class Sweep:
     pages: int = 0
     rows_served: int = 0
     rows_quarantined: int = 0
+    rows_outside: int = 0
+    """Records served that lie outside the span."""
     rows_reported: int | None = None
+    """The total that Pleo reported, without the records outside the span."""
     rows_met: int | None = None
     """Different records met, known at the end where Pleo reports a total."""
     rows_changed: int | None = None
@@ -91,6 +94,8 @@ class ServedPage:
     """The walk ends here on purpose: the next page is known already."""
     rows: int = 0
     """How many records it has, or had."""
+    outside: int = 0
+    """Records that Pleo served beside these, and that lie outside the sweep's span: another window reads them."""
 
     @property
     def is_last(self) -> bool:
@@ -123,9 +128,9 @@ async def walk(
 ) -> None:
     """Fetch the pages that the sweep still needs, one after the other, and hand each over.
 
-    Only `hasNextPage` ends a walk, or the floor of a newest-first one. A next page without a cursor, or with one that was used
-    before, would go round for ever: WalkStalled. A refused cursor on a resumed sweep is
-    CursorRefused, and the caller starts the walk again. `keep_failed` takes an answer that stayed unreadable to the last try, and
+    Only `hasNextPage` ends a walk, or the floor of a newest-first one; a bare list is the only page. A next page without a cursor,
+    or with one that was used before, would go round for ever: WalkStalled. A refused cursor on a resumed sweep is CursorRefused,
+    and the caller starts the walk again. `keep_failed` takes an answer that stayed unreadable to the last try, and
     says where it is kept.
     """
     cursor, number = sweep.cursor, sweep.pages
@@ -156,22 +161,55 @@ async def walk(
             raise BadAnswer(f"{error} {where}".rstrip()) from None
         served = served_page(sweep, number, cursor, page, body, request, sha256, datetime.now(UTC))
         await hand_over(served)
+        _check_end(served, used, what)
         if served.is_last:
             return
-        if page.end_cursor is None or page.end_cursor in used:
-            said = "no cursor" if page.end_cursor is None else "a cursor that it had given before"
-            raise WalkStalled(f"Pleo promised a page after {what} but gave {said}; what was read is kept, run again later.")
         cursor = page.end_cursor
         used.add(cursor)
+
+
+def _check_end(served: ServedPage, used: Collection[str | None], what: str) -> None:
+    """WalkStalled where nobody can tell how the walk goes on after this page, or whether it does."""
+    page, count = served.page, served.rows + served.outside
+    if page.is_bare and count == served.sweep.stream.limit:
+        raise WalkStalled(
+            f"Pleo answered {what} with a bare list of {count} records, as many as were asked for, so there may be more; "
+            "what was read is kept, and nothing is marked deleted."
+        )
+    if not served.is_last and (page.end_cursor is None or page.end_cursor in used):
+        said = "no cursor" if page.end_cursor is None else "a cursor that it had given before"
+        raise WalkStalled(f"Pleo promised a page after {what} but gave {said}; what was read is kept, run again later.")
 
 
 def served_page(
     sweep: Sweep, number: int, cursor: str | None, page: Page, body: bytes, request: PageRequest, sha256: str, fetched_at: datetime
 ) -> ServedPage:
-    """The page with what its sweep must know of it."""
-    return ServedPage(
-        sweep, number, cursor, page, sha256, body, request, fetched_at, _created(sweep, page, 0), _below(sweep, page), len(page.records)
-    )
+    """The page with what its sweep must know of it, without the records outside the sweep's span."""
+    inside = _inside(sweep, page)
+    newest, cut, rows = _created(sweep, page, 0), _below(sweep, page), len(inside.records)
+    outside = len(page.records) - rows
+    return ServedPage(sweep, number, cursor, inside, sha256, body, request, fetched_at, newest, cut, rows, outside)
+
+
+def _inside(sweep: Sweep, page: Page) -> Page:
+    """The page without what lies before and after the sweep's span, where a walk in order of time begins and ends.
+
+    A record whose time cannot be read stays: the load sets it aside.
+    """
+    span, window = sweep.span, sweep.stream.window
+    if span is None or window is None:
+        return page
+
+    def is_outside(place: int) -> bool:
+        moment = moment_in(page, place, sweep.stream, window.column)
+        return moment is not None and moment not in span
+
+    first, end = 0, len(page.records)
+    while first < end and is_outside(first):
+        first += 1
+    while first < end and is_outside(end - 1):
+        end -= 1
+    return page if end - first == len(page.records) else replace(page, records=page.records[first:end])
 
 
 def _created(sweep: Sweep, page: Page, place: int) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import duckdb
 import pytest
 
 from pleo_connector.catalogue import CATALOGUE
+from pleo_connector.cli.inputs import moment
+from pleo_connector.errors import ConfigurationError
 from tests.cli.local import Local, contents, local
 
 
@@ -20,7 +23,7 @@ def pleo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Local]:
         yield made
 
 
-OPEN_ITEMS = 12
+OPEN_ITEMS = 28
 """Entries of the sample's export jobs that still run: Pleo serves export items of no others."""
 
 
@@ -57,7 +60,7 @@ def test_json_is_all_there_is_on_stdout(pleo: Local) -> None:
     ended = pleo.run("sync", "--json", "companies", "vendors")
     document = json.loads(ended.out)
     assert [stream["stream"] for stream in document["streams"]] == ["companies", "vendors"]
-    assert document["written"] == 25
+    assert document["written"] == 26
     assert document["streams"][1]["inserted"] == 21
     assert "error" not in document
     assert "vendors: 21 rows" in ended.err
@@ -71,7 +74,7 @@ def test_json_of_a_failed_sync_has_the_report_and_the_error(pleo: Local) -> None
     document = json.loads(ended.out)
     assert document["exit_code"] == 1
     assert "vendors" in document["error"]
-    assert document["streams"][0]["inserted"] == 4
+    assert document["streams"][0]["inserted"] == 5
     assert "403" in document["streams"][1]["error"]
 
 
@@ -135,3 +138,18 @@ def test_a_missing_scope_is_asked_for_under_the_label_of_the_connection(pleo: Lo
     ended = pleo.run("sync", "vendors")
     assert ended.code == 1
     assert "run `pleo-connector connect --connection acme`" in " ".join((ended.out + ended.err).split())
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+02:00", "9999-12-31T23:30:00-01:00", "10000-01-01", "2026-02-30"])
+def test_a_day_outside_the_calendar_is_refused_by_the_name_of_its_option(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(f"--from '{text}' is not a date; write YYYY-MM-DD")):
+        moment("--from", text)
+
+
+def test_the_report_names_the_span_that_was_read(pleo: Local) -> None:
+    ended = pleo.run("sync", "accounting_entries", "--from", "2026-10-12", "--to", "2026-11-15")
+    assert ended.code == 0
+    assert "accounting_entries: months read: 2026-10-12 to 2026-11-14." in ended.out
+    document = json.loads(pleo.run("sync", "accounting_entries", "vendors", "--to", "2026-01-01", "--json").out)
+    spans = {stream["stream"]: stream["spans"] for stream in document["streams"]}
+    assert spans == {"accounting_entries": [{"from": None, "to": "2026-01-01T00:00:00+00:00"}], "vendors": []}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,14 @@ import dagster as dg
 import pytest
 
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.orchestration import PleoResource, PleoSync, WarehouseResource, get_asset_key_for_table, pleo_assets
+from pleo_connector.orchestration import (
+    PleoResource,
+    PleoSync,
+    WarehouseResource,
+    build_pleo_definitions,
+    get_asset_key_for_table,
+    pleo_assets,
+)
 from pleo_connector.orchestration.translator import PleoTableData, PleoTranslator
 from pleo_connector.sandbox import API_KEY
 from pleo_connector.warehouses import open_warehouse
@@ -19,9 +27,12 @@ from tests.orchestration.place import Place, checks, environment, materialized
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def example(name: str) -> Any:
-    """The example's module, imported as Dagster would: under the environment of this moment."""
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+def example(name: str, folder: Path = EXAMPLES) -> Any:
+    """The example's module, imported as Dagster would: under the environment of this moment, and from a copy in this folder."""
+    file = folder / f"{name}.py"
+    if not file.exists():
+        shutil.copy(EXAMPLES / file.name, file)
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -106,12 +117,31 @@ def test_the_key_of_a_table_follows_name_and_translator() -> None:
         get_asset_key_for_table("acounts")
 
 
+def test_the_key_of_a_table_or_mart_is_that_of_the_definitions() -> None:
+    with environment({}):
+        acme = build_pleo_definitions(name="acme", translator=Shouting())
+        both = dg.Definitions.merge(acme, build_pleo_definitions(name="globex", marts=False))
+    for keys in (acme, both):
+        assert get_asset_key_for_table("tags", keys, name="acme") == dg.AssetKey("TAGS")
+        assert get_asset_key_for_table("spend", keys, name="acme") == dg.AssetKey(["acme", "spend"])
+        assert acme.resolve_asset_graph().has(get_asset_key_for_table("spend", keys, name="acme"))
+    assert get_asset_key_for_table("tags", acme) == dg.AssetKey("TAGS"), "there is one connection"
+    assert get_asset_key_for_table("spend") == dg.AssetKey(["pleo", "spend"])
+    with pytest.raises(ConfigurationError, match="The connection globex has no table 'spend'"):
+        get_asset_key_for_table("spend", both, name="globex")
+    with pytest.raises(ConfigurationError, match="These definitions have no connection 'acne'; did you mean 'acme'"):
+        get_asset_key_for_table("tags", both, name="acne")
+    with pytest.raises(ConfigurationError, match="several connections \\(acme, globex\\); say which by name"):
+        get_asset_key_for_table("tags", both)
+    with pytest.raises(ConfigurationError, match="have no table of Pleo"):
+        get_asset_key_for_table("tags", dg.Definitions())
+
+
 def test_two_customers_live_side_by_side_and_one_that_fails_does_not_touch_the_other(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(place.folder)
     monkeypatch.setenv("ACME_PLEO_KEY", API_KEY)
     monkeypatch.setenv("GLOBEX_PLEO_KEY", "a-key-that-pleo-does-not-know")
     with environment({name: value for name, value in place.environment.items() if name.endswith("URL")}):
-        built = example("two_customers").defs
+        built = example("two_customers", place.folder).defs
         globex = run(built, job="globex_sync", asset_selection=[dg.AssetKey(["globex", "vendors"])])
         acme = run(built, job="acme_sync", asset_selection=[dg.AssetKey(["acme", "vendors"])])
         budgets = [built.resources[name].settings().requests_per_minute for name in ("acme", "globex")]
