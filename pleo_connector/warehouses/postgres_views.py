@@ -17,6 +17,9 @@ _OTHER_COLUMNS = "42P16"
 _IN_USE = "2BP01"
 """SQLSTATE of a view that is not dropped, for something depends on it."""
 
+_NO_SUCH_COLUMN = "42703"
+"""SQLSTATE of a new view that reads what the view that was left as it was does not have."""
+
 _ATTEMPT = """\
 DECLARE
   told text;
@@ -40,6 +43,8 @@ def renewed(
     there, left = set(stored), set[str]()
     for view in views:
         if view.name in left:
+            if view.name not in there and not _refused(run, names, creation(names, view), _NO_SUCH_COLUMN):
+                yield view.name
             continue
         if view.name in there and not _refused(run, names, creation(names, view, replace=True), _OTHER_COLUMNS):
             yield view.name
