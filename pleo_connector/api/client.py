@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -82,9 +83,9 @@ class PleoClient:
         self._sleep = sleep
         self._api_url = api_url
         self._proxied = through(proxy, api_url)
+        self._auth = auth
         self._http = httpx.AsyncClient(
             base_url=api_url,
-            auth=auth,
             transport=transport,
             verify=checking(api_url),
             **route(proxy, api_url),
@@ -116,10 +117,10 @@ class PleoClient:
             raise transient.error from None
 
     async def _once(self, request: PageRequest, parse: Callable[[bytes], T], traffic: Traffic) -> T:
-        traffic.waited_for_budget += await self._budget.take()
-        traffic.requests += 1
+        permits = _Permits(self._budget, traffic)
+        await permits.take()
         try:
-            response = await self._send(request)
+            response = await self._send(request, permits)
         except (httpx.ConnectError, httpx.ProxyError) as error:
             if (refused := certificate_refused(error, self._api_url)) is not None:
                 raise refused from None
@@ -141,15 +142,12 @@ class PleoClient:
         except BadAnswer as error:
             raise TransientError(error) from None
 
-    async def _send(self, request: PageRequest) -> httpx.Response:
+    async def _send(self, request: PageRequest, permits: _Permits) -> httpx.Response:
+        auth = _Budgeted(self._auth, permits)
         try:
-            response = await self._http.request(request.method, request.path, params=list(request.params), json=request.body)
+            return await self._http.request(request.method, request.path, params=list(request.params), json=request.body, auth=auth)
         finally:
-            self._budget.answered()
-        for _ in response.history:  # sent twice: the token had been refreshed elsewhere
-            await self._budget.take()
-            self._budget.answered()
-        return response
+            permits.answered()
 
     def _refuse(self, request: PageRequest, response: httpx.Response, traffic: Traffic) -> None:
         """Raise what this answer means; never returns for an answer that is not 200."""
@@ -209,6 +207,48 @@ def _refusal(request: PageRequest, response: httpx.Response) -> ApiError:
     if response.is_redirect:
         return ApiError(f"Pleo answered {request.what} with a redirect ({status}), which is not followed; check PLEO_API_URL.")
     return ApiError(f"Pleo refused {request.what} ({status}{detail}); check PLEO_API_URL, and report this if it is right.")
+
+
+class _Permits:
+    """The permits of one request and of what its auth sends again, one at a time."""
+
+    def __init__(self, budget: RequestBudget, traffic: Traffic) -> None:
+        self._budget = budget
+        self._traffic = traffic
+        self._under_way = False
+
+    async def take(self) -> None:
+        """Wait for the next permit; the request before it was answered."""
+        self.answered()
+        self._traffic.waited_for_budget += await self._budget.take()
+        self._traffic.requests += 1
+        self._under_way = True
+
+    def answered(self) -> None:
+        """The request under way, if there is one, was answered or failed."""
+        if self._under_way:
+            self._under_way = False
+            self._budget.answered()
+
+
+class _Budgeted(httpx.Auth):
+    """An auth that takes a permit before it sends a request once more (after a 401)."""
+
+    def __init__(self, auth: httpx.Auth, permits: _Permits) -> None:
+        self._auth = auth
+        self._permits = permits
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """As httpx calls it for AsyncClient."""
+        async with aclosing(self._auth.async_auth_flow(request)) as flow:
+            outgoing = await anext(flow)
+            while True:
+                response = yield outgoing
+                try:
+                    outgoing = await flow.asend(response)
+                except StopAsyncIteration:
+                    return
+                await self._permits.take()
 
 
 def _reason(error: httpx.HTTPError | httpx.DecodingError) -> str:

@@ -118,10 +118,10 @@ class CredentialManager:
             return view.tokens.access
         return self._take_turn(rejected, force_generation=None).access
 
-    def is_newest(self, token: Secret) -> bool:
-        """Whether the store still has this access token and nobody is replacing it; what `access_token` raises of the store."""
+    def should_work(self, token: Secret) -> bool:
+        """Whether this access token is the stored one, nobody is replacing it, and it has not expired; raises what `access_token` raises of the store."""
         view = self._look(fresh=True)
-        return view.state is State.ACTIVE and view.tokens.access == token
+        return view.state is State.ACTIVE and view.tokens.access == token and not view.tokens.has_expired(self._clock())
 
     def refresh(self) -> TokenSet:
         """Refresh now, due or not; if another process does so meanwhile, its tokens do."""

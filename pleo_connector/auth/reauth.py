@@ -25,16 +25,22 @@ def reauth(connection: str, reason: str) -> ReauthRequired:
 
 def outcome_unknown(record: Record, intent: Intent) -> str:
     """The reason for a refresh that was sent, and whose new tokens nobody holds."""
+    return _uncertain(record, unanswered(intent, "reached Pleo and its answer was not stored"))
+
+
+def refused_after_doubt(record: Record, error: str) -> str:
+    """The reason for a refusal that follows a refresh whose outcome was in doubt, which the record names."""
+    return _uncertain(record, f"{record.reason}, and the next one was refused ({error})")
+
+
+def _uncertain(record: Record, what: str) -> str:
     last = "unknown" if record.refreshed_at is None else utc(record.refreshed_at)
-    return (
-        f"rotation outcome unknown (rotation uncertain): a refresh started {utc(intent.started)} by host={intent.host} pid={intent.pid} "
-        f"reached Pleo and its answer was not stored, last good refresh {last}"
-    )
+    return f"rotation outcome unknown (rotation uncertain): {what}, last good refresh {last}"
 
 
-def unanswered(intent: Intent) -> str:
+def unanswered(intent: Intent, why: str = "was not answered") -> str:
     """What is kept of a refresh that was sent and, as far as Pleo tells, did not go through."""
-    return f"a refresh started {utc(intent.started)} by host={intent.host} pid={intent.pid} was not answered"
+    return f"a refresh started {utc(intent.started)} by host={intent.host} pid={intent.pid} {why}"
 
 
 def utc(seconds: float) -> str:

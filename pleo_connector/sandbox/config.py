@@ -58,6 +58,8 @@ class SandboxConfig:
     """The one company that consent grants; None grants the whole organisation."""
     company_may_list: bool = True
     """Whether a one-company grant may call `GET /v1/companies` (it then sees only its own); Pleo documents neither."""
+    may_introspect: bool = True
+    """Whether clients may introspect tokens; without, every token is inactive to them (RFC 7662 section 2.2)."""
     client_id: str = CLIENT_ID
     client_secret: str = field(default=CLIENT_SECRET, repr=False)
     public_client_id: str = PUBLIC_CLIENT_ID

@@ -61,6 +61,7 @@ class SandboxState:
             self.fault_plan = FaultPlan(config.faults, config.seed)
             self.rate_limit = RateLimit(config.requests_per_minute, self.clock)
             self.counts = Counters()
+            self.may_introspect = config.may_introspect
             self.window_bounds = config.window_bounds
             lifetimes = Lifetimes(config.access_token_lifetime, config.refresh_token_lifetime, config.code_lifetime)
             self.oauth = OAuthRules(lifetimes, self.counts, self.clock)
