@@ -172,7 +172,7 @@ class Settings(BaseModel):
     def sources(self) -> str:
         """Where these settings were looked for, as part of a sentence."""
         file = self.folder / ENV_FILE
-        return f"the environment or {file}" if file.is_file() else f"the environment (there is no {file})"
+        return f"the environment or {file}" if file.is_file() else f"the environment; there is no {file}"
 
     def require_credentials(self) -> None:
         """Raise ConfigurationError when there is nothing to prove ourselves to Pleo with."""
