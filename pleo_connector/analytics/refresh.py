@@ -25,16 +25,23 @@ def views(catalogue: Catalogue = CATALOGUE) -> tuple[View, ...]:
     return tuple(made)
 
 
-def refresh(warehouse: Warehouse, catalogue: Catalogue = CATALOGUE, *, warn: Callable[[str], object] = _log.warning) -> tuple[str, ...]:
+def refresh(
+    warehouse: Warehouse,
+    catalogue: Catalogue = CATALOGUE,
+    *,
+    warn: Callable[[str], object] = _log.warning,
+    left: Callable[[str], object] | None = None,
+) -> tuple[str, ...]:
     """Make the views that are missing or differ; returns their names, none in a warehouse without views.
 
     Tables that the views need and that no sync has made yet are made, empty. WarehouseError when the database refuses,
-    for instance because somebody else's view has one of the names, or stands on a view that must change. A snapshot that cannot be
-    published is told to `warn`: the views are made, and the next run publishes them.
+    for instance because somebody else's view has one of the names. A view that cannot be renewed, for somebody's own view stands on it,
+    is told to `left` (or `warn`), and the others are made. A snapshot that cannot be published is told to `warn`: the views are made,
+    and the next run publishes them.
     """
     with warehouse.transaction() as transaction:
         transaction.ensure(catalogue.tables())
-        made = transaction.define(views(catalogue))
+        made = transaction.define(views(catalogue), left or warn)
     if made and isinstance(warehouse, Publishes):
         try:
             warehouse.publish()

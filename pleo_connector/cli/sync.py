@@ -69,7 +69,9 @@ def sync(
     from pleo_connector.sync import Mode, RawPolicy, SyncPlan, reach, run  # noqa: PLC0415
     from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
 
-    warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait, snapshot=settings.snapshot)
+    warehouse = open_warehouse(
+        settings.warehouse, settings.schema_name, wait=wait, snapshot=settings.snapshot, storage_version=settings.storage_version
+    )
     raw = RawPolicy(settings.raw, settings.raw_days)
     options = placed_files(options_of(settings.config), settings.folder)
     plan = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), allow_mass_delete, options, raw, settings.hash_key)
