@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from pleo_connector.catalogue.entry_values import FAMILIES
 from pleo_connector.catalogue.exports import FINAL
 from pleo_connector.catalogue.registry import CATALOGUE, Catalogue
 from pleo_connector.catalogue.table import Table
@@ -22,6 +23,8 @@ class Reference:
     target: str
     may_predate: str | None = None
     """Column with the time of a row, where Pleo serves no targets that left before the first sync: older rows are only counted."""
+    optional: bool = False
+    """Pleo lists not all targets, so that a row without one is normal, and only counted."""
 
     def names(self) -> Iterator[tuple[str, str]]:
         """(table, column) of everything it names."""
@@ -81,7 +84,23 @@ class Counts:
         yield from ((self.table, self.column), (self.table, self.status), (self.parts, self.parts_column))
 
 
-Relation = Reference | AddsUp | NetAndTax | Counts
+@dataclass(frozen=True, slots=True)
+class KnownValues:
+    """`column` of `table` holds only these values."""
+
+    check: str
+    table: str
+    column: str
+    values: tuple[str, ...]
+    otherwise: str
+    """What a row with another value means to who reads the tables, as a sentence."""
+
+    def names(self) -> Iterator[tuple[str, str]]:
+        """(table, column) of everything it names."""
+        yield self.table, self.column
+
+
+Relation = Reference | AddsUp | NetAndTax | Counts | KnownValues
 
 
 class Relations:
@@ -113,9 +132,9 @@ RELATIONS = Relations(
     Reference("tag_group_dimensions", "tag_group_id", "tag_groups"),
     Reference("tags", "tag_group_id", "tag_groups"),
     Reference("accounting_entries", "employee_id", "employees", may_predate="performed_at"),
-    Reference("accounting_entries", "account_id", "accounts"),
+    Reference("accounting_entries", "account_id", "accounts", optional=True),
     Reference("accounting_entries", "tax_code_id", "tax_codes"),
-    Reference("accounting_entry_splits", "account_id", "accounts"),
+    Reference("accounting_entry_splits", "account_id", "accounts", optional=True),
     Reference("accounting_entry_splits", "tax_code_id", "tax_codes"),
     Reference("accounting_entry_split_tags", "tag_id", "tags"),
     Reference("accounting_entry_tags", "tag_id", "tags"),
@@ -147,6 +166,7 @@ RELATIONS = Relations(
         tuple((f"line_amount_{currency}", f"net_amount_{currency}", f"tax_amount_{currency}") for currency in (_SUPPLIER, _WALLET)),
         "tax_type",
     ),
+    KnownValues("family_is_known", "accounting_entries", "family", tuple(FAMILIES), "An entry of another family counts as spend."),
     Counts("item_counts_match_job", "export_jobs", "number_of_items", "export_job_items", "export_job_id", "status", FINAL),
 )
 """What the checks hold the tables against."""

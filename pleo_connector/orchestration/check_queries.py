@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from pleo_connector.catalogue import AddsUp, CompanyIn, Counts, NetAndTax, Reference, Stream, Table
+from pleo_connector.catalogue import AddsUp, CompanyIn, Counts, KnownValues, NetAndTax, Reference, Stream, Table
 
 SHOWN = 10
 """Failing rows that are named."""
@@ -88,7 +88,7 @@ def reference_tallies(reference: Reference, table: Table, target: Table) -> Iter
         f'WHERE one._deleted_at IS NULL AND one."{reference.column}" IS NOT NULL AND other.id IS NULL'
     )
     if reference.may_predate is None:
-        yield Tally(f"{reference.column}_unknown", dangling)
+        yield Tally(f"{reference.column}_unknown", dangling, fails=not reference.optional)
         return
     time = f'one."{reference.may_predate}"'
     yield Tally(f"{reference.column}_unknown", f"{dangling} AND {time} >= loaded.since")
@@ -142,6 +142,16 @@ def count_tally(relation: Counts, table: Table) -> Tally:
         f"WHERE one._deleted_at IS NULL AND one.{relation.status} IN ({final}) AND one.{relation.column} <> coalesce(found.parts, 0) "
         f"AND EXISTS (SELECT 1 FROM {_relation(relation.parts)} AS any_part JOIN {_relation(table.name)} AS sibling "
         f"ON sibling.id = any_part.{relation.parts_column} WHERE sibling.{company} = one.{company})",
+    )
+
+
+def value_tally(relation: KnownValues, table: Table) -> Tally:
+    """Live rows with another value; named by the value too, which is a word of Pleo's and no content."""
+    column, known = f'one."{relation.column}"', ", ".join(f"'{value}'" for value in relation.values)
+    return Tally(
+        f"unknown_{relation.column}",
+        f"SELECT coalesce(substr({column}, 1, 60), 'none') || ' / ' || {_name('one', table)} AS shown FROM {_relation(table.name)} AS one "
+        f"WHERE one._deleted_at IS NULL AND coalesce({column}, '') NOT IN ({known})",
     )
 
 

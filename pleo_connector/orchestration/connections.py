@@ -143,7 +143,7 @@ def _refresh_views(context: dg.AssetExecutionContext, warehouse: WarehouseResour
 
     try:
         opened = warehouse.open()
-        if opened.has_views and (made := refresh(opened, catalogue, warn=context.log.warning)):
+        if opened.has_views and (made := refresh(opened, catalogue, categories=warehouse.named_categories(), warn=context.log.warning)):
             context.log.info("%d views were made or made anew.", len(made))
     except PleoError as error:
         raise failures.whole_run(error) from None

@@ -27,7 +27,7 @@ def mart_specs(
         spec = translator.get_mart_spec(data)
         keys[view.name] = spec.key
         specs[view.name] = spec.replace_attributes(
-            deps=[*spec.deps, *(keys[read] for read in view.reads)], skippable=True
+            deps=[*spec.deps, *(keys[read] for read in view.reads if read in keys)], skippable=True
         ).merge_attributes(metadata={"dagster/column_lineage": _lineage(view, keys)})
     return specs
 
@@ -35,7 +35,7 @@ def mart_specs(
 def _lineage(view: View, keys: Mapping[str, dg.AssetKey]) -> dg.TableColumnLineage:
     return dg.TableColumnLineage(
         {
-            column.name: [dg.TableColumnDep(asset_key=keys[table], column_name=source) for table, source in column.sources]
+            column.name: [dg.TableColumnDep(asset_key=keys[table], column_name=source) for table, source in column.sources if table in keys]
             for column in view.columns
         }
     )
@@ -60,9 +60,10 @@ def build_pleo_marts(
         required_resource_keys={warehouse_key(name)},
     )
     def pleo_marts(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        warehouse = getattr(context.resources, warehouse_key(name)).open()
+        resource = getattr(context.resources, warehouse_key(name))
+        warehouse = resource.open()
         try:
-            made = refresh(warehouse, catalogue, warn=context.log.warning)
+            made = refresh(warehouse, catalogue, categories=resource.named_categories(), warn=context.log.warning)
             with warehouse.transaction() as transaction:
                 counts = {
                     spec.key: int(str(transaction.scalar(f'SELECT count(*) FROM {{schema}}."{view}"')))

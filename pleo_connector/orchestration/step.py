@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from pleo_connector.analytics import refresh
 from pleo_connector.catalogue import Catalogue, Table
 from pleo_connector.errors import Forbidden, PleoError
 from pleo_connector.orchestration import failures
@@ -44,6 +45,8 @@ class Step:
             checks = CheckRun(self.checks, selection.checks(self.checks), self.keys, warehouse, selection.streams)
             yield from checks.without_sync(lambda key: _last(context, key))
             if selection.streams:
+                if not warehouse.has_views and (categories := warehouse_resource.named_categories()) is not None:
+                    refresh(warehouse, self.catalogue, categories=categories)  # elsewhere, whatever makes the views does it
                 plan = replace(
                     config.plan(selection.streams),
                     options=self.options,

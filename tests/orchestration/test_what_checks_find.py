@@ -105,9 +105,9 @@ class Listening:
 
 
 @pytest.mark.parametrize(
-    ("table", "column", "may_predate"),
+    ("table", "column", "may_predate", "optional"),
     [
-        (one.table, one.column, one.may_predate)
+        (one.table, one.column, one.may_predate, one.optional)
         for table in CATALOGUE.tables()
         for check in CHECKS.of(table)
         for one in check.relations
@@ -115,7 +115,7 @@ class Listening:
     ],
 )
 def test_a_reference_that_leads_nowhere_is_found_and_its_row_named(
-    loaded: Loaded, table: str, column: str, may_predate: str | None
+    loaded: Loaded, table: str, column: str, may_predate: str | None, *, optional: bool
 ) -> None:
     now = [f"{may_predate} = CURRENT_TIMESTAMP"] if may_predate else []
     row = first(table)
@@ -123,19 +123,38 @@ def test_a_reference_that_leads_nowhere_is_found_and_its_row_named(
         "references_exist", table, f"UPDATE books.{table} SET {', '.join([f'{column} = {NOBODY}', *now])} WHERE {row}"
     )
     key = " || ' / ' || ".join(f"CAST({name} AS VARCHAR)" for name in CATALOGUE.table(table).key)
-    assert not passed
+    assert passed is optional
     assert said[f"{column}_unknown"] == 1
-    assert said["for_example"] == loaded.one(f"SELECT {key} FROM books.{table} WHERE {row}")
+    if not optional:
+        assert said["for_example"] == loaded.one(f"SELECT {key} FROM books.{table} WHERE {row}")
 
 
 def test_archived_and_deleted_targets_are_there(loaded: Loaded) -> None:
-    gone = "UPDATE books.accounts SET archived = TRUE, _deleted_at = CURRENT_TIMESTAMP"
+    gone = "UPDATE books.tax_codes SET archived = TRUE, _deleted_at = CURRENT_TIMESTAMP"
     passed, said = loaded.told("references_exist", "accounting_entries", gone)
-    assert passed and said["account_id_unknown"] == 0
+    assert passed and said["tax_code_id_unknown"] == 0
+
+
+def test_categories_that_stand_in_no_list_are_normal(loaded: Loaded) -> None:
+    gone = "DELETE FROM books.accounts"
+    for table in ("accounting_entries", "accounting_entry_splits"):
+        passed, said = loaded.told("references_exist", table, gone)
+        assert passed and said["account_id_unknown"] > 10 and "for_example" not in said
+
+
+def test_a_family_that_nobody_knows_is_found_in_what_is_stored(loaded: Loaded) -> None:
+    row = first("accounting_entries")
+    key = loaded.one(f"SELECT id FROM books.accounting_entries WHERE {row}")
+    change = f"UPDATE books.accounting_entries SET family = 'CHARITY_DONATION' WHERE {row}"
+    assert loaded.told("family_is_known", "accounting_entries") == (True, {"unknown_family": 0})
+    passed, said = loaded.told("family_is_known", "accounting_entries", change)
+    assert not passed and said == {"unknown_family": 1, "for_example": f"CHARITY_DONATION / {key}"}
+    gone = f"UPDATE books.accounting_entries SET _deleted_at = CURRENT_TIMESTAMP WHERE {row}"
+    assert loaded.told("family_is_known", "accounting_entries", change, gone)[0], "deleted entries are in no sum"
 
 
 def test_targets_that_were_never_read_to_the_end_prove_nothing(loaded: Loaded) -> None:
-    gone, open_still = "DELETE FROM books.accounts", "UPDATE books._sweeps SET status = 'open' WHERE stream = 'accounts'"
+    gone, open_still = "DELETE FROM books.tax_codes", "UPDATE books._sweeps SET status = 'open' WHERE stream = 'tax_codes'"
     assert not loaded.told("references_exist", "accounting_entries", gone)[0]
     assert loaded.told("references_exist", "accounting_entries", gone, open_still)[0]
 
@@ -253,9 +272,9 @@ def test_streams_without_companies_are_late_as_a_whole(loaded: Loaded, stream: s
 
 
 def test_only_ten_rows_are_named(loaded: Loaded) -> None:
-    dangling = f"UPDATE books.accounting_entries SET account_id = {NOBODY}"
+    dangling = f"UPDATE books.accounting_entries SET tax_code_id = {NOBODY}"
     _, said = loaded.told("references_exist", "accounting_entries", dangling)
-    assert said["account_id_unknown"] > 10 and len(set(said["for_example"].split(", "))) == 10
+    assert said["tax_code_id_unknown"] > 10 and len(set(said["for_example"].split(", "))) == 10
 
 
 def reported(drift: Drift) -> dg.AssetCheckResult:
