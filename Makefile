@@ -2,6 +2,7 @@
 # make ui      the Dagster UI on the demo's data
 # make test    the tests
 # make check   linters, types, import floors and all tests, the slow ones too
+# make proof   the table of docs/credentials-proof.md at its full counts: over an hour
 # make soak    an hour of faults and kills on one grant, judged by the sandbox's counters
 # make clean   removes everything that these commands made
 #
@@ -11,9 +12,9 @@ PYTHON ?= python3
 WORKERS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help demo ui test check soak clean
+.PHONY: help demo ui test check proof soak clean
 .DELETE_ON_ERROR:
 
 help:
@@ -34,6 +35,9 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "slow or not slow" --timeout 900
+
+proof: $(READY)
+	$(BIN)/python -m benchmarks.credentials --write docs/credentials-proof.md
 
 soak: $(READY)
 	PLEO_SOAK_SECONDS=3600 $(BIN)/python -m pytest -n 0 -m slow --timeout 8000 tests/auth/test_storms.py::test_soak

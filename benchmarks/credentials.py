@@ -304,7 +304,7 @@ grant was lost before). *Lost*: the store no longer holds the live token, which 
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 {rows}
 
-CI runs all rows, with a tenth of the counts and ten minutes of soak (`PLEO_PROOF_SCALE`, `PLEO_SOAK_SECONDS`). `make soak` runs
+CI runs all rows, with a tenth of the counts and two minutes of soak (`PLEO_PROOF_SCALE`, `PLEO_SOAK_SECONDS`). `make soak` runs
 the hour.
 """
 

@@ -8,9 +8,10 @@ at an earlier complete sweep of the same is Pleo's way of counting, and costs no
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 
-from pleo_connector.catalogue import Stream, SyncMode
+from pleo_connector.catalogue import SyncMode
 from pleo_connector.errors import WarehouseError
 from pleo_connector.frames import Batch
 from pleo_connector.sync import tallies
@@ -35,20 +36,23 @@ def check_balance(batch: Batch, pages: Sequence[ServedPage], counts: MergeCounts
         )
 
 
-def to_read_again(transaction: Transaction, stream: Stream, sweeps: Sequence[Sweep]) -> list[Sweep]:
-    """The complete sweeps that met another number of records than Pleo reported, and not for the first time like that."""
-    complete = [
-        sweep for sweep in sweeps if sweep.exhausted and sweep.error is None and sweep.rows_reported is not None and not sweep.floor
-    ]
-    if not complete:
-        return []
-    met = tallies.seen_by_sweep(transaction, SEEN_KEYS, [sweep.sweep_id for sweep in complete])
-    for sweep in complete:
+def to_read_again(transaction: Transaction, sweeps: Mapping[str, Sequence[Sweep]]) -> dict[str, list[Sweep]]:
+    """By stream: the complete sweeps that met another number of records than Pleo reported, and not for the first time like that."""
+    complete = {name: [sweep for sweep in group if _is_counted(sweep)] for name, group in sweeps.items()}
+    met = tallies.seen_by_sweep(transaction, SEEN_KEYS, [sweep.sweep_id for group in complete.values() for sweep in group])
+    for sweep in chain(*complete.values()):
         # Keys are noted where absence counts; and a record that hid its key was met all the same.
-        keyed = stream.mode is not SyncMode.OPEN_JOBS and sweep.proves_absence
+        keyed = sweep.stream.mode is not SyncMode.OPEN_JOBS and sweep.proves_absence
         sweep.rows_met = met.get(sweep.sweep_id, 0) if keyed else sweep.rows_served
-    wrong = [sweep for sweep in complete if sweep.rows_met != sweep.rows_reported]
-    return [sweep for sweep in wrong if not _is_usual(transaction, sweep)]
+    return {
+        name: [sweep for sweep in group if sweep.rows_met != sweep.rows_reported and not _is_usual(transaction, sweep)]
+        for name, group in complete.items()
+    }
+
+
+def _is_counted(sweep: Sweep) -> bool:
+    """Whether the sweep was walked to the end of a listing for which Pleo reported a total."""
+    return sweep.exhausted and sweep.error is None and sweep.rows_reported is not None and not sweep.floor
 
 
 def miscounted(sweep: Sweep) -> str | None:

@@ -63,7 +63,7 @@ class Due:
         by_name = {one.stream.name: one for one in work}
         self._go_on(ledger.open_sweeps(transaction, catalogue), catalogue, by_name)
         if take_over:
-            ledger.write_sweeps(transaction, self._open.values(), "open")
+            ledger.write_sweeps(transaction, [ledger.SweepState(sweep, "open") for sweep in self._open.values()])
         for name, one in by_name.items():
             if one.stream.window is not None:
                 self._spans[name] = ledger.completed(transaction, one.stream)

@@ -167,8 +167,8 @@ class _Run:
                 if self._plan.options.get(name, DEFAULT).history:
                     transaction.keep_history(work.stream.tables())
             self._due.read(transaction, self._catalogue, self._work.values())
-            for work in self._work.values():
-                work.quarantined = ledger.quarantined_keys(transaction, work.stream)
+            for name, keys in ledger.quarantined_keys(transaction, self._work).items():
+                self._work[name].quarantined = keys
 
     async def _companies(self) -> Companies:
         listing = next(stream for stream in self._catalogue if stream.company_in is CompanyIn.NOWHERE)

@@ -33,6 +33,8 @@ class Finished:
 
     completed: int = 0
     absent: int = 0
+    states: list[ledger.SweepState] = field(default_factory=list)
+    """How the sweeps that were walked to the end ended; the caller writes them."""
     tables: dict[str, int] = field(default_factory=dict)
     changed_by_tier: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -88,9 +90,7 @@ def finish(
             ledger.settle(transaction, stream, company_id)
     found.warnings += filter(None, map(miscounted, complete))
     found.changed_by_tier = _changed(transaction, stream, sweeps, deleted)
-    for state in dict.fromkeys(status.values()):
-        ledger.write_sweeps(transaction, [sweep for sweep in complete if status[sweep.sweep_id] == state], state, deleted, at=at)
-    ledger.forget(transaction, complete)
+    found.states = [ledger.SweepState(sweep, status[sweep.sweep_id], deleted.get(sweep.sweep_id, 0)) for sweep in complete]
     found.completed = sum(state == "complete" for state in status.values())
     found.tables = {table.name: transaction.count(table) for table in stream.tables()}
     return found

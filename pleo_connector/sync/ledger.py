@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pleo_connector.api import Interval
-from pleo_connector.catalogue import Catalogue, Stream, Table
+from pleo_connector.catalogue import Catalogue, Stream, SyncMode, Table
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.frames import Batch
 from pleo_connector.sync.state import CHECKPOINTS, QUARANTINE, SEEN_KEYS, SWEEPS
@@ -82,7 +82,19 @@ def swept_parents(transaction: Transaction, stream: Stream) -> dict[str, str]:
     return {str(row["parent_id"]): str(row["parent_state"]) for row in sorted(rows, key=lambda row: row["started_at"])}
 
 
-def write_pages(transaction: Transaction, pages: Sequence[ServedPage]) -> None:
+def write_progress(transaction: Transaction, pages: Mapping[str, Sequence[ServedPage]], batches: Iterable[Batch], *, at: datetime) -> None:
+    """The checkpoints, open sweeps and seen keys of one load; one write per table for all its streams."""
+    every = [page for group in pages.values() for page in group]
+    if not every:
+        return
+    _write_checkpoints(transaction, every)
+    write_sweeps(transaction, [SweepState(sweep, "open") for sweep in {page.sweep.sweep_id: page.sweep for page in every}.values()], at=at)
+    seen = [_seen(batch) for batch in batches if batch.stream.mode is not SyncMode.OPEN_JOBS]  # those are never deleted by absence
+    if seen:
+        transaction.upsert(SEEN_KEYS, pd.concat(seen, ignore_index=True))
+
+
+def _write_checkpoints(transaction: Transaction, pages: Sequence[ServedPage]) -> None:
     """One checkpoint per page."""
     rows = [
         {
@@ -111,12 +123,19 @@ def settle(transaction: Transaction, stream: Stream, company_id: str | None) -> 
     transaction.delete(SWEEPS, stream=stream.name, company_id=company_id, status=_UNSETTLED)
 
 
-def write_sweeps(
-    transaction: Transaction, sweeps: Iterable[Sweep], status: str, deleted: dict[str, int] | None = None, *, at: datetime | None = None
-) -> None:
-    """One row per sweep, as it stands with this transaction; `at` is now, unless said otherwise."""
+@dataclass(frozen=True, slots=True)
+class SweepState:
+    """A sweep as a transaction leaves it."""
+
+    sweep: Sweep
+    status: str
+    deleted: int = 0
+    """Rows that its end marked as deleted."""
+
+
+def write_sweeps(transaction: Transaction, states: Iterable[SweepState], *, at: datetime | None = None) -> None:
+    """One row per sweep, as it stands with this transaction; `at` is now unless given."""
     touched = at or datetime.now(UTC)
-    finished = touched if status != "open" else None
     rows = [
         {
             "sweep_id": sweep.sweep_id,
@@ -129,28 +148,29 @@ def write_sweeps(
             "floor_at": sweep.floor,
             "newest_at": sweep.newest,
             "tier": sweep.tier,
-            "status": status,
+            "status": state.status,
             "owner": sweep.owner,
             "touched_at": touched,
             "exhausted": sweep.exhausted,
             "cursor": sweep.cursor,
             "started_at": sweep.started_at,
-            "finished_at": finished,
+            "finished_at": touched if state.status != "open" else None,
             "pages": sweep.pages,
             "rows_served": sweep.rows_served,
             "rows_quarantined": sweep.rows_quarantined,
             "rows_reported": sweep.rows_reported,
             "rows_met": sweep.rows_met,
             "rows_changed": sweep.rows_changed,
-            "rows_deleted": (deleted or {}).get(sweep.sweep_id, 0),
+            "rows_deleted": state.deleted,
         }
-        for sweep in sweeps
+        for state in states
+        for sweep in [state.sweep]
     ]
     if rows:
         transaction.upsert(SWEEPS, frame_of(SWEEPS, rows))
 
 
-def write_seen(transaction: Transaction, batch: Batch) -> None:
+def _seen(batch: Batch) -> pd.DataFrame:
     """The keys of a batch, with the sweeps that met them; those of quarantined records too."""
     parent = batch.frames[batch.stream.name]
     seen = pd.DataFrame({"sweep_id": parent["_sweep_id"], "stream": batch.stream.name, "key": parent[batch.stream.key]})
@@ -162,7 +182,7 @@ def write_seen(transaction: Transaction, batch: Batch) -> None:
     if held:
         seen = pd.concat([seen, frame_of(SEEN_KEYS, held)]).drop_duplicates(["sweep_id", "key"])
     seen["stream"] = seen["stream"].astype(_TEXT)
-    transaction.upsert(SEEN_KEYS, seen)
+    return seen
 
 
 def write_quarantined(transaction: Transaction, batch: Batch) -> None:
@@ -178,10 +198,13 @@ def write_quarantined(transaction: Transaction, batch: Batch) -> None:
     transaction.upsert(QUARANTINE, held.drop_duplicates("record_hash", keep="last")[list(QUARANTINE.column_names)])
 
 
-def quarantined_keys(transaction: Transaction, stream: Stream) -> set[str]:
-    """Keys of records that are set aside."""
-    keys = transaction.read(QUARANTINE, ("key",), stream=stream.name)["key"].to_pylist()
-    return {str(key) for key in keys if key is not None}
+def quarantined_keys(transaction: Transaction, streams: Iterable[str]) -> dict[str, set[str]]:
+    """By stream: keys of records that are set aside."""
+    keys: dict[str, set[str]] = {name: set() for name in streams}
+    for row in transaction.read(QUARANTINE, ("stream", "key"), stream=list(keys)).to_pylist():
+        if row["key"] is not None:
+            keys[row["stream"]].add(str(row["key"]))
+    return keys
 
 
 def release(transaction: Transaction, batch: Batch, held: set[str]) -> None:

@@ -106,10 +106,10 @@ class _Replaying:
     def one(self, reader: RawReader, load: RawLoad) -> None:
         """One load as it was."""
         names = {row["stream"] for row in load.requests} | {end.stream for end in load.ended}
-        for name in names:
-            if self._runs.get(name) != load.run:  # what a run knows of the quarantine is what was there when it began
-                self._runs[name] = load.run
-                self.work[name].quarantined = ledger.quarantined_keys(self.transaction, self.work[name].stream)
+        begun = [name for name in names if self._runs.get(name) != load.run]
+        for name, keys in ledger.quarantined_keys(self.transaction, begun).items() if begun else ():
+            self._runs[name] = load.run  # what a run knows of the quarantine is what was there when it began
+            self.work[name].quarantined = keys
         pieces = [self.writer.prepare(pages, load.at, kept) for pages, kept in reader.pages(load)]
         ended = []
         for end in load.ended:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pleo_connector.catalogue import Stream, SyncMode
+from pleo_connector.catalogue import Stream
 from pleo_connector.errors import DriftError, PleoError
 from pleo_connector.frames import Batch, Served, batches_joined, normalise
 from pleo_connector.stream_options import DEFAULT, StreamOptions
@@ -120,28 +120,35 @@ class Writer:
     def write(self, transaction: Transaction, load: Load, ended: Sequence[StreamWork], run: Run) -> None:
         """Write rows, checkpoints and pages, and end the streams whose walks have all ended."""
         for name, batch in load.batches.items():
-            load.counts[name] = self._write(transaction, batch, load.pages[name], load.at, run.owner)
+            load.counts[name] = self._write(transaction, batch, load.pages[name], run.owner)
+        ledger.write_progress(transaction, load.pages, load.batches.values(), at=load.at)
+        self._end(transaction, load, ended, run)
+        by_name = {work.stream.name: work for work in ended if not work.again}
+        self._raw.land(transaction, load.raw, load.kept, by_name, run=run.owner, at=load.at, allow_mass_delete=run.allow_mass_delete)
+
+    def _end(self, transaction: Transaction, load: Load, ended: Sequence[StreamWork], run: Run) -> None:
+        """End the streams whose walks have all ended; the sweeps of all of them are written at once."""
+        wrong = counting.to_read_again(transaction, {work.stream.name: work.sweeps for work in ended})
+        states: list[ledger.SweepState] = []
         for work in ended:
-            wrong = counting.to_read_again(transaction, work.stream, work.sweeps)
-            work.again = wrong if work.may_read_again and work.report.error is None else []
+            work.again = wrong[work.stream.name] if work.may_read_again and work.report.error is None else []
             if work.again:
                 load.finished.append(Finished())
                 continue
-            ledger.write_sweeps(transaction, work.abandoned, "abandoned", at=load.at)
-            ledger.forget(transaction, work.abandoned)
-            load.finished.append(
-                finish(
-                    transaction,
-                    work.stream,
-                    work.sweeps,
-                    work.whole,
-                    allow_mass_delete=run.allow_mass_delete,
-                    at=load.at,
-                    history=self._of(work.stream).history,
-                )
+            states += [ledger.SweepState(sweep, "abandoned") for sweep in work.abandoned]
+            found = finish(
+                transaction,
+                work.stream,
+                work.sweeps,
+                work.whole,
+                allow_mass_delete=run.allow_mass_delete,
+                at=load.at,
+                history=self._of(work.stream).history,
             )
-        by_name = {work.stream.name: work for work in ended if not work.again}
-        self._raw.land(transaction, load.raw, load.kept, by_name, run=run.owner, at=load.at, allow_mass_delete=run.allow_mass_delete)
+            states += found.states
+            load.finished.append(found)
+        ledger.write_sweeps(transaction, states, at=load.at)
+        ledger.forget(transaction, [state.sweep for state in states])
 
     def count(self, load: Load, ended: Sequence[StreamWork]) -> None:
         """Add what was committed to the streams' reports."""
@@ -167,14 +174,10 @@ class Writer:
                 sweep.error = error
             return None
 
-    def _write(self, transaction: Transaction, batch: Batch, pages: Sequence[ServedPage], now: datetime, owner: str) -> MergeCounts:
+    def _write(self, transaction: Transaction, batch: Batch, pages: Sequence[ServedPage], owner: str) -> MergeCounts:
         counts = transaction.merge(batch.stream.tables(), batch.frames, history=self._of(batch.stream).history)
         counting.check_balance(batch, pages, counts)
         _advance(batch, pages, owner)
-        ledger.write_pages(transaction, pages)
-        ledger.write_sweeps(transaction, {page.sweep.sweep_id: page.sweep for page in pages}.values(), "open", at=now)
-        if batch.stream.mode is not SyncMode.OPEN_JOBS:  # never deleted by absence
-            ledger.write_seen(transaction, batch)
         ledger.release(transaction, batch, self._work[batch.stream.name].quarantined)
         ledger.write_quarantined(transaction, batch)
         return counts

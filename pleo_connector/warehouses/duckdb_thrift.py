@@ -17,6 +17,9 @@ _PER_ROW = 16
 _PER_STAGED_ROW = 256
 """More bytes for each row that the load brought: its keys lie in temporary tables, which have to fit."""
 
+LARGE = 500_000
+"""Rows of a table below which what a statement reads of it is too little to limit."""
+
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 _MUCH = 8 * 1024 * 1024

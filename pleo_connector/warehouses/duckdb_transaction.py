@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import cached_property
 
 import duckdb
 import numpy as np
@@ -15,9 +16,9 @@ from pleo_connector.catalogue import Table, View, history_of
 from pleo_connector.errors import WarehouseError
 from pleo_connector.warehouses.dialect import DUCKDB, Dialect
 from pleo_connector.warehouses.duckdb_refusals import refusal
-from pleo_connector.warehouses.duckdb_thrift import Thrift
+from pleo_connector.warehouses.duckdb_thrift import LARGE, Thrift
 from pleo_connector.warehouses.history import History
-from pleo_connector.warehouses.plan import ABSENT, ROW, SERVED, SERVED_CHILDREN, Plan
+from pleo_connector.warehouses.plan import ABSENT, ROW, Plan
 from pleo_connector.warehouses.protocol import MergeCounts, Scope
 from pleo_connector.warehouses.schema_changes import changes, snapshot
 from pleo_connector.warehouses.staging import refuse_faults, staged, typed
@@ -45,8 +46,8 @@ class DuckDBTransaction:
         stored = snapshot(DUCKDB, self.run(DUCKDB.snapshot, [self._schema]))
         if not stored:
             self.run(plan.create_schema())
-        for statement in changes(plan, tables, stored, self._location):
-            self.run(statement)
+        if statements := list(changes(plan, tables, stored, self._location)):
+            self.run(";\n".join(statements))
 
     def define(self, views: Sequence[View]) -> tuple[str, ...]:
         """Make the views that are missing or differ; returns their names. WarehouseError for a name that somebody else's view has."""
@@ -72,7 +73,6 @@ class DuckDBTransaction:
         plan, (parent, *children) = self._plan, tables
         with self._staged(tables, frames) as names:
             aside = self._set_aside(tables, names)
-            self.run(plan.drop_temporary(SERVED))
             with self._thrifty(parent):
                 self.run(plan.served(parent, names[0]))
             rows, nulls, distinct, new, changed, deleted = self._row(plan.count_served(parent))
@@ -94,21 +94,18 @@ class DuckDBTransaction:
                     self._insert(table, name)
                 if history:
                     self._history.write_served(tables)
-            self.run(plan.drop_temporary(SERVED))
         return MergeCounts(inserted=new, updated=changed, unchanged=aside + rows - new - changed, deleted=deleted)
 
     @contextmanager
     def _beside_parents(self, child: Table, name: str, parent: Table) -> Iterator[None]:
         """With what the staged rows of a child table are to their parents; WarehouseError for rows without one, or not told apart."""
         plan = self._plan
-        self.run(plan.drop_temporary(SERVED_CHILDREN))
         self.run(plan.served_children(child, name, parent))
         rows, nulls, distinct, orphans = self._row(plan.count_children(child))
         refuse_faults(child, nulls, rows - distinct)
         if orphans:
             raise WarehouseError(f"{orphans} rows of {child.name} belong to no row of {parent.name} in the same load.")
         yield
-        self.run(plan.drop_temporary(SERVED_CHILDREN))
 
     def upsert(self, table: Table, frame: pd.DataFrame) -> None:
         """Replace rows by key."""
@@ -202,12 +199,19 @@ class DuckDBTransaction:
     @contextmanager
     def _thrifty(self, table: Table) -> Iterator[None]:
         """For a question that goes through all rows of the table, in a DuckDB of our own."""
-        if self._thrift is None:
+        rows = 0 if self._thrift is None else self._sizes.get(table.name, 0) + self._thrift.staged
+        if self._thrift is None or rows < LARGE:
             yield
             return
-        self._thrift.tighten(self._row(f"SELECT count(*) FROM {self._plan.relation(table)}")[0])
+        self._thrift.tighten(rows)
         yield
         self._thrift.loosen()
+
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
+        """Rows of the tables, as DuckDB estimated them when the transaction began."""
+        sql = "SELECT table_name, estimated_size FROM duckdb_tables() WHERE database_name = current_database() AND schema_name = $1"
+        return {str(name): int(str(rows)) for name, rows in self.run(sql, [self._schema])}
 
     def _row(self, sql: str, values: Sequence[object] = ()) -> tuple[int, ...]:
         (row,) = self.run(sql, values)

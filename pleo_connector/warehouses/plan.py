@@ -48,7 +48,7 @@ class Plan(Tables):
         cast = zip(self._staged_columns(table, "r", table.key), table.key, strict=True)
         needed = [*(f"{key} AS {q(name)}" for key, name in cast), *(f"r.{q(name)}" for name in (ROW, *DECISIVE))]
         return (
-            f"CREATE TEMPORARY TABLE {q(SERVED)} AS\n"
+            f"CREATE OR REPLACE TEMPORARY TABLE {q(SERVED)} AS\n"
             f"SELECT {keys}, s.{q(ROW)}, {stored} IS NULL AS is_new,\n"
             f"  {stored} IS NOT NULL AND (t.{q('_row_hash')} IS DISTINCT FROM s.{q('_row_hash')}\n"
             f"    OR (t.{live} IS NULL) <> (s.{live} IS NULL)\n"
@@ -85,7 +85,7 @@ class Plan(Tables):
         cast = zip(self._staged_columns(child, "r", child.key), child.key, strict=True)
         needed = ", ".join([*(f"{key} AS {q(name)}" for key, name in cast), f"r.{q(ROW)}"])
         return (
-            f"CREATE TEMPORARY TABLE {q(SERVED_CHILDREN)} AS\n"
+            f"CREATE OR REPLACE TEMPORARY TABLE {q(SERVED_CHILDREN)} AS\n"
             f"SELECT s.*, p.{q(ROW)} IS NULL AS is_orphan, p.is_new OR p.is_changed AS is_due\n"
             f"FROM (SELECT {needed} FROM {staged} AS r) AS s\n"
             f"LEFT JOIN {q(SERVED)} AS p ON {self._same(parent.key, self._stored('p'), child.parent_key, self._stored('s'))}"

@@ -319,7 +319,7 @@ def test_with_and_without_httpx2_beside_httpx_all_is_the_same(tmp_path: Path) ->
 
 # --- 29: the soak ------------------------------------------------------------------------------
 
-SOAK = float(os.environ.get("PLEO_SOAK_SECONDS", "600"))
+SOAK = float(os.environ.get("PLEO_SOAK_SECONDS", "120"))
 
 
 @pytest.mark.timeout(8000)
