@@ -44,7 +44,7 @@ def categories(
     rows = [(row.id, row.code, row.name, row.named_by, row.entries, ", ".join(row.merchants)) for row in used]
     output.print(add_rows(listing, rows))
     output.print("")
-    output.print(f"{plural(len(used), 'category').replace('categorys', 'categories')} in use, {len(nameless):,} without a name.")
+    output.print(f"{plural(len(used), 'category', 'categories')} in use, {len(nameless):,} without a name.")
     if write is not None:
         output.print(f"{write} lists those without a name: fill in code or name, set PLEO_CATEGORIES={write}, and sync.")
     elif nameless:

@@ -50,7 +50,13 @@ def doctor(
 
 
 def _all(settings: Settings, output: Output) -> Iterator[Finding]:
-    from pleo_connector.cli.doctor_local import check_environment, check_settings, check_versions, check_warehouse  # noqa: PLC0415 - pandas and duckdb
+    from pleo_connector.cli.doctor_local import (  # noqa: PLC0415 - pandas and duckdb
+        check_categories,
+        check_environment,
+        check_settings,
+        check_versions,
+        check_warehouse,
+    )
     from pleo_connector.cli.doctor_online import check_hosts, check_scopes  # noqa: PLC0415
     from pleo_connector.cli.doctor_portal import check_portal  # noqa: PLC0415
     from pleo_connector.cli.doctor_redirect import check_redirect  # noqa: PLC0415
@@ -66,6 +72,7 @@ def _all(settings: Settings, output: Output) -> Iterator[Finding]:
     if scopes:
         yield from check_scopes(settings, scopes)
     yield from check_warehouse(settings)
+    yield from check_categories(settings)
 
 
 def _check_connection(settings: Settings, scopes: list[str]) -> Iterator[Finding]:

@@ -33,12 +33,13 @@ def marts(
     from pleo_connector.analytics import marts as declared  # noqa: PLC0415 - DuckDB loads here, not for --help
     from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
 
+    categories = categories_of(settings.categories) if settings is not None else None
     listing = table("view", "columns", "one row is", numbers=["columns"])
     output.print(add_rows(listing, [(mart.name, len(mart.columns), mart.description) for mart in declared()]))
     made: tuple[str, ...] = ()
     if settings is not None:
         warehouse = open_warehouse(settings.warehouse, settings.schema_name, snapshot=settings.snapshot)
-        made = refresh(warehouse, categories=categories_of(settings.categories), warn=output.warn)
+        made = refresh(warehouse, categories=categories, warn=output.warn)
         output.print("")
         output.print(
             f"{len(made)} views were made or made anew in {warehouse.location}."

@@ -20,9 +20,12 @@ class Books:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self._connection = duckdb.connect(str(file))
-        self._connection.execute("USE books; SET TimeZone = 'America/New_York'")  # a mart's months are UTC wherever it is read
+        self.open()
         self._entries = 0
+
+    def open(self) -> None:
+        self._connection = duckdb.connect(str(self.file))
+        self._connection.execute("USE pleo; SET TimeZone = 'America/New_York'")  # a mart's months are UTC wherever it is read
 
     def close(self) -> None:
         self._connection.close()
@@ -37,7 +40,7 @@ class Books:
         key = f"f0000000-0000-4000-8000-{self._entries:012d}"
         usual = {
             "company_id": COMPANY, "employee_id": ANNA, "family": "CARD_PURCHASE", "status": "COMPLETED", "review_status": "OK",
-            "export_status": "EXPORTED", "performed_at": "2026-03-10T12:00:00Z", "settled_at": "2026-03-11T12:00:00Z",
+            "export_status": "EXPORTED", "performed_at": "2026-03-10T12:00:00Z", "settled_at": "2026-03-11T12:00:00Z", "_synced_at": "2026-03-12T12:00:00Z",
             "transaction_value": amount, "transaction_value_currency": "EUR",
             "total_bill_value": amount, "total_bill_value_currency": "EUR" if amount else None,
         }  # fmt: skip

@@ -16,8 +16,8 @@ from tests.analytics.books import ANNA, BERLIN, COMPANY, FOOD, GROUP, PARIS, RED
 @pytest.fixture(scope="session")
 def empty_books(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tables and views without rows: to be copied, not written to."""
-    file = tmp_path_factory.mktemp("books") / "books.duckdb"
-    refresh(open_warehouse(f"duckdb:///{file}", "books"))
+    file = tmp_path_factory.mktemp("books") / "rows.duckdb"
+    refresh(open_warehouse(f"duckdb:///{file}", "pleo"))
     return file
 
 

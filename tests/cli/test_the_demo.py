@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import pytest
 
 from pleo_connector.catalogue import CATALOGUE
 from tests.cli.local import command, start
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.usefixtures("the_only_demo")
 
@@ -48,6 +51,10 @@ def test_the_demo_twice(tmp_path: Path) -> None:
         assert isinstance(total[0], Decimal)
         for name, count in rows.items():
             assert connection.execute(f"SELECT count(*) FROM pleo.{name} WHERE _deleted_at IS NULL").fetchone() == (count,)
+    shown = runpy.run_path(str(ROOT / "scripts" / "figures"))["demo_section"](first.out, first.err)
+    timed = re.compile(r"\d+ requests to the sandbox.*")
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("<!-- demo -->")[2].partition("<!-- /demo -->")[0].strip()
+    assert timed.sub("", section) == timed.sub("", shown), "run scripts/figures"
     query = next(line.strip() for line in first.out.splitlines() if " -c " in line)
     shown = subprocess.run(query, shell=True, capture_output=True, text=True, check=True)
     assert "CARD_PURCHASE" in shown.stdout

@@ -1,6 +1,5 @@
--- What each category is called, one row for each that has a name. Entries name their category by a key (`account_id`) that often stands in no
--- list of Pleo's. The name is that of the chart of accounts, else of the account that export items show with the category, else of the file
--- that PLEO_CATEGORIES names.
+-- Names of categories, one row for each that has one: that of the chart of accounts, else of the account that export items show with the
+-- category, else of the file that PLEO_CATEGORIES names. Entries often name a category (`account_id`) that stands in no list of Pleo's.
 --
 -- account_id uuid: Category, as entries and splits name it. [accounting_entries.account_id, accounting_entry_splits.account_id, accounts.id, _categories.id]
 -- account_code text: Number of the ledger account. [accounts.code, export_item_lines.account_code, _categories.code, accounts.id, accounting_entries.account_id, accounting_entry_splits.account_id]
