@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import random
 import uuid
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from sample_world import WORLDS
+from sample_world import WORLDS, World
 
 from pleo_connector.sandbox.exports import moved_item, moved_job, new_job
 
@@ -35,14 +36,20 @@ FILES = "https://files.pleo-sandbox.example/exports"
 class Exports:
     """Jobs, their items, and the export items of their entries."""
 
-    def __init__(self, streams: dict[str, list[Record]]) -> None:
-        self.dice = random.Random(SEED)
-        self.streams = streams
+    def __init__(
+        self,
+        streams: dict[str, list[Record]],
+        worlds: Sequence[World] = WORLDS,
+        jobs: Sequence[tuple[int, int, str, int]] = JOBS,
+        seed: int = SEED,
+    ) -> None:
+        self.dice = random.Random(seed)
+        self.streams, self.worlds = streams, worlds
         self.by_id = {record["id"]: record for name in ("employees", "accounts", "tags", "tax_codes") for record in streams[name]}
         self.jobs: list[Record] = []
         self.job_items: list[Record] = []
         self.items: dict[str, Record] = {}
-        for company, days, status, count in JOBS:
+        for company, days, status, count in jobs:
             self.job(streams["companies"][company]["id"], NEWEST - dt.timedelta(days=days), status, count)
 
     def key(self) -> str:
@@ -75,7 +82,8 @@ class Exports:
         """An entry as bookkeeping sees it."""
         owner = next(number for number, company in enumerate(self.streams["companies"]) if company["id"] == entry["companyId"])
         employee = self.by_id.get(entry.get("employeeId"))
-        vendor = self.dice.choice([vendor for vendor in self.streams["vendors"] if vendor["companyId"] == entry["companyId"]])
+        vendors = [vendor for vendor in self.streams["vendors"] if vendor["companyId"] == entry["companyId"]]
+        vendor = self.dice.choice(vendors) if vendors else {}
         bills = entry["family"] == "BILL_INVOICE"
         record: Record = {
             "_links": {"web": {"self": f"https://app.pleo-sandbox.example/e/{entry['id']}"}},
@@ -88,9 +96,9 @@ class Exports:
             "note": entry.get("note"),
             "bookkeeping": {"method": "accounts_payable" if bills else "journal"},
             "contraAccount": {"id": self.key(), "code": "5820", "identifier": None, "name": "Pleo wallet"},
-            "supplier": {"name": WORLDS[owner].vendors[0][0], "country": self.dice.choice((WORLDS[owner].country, "UNDEFINED", None))},
+            "supplier": {"name": self.supplier(entry, owner), "country": self.dice.choice((self.worlds[owner].country, "UNDEFINED", None))},
             "vendor": {name: vendor[name] for name in ("id", "name", "code", "country", "defaultCurrency") if vendor.get(name)}
-            if bills
+            if bills and vendor
             else None,
             "user": {"id": employee["id"], "name": f"{employee['firstName']} {employee['lastName']}", "code": employee.get("code")}
             if employee
@@ -117,13 +125,18 @@ class Exports:
                 "status": "paid",
                 "supplierBankAccount": {
                     "bankName": "Bank of Samples",
-                    "country": WORLDS[owner].country,
+                    "country": self.worlds[owner].country,
                     "iban": "DK5000400440116243",
                     "bic": None,
                 },
             }
             record["servicePeriod"] = {"from": entry["performedAt"][:10] + "T00:00:00Z", "to": "2026-12-31T00:00:00Z"}
         return record
+
+    def supplier(self, entry: Record, owner: int) -> str | None:
+        """The name of the supplier: the company's first vendor, whatever the entry."""
+        del entry
+        return self.worlds[owner].vendors[0][0]
 
     def lines(self, entry: Record) -> list[Record]:
         """One line for each part of a split entry, or one for all of it."""

@@ -82,8 +82,8 @@ def test_a_missing_scope_fails_its_stream_alone(tmp_path: Path, capsys: pytest.C
         clear(pleo, ended, 1, "vendors", "403", "vendors:read", "PLEO_SCOPES")
         loaded = contents(pleo.warehouse)
         assert loaded["vendors"][0] == 0
-        assert loaded["companies"][0] == 4
-        assert loaded["tax_codes"][0] == 20
+        assert loaded["companies"][0] == 5
+        assert loaded["tax_codes"][0] == 23
         assert pleo.run("doctor").code == 0, "nobody asked for it"
         clear(pleo, pleo.run("doctor", PLEO_SCOPES=DEFAULT_SCOPES), 1, "scope for vendors")
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from pleo_connector.catalogue.entry_values import COST_SUB_FAMILIES, FAMILIES, STATUSES, Kind
-from tests.analytics.books import BERLIN, COMPANY, FOOD, GROUP, PARIS, REDUCED, TRAVEL, Books
+from tests.analytics.books import ANNA, BERLIN, COMPANY, FOOD, GROUP, PARIS, REDUCED, TRAVEL, Books
 
 
 def exact(*amounts: str) -> Sequence[tuple[Decimal]]:
@@ -156,6 +156,24 @@ def test_merchants_and_team_names_come_from_the_newest_export_item(books: Books)
     ]
     assert books.ask("SELECT team_name, entries, spend FROM spend_by_team") == [("Sales", 2, Decimal("10.0000"))]
     assert {str(key) for (key,) in books.ask("SELECT entry_id FROM spend WHERE merchant IS NULL")} == {other}
+
+
+def test_the_merchant_of_the_entry_outranks_that_of_its_export_item(books: Books) -> None:
+    entry = books.entry("8.00", merchant_name="Trattoria")
+    books.add("export_items", id="90000000-0000-4000-8000-000000000001", accounting_entry_id=entry, supplier_name="TRATTORIA*BERLIN 12")
+    assert books.ask("SELECT merchant FROM spend") == [("Trattoria",)]
+
+
+def test_a_spender_who_is_in_no_list_has_the_name_on_the_entry(books: Books) -> None:
+    stranger = "e0000000-0000-4000-8000-000000000009"
+    books.entry("1.00", employee_id=stranger, employee_first_name="Bo", employee_last_name="Ek")
+    books.entry("2.00", employee_id=None, inline_employee_id=stranger, employee_first_name="Bo")
+    books.entry("4.00", employee_first_name="Not", employee_last_name="Anna")
+    assert books.ask("SELECT CAST(employee_id AS VARCHAR), employee_name FROM spend ORDER BY amount") == [
+        (stranger, "Bo Ek"),
+        (stranger, "Bo"),
+        (ANNA, "Anna Holm"),
+    ]
 
 
 def test_spend_in_foreign_currency_keeps_both_amounts(books: Books) -> None:

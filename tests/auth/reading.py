@@ -12,7 +12,8 @@ from pleo_connector.frames.envelope import split_page
 
 ROWS = 250
 PAGE = 5
-"""The sandbox's four companies have a whole number of such pages: fifty in all."""
+PAGES = ROWS // PAGE + 1
+"""Four companies share the generated rows and have a whole number of such pages, fifty in all; the fifth has an empty one."""
 
 
 def read_entries(client: httpx.Client, after_page: Callable[[], object] = lambda: None) -> list[str]:

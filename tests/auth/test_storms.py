@@ -27,7 +27,7 @@ from pleo_connector.errors import PleoError
 from pleo_connector.sandbox import Fault
 from tests.auth import test_refreshing_a_token as refreshing
 from tests.auth.harness import Pleo, pleo, saw
-from tests.auth.reading import PAGE, ROWS, read_entries
+from tests.auth.reading import PAGES, ROWS, read_entries
 from tests.auth.storms import (
     QUICK,
     ROOT,
@@ -222,8 +222,8 @@ def test_a_token_that_dies_after_each_page_costs_no_row(tmp_path: Path) -> None:
         with found.client() as client:
             ids = read_entries(client, found.sandbox.state.expire_access_tokens)
         assert len(ids) == len(set(ids)) == ROWS
-        assert found.counted("refreshes") == ROWS // PAGE - 1 and found.counted("reuse") == 0
-        saw(rows=len(ids), tokens_killed=ROWS // PAGE)
+        assert found.counted("refreshes") == PAGES - 1 and found.counted("reuse") == 0
+        saw(rows=len(ids), tokens_killed=PAGES)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

@@ -57,7 +57,7 @@ def test_json_is_all_there_is_on_stdout(pleo: Local) -> None:
     ended = pleo.run("sync", "--json", "companies", "vendors")
     document = json.loads(ended.out)
     assert [stream["stream"] for stream in document["streams"]] == ["companies", "vendors"]
-    assert document["written"] == 25
+    assert document["written"] == 26
     assert document["streams"][1]["inserted"] == 21
     assert "error" not in document
     assert "vendors: 21 rows" in ended.err
@@ -71,7 +71,7 @@ def test_json_of_a_failed_sync_has_the_report_and_the_error(pleo: Local) -> None
     document = json.loads(ended.out)
     assert document["exit_code"] == 1
     assert "vendors" in document["error"]
-    assert document["streams"][0]["inserted"] == 4
+    assert document["streams"][0]["inserted"] == 5
     assert "403" in document["streams"][1]["error"]
 
 

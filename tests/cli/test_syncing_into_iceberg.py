@@ -75,7 +75,7 @@ def test_all_streams_then_nothing_then_an_edit_and_a_deletion(pleo: Local, lake:
     first = pleo.run("sync")
     assert first.code == 0, first.err
     before = contents(lake)
-    assert (len(before["accounting_entries"]), len(before["vendors"])) == (2000, 21)
+    assert (len(before["accounting_entries"]), len(before["vendors"])) == (2150, 21)
 
     second = pleo.run("sync", "--mode", "full")
     assert second.code == 0, second.err

@@ -33,7 +33,7 @@ def test_html_truncated_and_cut_bodies(sandbox: RunningSandbox, own_api: httpx.C
     assert truncated.content.startswith(b'{"data":[{"id"')
     with pytest.raises(json.JSONDecodeError):
         truncated.json()
-    with pytest.raises(httpx.RemoteProtocolError, match="received 800 bytes, expected 1600"):
+    with pytest.raises(httpx.RemoteProtocolError, match=r"received \d+ bytes, expected \d+"):
         own_api.get("/v1/companies")
     assert own_api.get("/v1/companies").status_code == 200
     assert sandbox.counters()["faults"] == {"html": 1, "truncated": 1, "cut": 1}

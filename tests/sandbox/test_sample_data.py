@@ -22,14 +22,20 @@ FOLDER = ROOT / "sample_data"
 NIL = "00000000-0000-0000-0000-000000000000"
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
-UNDECLARED = {("accounts", "accountingSystem")}
-"""Pleo's own samples show this field, its contract does not."""
+UNDECLARED = {("accounts", "accountingSystem"), ("accounting_entries", "merchant"), ("accounting_entries", "employee")}
+"""Pleo's own samples show the first field, the live API serves the others; the contract has none of them."""
+LIVE = "Grachtwerk Vastgoed B.V."
+"""The company whose entries have the shape of the live API."""
 LONGER_THAN_DECLARED = {("vendors", "country"), ("vendors", "defaultCurrency")}
 """May be UNDEFINED, although the contract gives a length."""
 
 
 def records(stream: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (FOLDER / f"{stream}.jsonl").read_text("utf-8").splitlines()]
+
+
+def live_company() -> str:
+    return next(str(record["id"]) for record in records("companies") if record["name"] == LIVE)
 
 
 def schema_of(stream: str) -> Any:
@@ -123,7 +129,10 @@ def test_entries_point_at_records_of_their_own_company() -> None:
         for name in ("employees", "accounts", "tags", "tag_groups", "tax_codes")
         for record in records(name)
     }
+    live = live_company()
     for entry in records("accounting_entries"):
+        if entry["companyId"] == live:
+            continue
         pointers = [entry.get("employeeId"), entry.get("accountId"), entry.get("taxCodeId")]
         pointers += [tag.get(name) for tag in entry["tags"] for name in ("tagGroupId", "tagId")]
         pointers += [part.get(name) for part in entry["splitItems"] for name in ("accountId", "taxCodeId")]
@@ -133,7 +142,6 @@ def test_entries_point_at_records_of_their_own_company() -> None:
 
 def test_entries_show_everything_that_is_hard_about_them() -> None:
     entries = records("accounting_entries")
-    assert len(entries) == 2000
     assert {entry["transactionValue"]["currency"] for entry in entries} == {"DKK", "EUR", "GBP", "SEK", "JPY", "KWD"}
     assert {len(entry["performedAt"].rstrip("Z").partition(".")[2]) for entry in entries} == set(range(10))
     assert len({entry["performedAt"][:7] for entry in entries}) == 14
@@ -163,7 +171,7 @@ def test_entries_show_everything_that_is_hard_about_them() -> None:
 
 
 def test_the_small_streams_show_what_is_hard_about_them() -> None:
-    assert {record["address"]["country"] for record in records("companies")} == {"DK", "DE", "SE", "FR"}
+    assert {record["address"]["country"] for record in records("companies")} == {"DK", "DE", "SE", "FR", "NL"}
     assert len({record["organizationId"] for record in records("companies")}) == 1
     assert any(record["address"].get("addressLine2", "") is None for record in records("companies"))
     names = "".join(record["firstName"] + record["lastName"] for record in records("employees"))
@@ -180,6 +188,46 @@ def test_the_small_streams_show_what_is_hard_about_them() -> None:
     assert any("country" not in record for record in records("vendors"))
     assert any("name" not in record for record in records("tags"))
     assert {len(record["dimensions"]) for record in records("tags")} == {0, 1, 2, 3}
+
+
+def test_one_company_has_the_shape_of_the_live_api() -> None:
+    live = live_company()
+    entries = [entry for entry in records("accounting_entries") if entry["companyId"] == live]
+    assert not any(name in entry for entry in entries for name in ("accountCode", "supplier"))
+    assert not any(entry["splitItems"] for entry in entries)
+    merchants = [entry["merchant"] for entry in entries if entry.get("merchant")]
+    assert {tuple(merchant) for merchant in merchants} == {("name", "merchantCategoryCode"), ("name",)}
+    assert any(entry.get("merchant", "") is None for entry in entries) and any("merchant" not in entry for entry in entries)
+
+    categories = {entry["accountId"] for entry in entries if "accountId" in entry}
+    accounts = {record["id"] for record in records("accounts") if record["companyId"] == live}
+    assert (len(categories), len(accounts), len(categories & accounts)) == (17, 11, 0)
+    of = {entry["id"]: entry.get("accountId") for entry in entries}
+    (running,) = (job["id"] for job in records("export_jobs") if job["companyId"] == live and job["status"] == "in_progress")
+    served = {item["accountingEntryId"] for item in records("export_job_items") if item["exportJobId"] == running}
+    shown: dict[str, Counter[str]] = {}
+    for item in records("export_items"):
+        if item["accountingEntryId"] in served and (category := of[item["accountingEntryId"]]) is not None:
+            (line,) = item["accountingEntryLines"]
+            assert line["account"]["id"] in accounts
+            shown.setdefault(category, Counter())[line["account"]["name"]] += 1
+    assert 5 < len(shown) < len(categories), "some categories get a name, others none"
+    assert max(len(names) for names in shown.values()) == 2, "one category was booked on two accounts"
+
+    known = {record["id"]: record for record in records("employees")}
+    inline = [entry for entry in entries if "employee" in entry]
+    assert all(entry["employee"]["id"] == entry["employeeId"] and "@" in entry["employee"]["email"] for entry in inline)
+    assert any(entry["employeeId"] not in known for entry in inline)
+    assert any("employee" not in entry for entry in entries if "employeeId" in entry)
+
+    first, note = (next(entry for entry in entries if entry["totalBillValue"]["minors"] == minors) for minors in (100_000, -40_000))
+    assert (first["family"], note["family"]) == ("BILL_INVOICE", "CREDIT_NOTE")
+    assert first["merchant"] == note["merchant"]
+    assert sum(entry["performedAt"].endswith("-01T00:00:00Z") for entry in entries) == 2
+    assert any(entry["family"] == "CARD_PURCHASE" and entry["totalBillValue"]["minors"] < 0 for entry in entries)
+    assert all(not entry["tags"] for entry in entries if entry["performedAt"] >= "2026-11-20")
+    retired = {group["id"] for group in records("tag_groups") if group["companyId"] == live and group["archived"]}
+    assert any(tag["tagGroupId"] in retired for entry in entries for tag in entry["tags"])
 
 
 def test_missing_or_broken_sample_data_is_named(tmp_path: Path) -> None:

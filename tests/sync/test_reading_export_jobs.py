@@ -38,7 +38,7 @@ def finished_entries(place: Place, count: int) -> tuple[str, list[str]]:
 def test_items_are_captured_while_their_job_runs_and_kept_afterwards(place: Place) -> None:
     first = place.run(*ALL)
     assert first.failures == {}
-    (running_job,) = jobs(place, "in_progress")
+    running_job = jobs(place, "in_progress")[0]
     assert captured(place, running_job["id"]) == entries_of(place, running_job["id"]) != set()
     assert place.rows("SELECT DISTINCT j.status FROM pleo.export_items i JOIN pleo.export_jobs j ON j.id = i.export_job_id ORDER BY 1") == [
         ("in_progress",),
@@ -128,7 +128,7 @@ def test_a_job_that_ends_before_its_first_page_is_no_error(place: Place) -> None
 
 
 def test_missing_contra_accounts_are_one_clear_sentence_and_stop_nobody_else(place: Place) -> None:
-    (running_job,), (pending,) = jobs(place, "in_progress"), jobs(place, "pending")
+    running_job, (pending,) = jobs(place, "in_progress")[0], jobs(place, "pending")
     place.pleo.state.set_contra_accounts(running_job["companyId"], present=False)
     report = place.run(*ALL)
     assert list(report.failures) == ["export_items"]
@@ -146,13 +146,15 @@ def test_a_job_expires_after_an_hour_of_the_sandboxs_clock(tmp_path: Path) -> No
     now = [1_000_000.0]
     with running(SandboxConfig(port=0, requests_per_minute=0, access_token_lifetime=1e9), clock=lambda: now[0]) as pleo:
         place = Place(pleo, open_warehouse(f"duckdb:///{tmp_path / 'w.duckdb'}", "pleo"))
+        running_jobs = jobs(place, "pending", "in_progress")
+        captured_items = sum(len(entries_of(place, job["id"])) for job in running_jobs)
         place.run(*ALL)
         now[0] += 3599
         assert place.run(*ALL).written == 0
         now[0] += 1
-        assert place.run(*ALL).streams["export_jobs"].updated == 2
-        assert place.rows("SELECT count(*) FROM pleo.export_jobs WHERE failure_reason_type = 'job_expired'") == [(3,)]
-        assert place.rows("SELECT count(*) FROM pleo.export_items WHERE _deleted_at IS NULL") == [(12,)]
+        assert place.run(*ALL).streams["export_jobs"].updated == len(running_jobs)
+        assert place.rows("SELECT count(*) FROM pleo.export_jobs WHERE failure_reason_type = 'job_expired'") == [(len(running_jobs) + 1,)]
+        assert place.rows("SELECT count(*) FROM pleo.export_items WHERE _deleted_at IS NULL") == [(captured_items,)]
 
 
 @pytest.mark.parametrize("lacking", ["export-items:read", "export-jobs:read"])
@@ -168,9 +170,10 @@ def test_a_credential_without_the_export_scopes_fails_those_streams_alone(tmp_pa
 
 
 def test_the_items_of_a_job_can_be_synced_without_the_jobs(place: Place) -> None:
+    wanted = sum(len(entries_of(place, job["id"])) for job in jobs(place, "pending", "in_progress"))
     report = place.run("export_items")
     assert list(report.streams) == ["export_items"]
-    assert report.streams["export_items"].inserted == 12
+    assert report.streams["export_items"].inserted == wanted > 0
     assert place.rows("SELECT table_name FROM duckdb_tables() WHERE table_name = 'export_jobs'") == []
 
 

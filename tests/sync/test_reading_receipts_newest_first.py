@@ -10,7 +10,7 @@ from pleo_connector.sandbox import Fault
 from tests.sync.places import NOW, Place
 
 PATH = "/v1/accounting-entries/receipts:search"
-COMPANIES = 4
+COMPANIES = 5
 
 
 def newest(place: Place) -> dict[str, Any]:

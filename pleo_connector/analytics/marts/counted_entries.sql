@@ -14,9 +14,10 @@
 -- review_status text: Approval state. [accounting_entries.review_status]
 -- export_status text: Bookkeeping export state. [accounting_entries.export_status]
 -- settled_at timestamp: When funds moved; NULL while unsettled. [accounting_entries.settled_at]
--- employee_id uuid: Spender. [accounting_entries.employee_id]
--- employee_name text: Name of the spender. [employees.first_name, employees.last_name]
+-- employee_id uuid: Spender. [accounting_entries.employee_id, accounting_entries.inline_employee_id]
+-- employee_name text: Name of the spender, from the list of employees or else from the entry itself. [employees.first_name, employees.last_name, accounting_entries.employee_first_name, accounting_entries.employee_last_name]
 -- team_id uuid: Team the entry is booked to. [accounting_entries.team_id]
+-- merchant text: Where it was spent, where the entry says it. [accounting_entries.merchant_name]
 -- account_id uuid: Category that the spender chose. [accounting_entries.account_id]
 -- account_code text: Number of the ledger account, where Pleo serves it. [accounting_entries.account_code]
 -- tax_code_id uuid: Tax code. [accounting_entries.tax_code_id]
@@ -44,9 +45,12 @@ SELECT
   e.review_status,
   e.export_status,
   e.settled_at,
-  e.employee_id,
-  nullif(concat_ws(' ', m.first_name, m.last_name), '') AS employee_name,
+  coalesce(e.employee_id, e.inline_employee_id) AS employee_id,
+  coalesce(
+    nullif(concat_ws(' ', m.first_name, m.last_name), ''), nullif(concat_ws(' ', e.employee_first_name, e.employee_last_name), '')
+  ) AS employee_name,
   e.team_id,
+  e.merchant_name AS merchant,
   e.account_id,
   e.account_code,
   e.tax_code_id,
@@ -57,6 +61,6 @@ SELECT
   e.note
 FROM accounting_entries AS e
 LEFT JOIN companies AS c ON c.id = e.company_id
-LEFT JOIN employees AS m ON m.id = e.employee_id
+LEFT JOIN employees AS m ON m.id = coalesce(e.employee_id, e.inline_employee_id)
 WHERE e._deleted_at IS NULL
   AND coalesce(e.status, '') NOT IN ('DRAFT', 'CANCELLED', 'REJECTED', 'ERROR')

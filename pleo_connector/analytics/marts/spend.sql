@@ -25,7 +25,7 @@
 -- tax_code text: Key of the tax code in the accounting system. [tax_codes.code]
 -- tax_code_name text: Display name of the tax code. [tax_codes.name]
 -- tax_rate rate: Fraction, so 20 % is 0.20. [tax_codes.rate]
--- merchant text: Where it was spent, if an export job carried the entry: Pleo serves merchants nowhere else. [export_items.supplier_name]
+-- merchant text: Where it was spent: as the entry says, else as the newest export item of it does. [counted_entries.merchant, export_items.supplier_name]
 -- amount money: Booked amount in company currency, exact; NULL while Pleo gives none. [counted_entries.amount, accounting_entry_splits.total_bill_value]
 -- currency text: Company currency, ISO 4217. [counted_entries.currency, accounting_entry_splits.total_bill_value_currency]
 -- paid_amount money: Amount in the currency it was paid in, exact. [counted_entries.paid_amount, accounting_entry_splits.transaction_value]
@@ -98,7 +98,7 @@ SELECT
   x.code AS tax_code,
   x.name AS tax_code_name,
   x.rate AS tax_rate,
-  i.supplier_name AS merchant,
+  coalesce(e.merchant, i.supplier_name) AS merchant,
   p.total_bill_value AS amount,
   p.total_bill_value_currency AS currency,
   p.transaction_value AS paid_amount,

@@ -1,4 +1,4 @@
--- Spend by month, company and merchant; only export jobs carry merchants, so the merchant is NULL for what was never seen in one.
+-- Spend by month, company and merchant; NULL where neither the entry nor an export item of it names one.
 --
 -- month date: First day of the month, UTC. [spend.month]
 -- company_id uuid: Owning company. [spend.company_id]
