@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -20,6 +21,9 @@ os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
 # What the connector keeps for a user (what this host has seen of token stores, among it) stays out of the developer's own folder.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="pleo-state-")
 atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
+
+# A shell starts what it puts into the background with SIGINT ignored, and children of the tests would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)

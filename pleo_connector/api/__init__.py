@@ -3,10 +3,12 @@
 from pleo_connector.api.budget import Budget, RequestBudget
 from pleo_connector.api.client import PleoClient, Traffic
 from pleo_connector.api.file_client import FetchedFile, FileClient, Refusal
-from pleo_connector.api.pages import Interval, PageRequest, page_request
+from pleo_connector.api.pages import OPEN_END, OPEN_START, Interval, PageRequest, page_request
 from pleo_connector.api.shared_budget import Notes, SharedBudget
 
 __all__ = [
+    "OPEN_END",
+    "OPEN_START",
     "Budget",
     "FetchedFile",
     "FileClient",

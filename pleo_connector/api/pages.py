@@ -3,21 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pleo_connector.catalogue import CompanyIn, Paging, Stream
+from pleo_connector.catalogue import CompanyIn, Paging, Stream, Window
+
+OPEN_START = datetime.min.replace(tzinfo=UTC)
+OPEN_END = datetime.max.replace(tzinfo=UTC)
+
+STEP = timedelta(milliseconds=1)
+"""The smallest step of a date filter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A half-open span of time, `start <= t < end`, in UTC."""
+    """A half-open span of time, `start <= t < end`, in UTC. OPEN_START and OPEN_END stand for no limit."""
 
-    start: datetime
-    end: datetime
+    start: datetime = OPEN_START
+    end: datetime = OPEN_END
+
+    @classmethod
+    def of(cls, start: datetime | None, end: datetime | None) -> Interval | None:
+        """The span with these limits, as `limits` gives them; None where both are missing."""
+        return None if start is None and end is None else cls(start or OPEN_START, end or OPEN_END)
+
+    @property
+    def limits(self) -> tuple[datetime | None, datetime | None]:
+        """Start and end; None where the span is open."""
+        return (None if self.start == OPEN_START else self.start, None if self.end == OPEN_END else self.end)
+
+    def as_dict(self) -> dict[str, str | None]:
+        """Plain values for `--json`; None where the span is open."""
+        start, end = (limit.isoformat() if limit is not None else None for limit in self.limits)
+        return {"from": start, "to": end}
+
+    def __contains__(self, moment: datetime) -> bool:
+        return (self.start == OPEN_START or moment >= self.start) and (self.end == OPEN_END or moment < self.end)
 
     def __str__(self) -> str:
-        return f"{self.start:%Y-%m-%d}..{self.end:%Y-%m-%d}"
+        start, end = (limit.date().isoformat() if limit is not None else "" for limit in self.limits)
+        return f"{start}..{end}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +60,22 @@ class PageRequest:
 
 def iso(moment: datetime) -> str:
     """UTC with `Z` and milliseconds, as Pleo's filters take it."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def _date_filter(window: Window, span: Interval) -> dict[str, str]:
+    """The filter that serves the whole span, however Pleo reads its limits.
+
+    Pleo does not say whether a start or an end is included. One step before the start serves the start either way; the end may be
+    served or not. The walk leaves out what lies outside the span. An open end sends no limit.
+    """
+    start, end = span.limits
+    asked: dict[str, str] = {}
+    if start is not None:
+        asked[window.start] = iso(start - STEP)
+    if end is not None:
+        asked[window.end] = iso(end + STEP - timedelta.resolution)  # the next whole millisecond
+    return asked
 
 
 def page_request(
@@ -68,8 +108,7 @@ def page_request(
         else:
             params.append((stream.company_in.value, company_id))
     if span is not None and stream.window is not None:
-        body[stream.window.start] = iso(span.start)
-        body[stream.window.end] = iso(span.end)
+        body |= _date_filter(stream.window, span)
     if stream.paging is Paging.CURSOR:
         params.append(("limit", str(limit or stream.limit)))
         params.extend(("sorting_keys", key) for key, _ in stream.sort)

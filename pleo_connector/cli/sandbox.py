@@ -24,6 +24,9 @@ def sandbox(
             metavar="KIND[,name=value...]", help="Misbehave, for example status,status=503,path=/v1/companies,times=2; repeatable."
         ),
     ] = None,
+    window_bounds: Annotated[
+        str, typer.Option(metavar="BOUNDS", help="Which limits of a date filter are included: [) [] () or (]; Pleo does not say.")
+    ] = "[)",
     redirect_uri: Annotated[
         list[str] | None, typer.Option(metavar="URI", help="A registered redirect URI; repeatable. Default: the connector's own.")
     ] = None,
@@ -33,7 +36,7 @@ def sandbox(
     Made-up companies, OAuth by Pleo's rules, limits, and faults on request.
     """
     output = output_of(ctx)
-    from pleo_connector.sandbox import CLIENT_ID, Fault, RunningSandbox, SandboxConfig, serve  # noqa: PLC0415 - starlette and uvicorn load here
+    from pleo_connector.sandbox import CLIENT_ID, Fault, RunningSandbox, SandboxConfig, WindowBounds, serve  # noqa: PLC0415 - starlette and uvicorn load here
     from pleo_connector.settings import Settings  # noqa: PLC0415
 
     default_uri = Settings().redirect_uri
@@ -45,6 +48,7 @@ def sandbox(
         access_token_lifetime=token_lifetime,
         requests_per_minute=rate_limit,
         faults=tuple(Fault.from_text(text) for text in fault or ()),
+        window_bounds=WindowBounds.from_text(window_bounds),
         redirect_uris=tuple(redirect_uri or (default_uri,)),
     )
 

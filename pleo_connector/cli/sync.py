@@ -106,6 +106,8 @@ def show(report: SyncReport, output: Output, location: str) -> None:
     if report.raw.pages:
         output.print(kept(report.raw), style="dim")
     for each in report.streams.values():
+        if each.months_read:
+            output.print(f"{each.stream}: months read: {each.months_read}.", style="dim")
         if each.files is not None:
             output.print(fetched(each.files), style="dim")
         if each.found_late:

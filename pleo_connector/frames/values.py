@@ -7,6 +7,7 @@ casts give NULL for what is impossible instead of refusing the column.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 
@@ -27,7 +28,7 @@ USUAL = {
     LogicalType.UUID: "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$",
     LogicalType.INTEGER: r"^(0|-?[1-9]\d{0,17})$",
     LogicalType.BOOLEAN: "^(true|false)$",
-    LogicalType.TIMESTAMP: r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$",
+    LogicalType.TIMESTAMP: r"^([1-9]\d{3}|0[1-9]\d\d|00[1-9]\d|000[1-9])-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$",
 }
 """The form that Arrow reads."""
 
@@ -94,10 +95,26 @@ WANTED = {
     LogicalType.INTEGER: "a 64-bit integer",
     LogicalType.RATE: "a decimal number",
     LogicalType.MONEY_TIMES_100: "a number that is known exactly",
-    LogicalType.TIMESTAMP: "an ISO 8601 date-time",
-    LogicalType.DATE: "an ISO 8601 date",
+    LogicalType.TIMESTAMP: "an ISO 8601 date-time of the years 0001 to 9999",
+    LogicalType.DATE: "an ISO 8601 date of the years 0001 to 9999",
 }
 """What the declaration promises, in words for a reason."""
+
+
+_YEARS: dict[LogicalType, tuple[date, date]] = {
+    LogicalType.TIMESTAMP: (datetime.min, datetime.max),  # noqa: DTZ901 - UTC
+    LogicalType.DATE: (date.min, date.max),
+}
+"""The first and last values that every warehouse and its readers hold, in UTC."""
+
+
+def _complete(con: duckdb.DuckDBPyConnection, kind: LogicalType, raw: pa.Array) -> pa.Array:
+    value = select(con, _COMPLETE[kind], raw)
+    if kind not in _YEARS:
+        return value
+    first, last = (pa.scalar(limit, value.type) for limit in _YEARS[kind])
+    held = pc.and_(pc.greater_equal(value, first), pc.less_equal(value, last))
+    return pc.if_else(held, value, pa.scalar(None, value.type))
 
 
 def typed(con: duckdb.DuckDBPyConnection, kind: LogicalType, raw: pa.Array) -> pa.Array:
@@ -107,18 +124,18 @@ def typed(con: duckdb.DuckDBPyConnection, kind: LogicalType, raw: pa.Array) -> p
     if kind not in WANTED:
         return raw
     if kind not in USUAL:
-        return select(con, _COMPLETE[kind], raw)
+        return _complete(con, kind, raw)
     usual = pc.match_substring_regex(raw, USUAL[kind])
     odd = pc.invert(usual)
     mixed = pc.any(odd).as_py()
     try:
         quick = _QUICK[kind](pc.if_else(usual, raw, pa.scalar(None, raw.type)) if mixed else raw)
     except pa.ArrowInvalid:  # the thirteenth month
-        return select(con, _COMPLETE[kind], raw)
+        return _complete(con, kind, raw)
     if not mixed or kind not in _COMPLETE:
         return quick
     odd = pc.fill_null(odd, fill_value=False)
-    slow = select(con, _COMPLETE[kind], raw.filter(odd))
+    slow = _complete(con, kind, raw.filter(odd))
     return pc.replace_with_mask(quick, odd, slow.cast(quick.type))
 
 

@@ -60,6 +60,7 @@ def pleo_assets(
     required_resource_keys: frozenset[str] = frozenset(),
     op_name: str | None = None,
     op_tags: Mapping[str, Any] | None = None,
+    marts: bool | None = None,
 ) -> Callable[[Body], dg.AssetsDefinition]:
     """Decorator of a function `(context, sync)` that yields `sync.run()`: one subsettable multi-asset.
 
@@ -69,7 +70,7 @@ def pleo_assets(
 
     It needs two resources: `name` (a `PleoResource`) and `<name>_warehouse` (a `WarehouseResource`). `warehouse` says how tables
     are named when definitions load, and is the `PLEO_*` variables' when left out. No streams means all. The step is called like the
-    function, or `op_name`.
+    function, or `op_name`. `marts` (whether each sync makes the views for analysts) is `PLEO_MARTS` when left out.
     """
     named = translator or PleoTranslator()
     chosen = options if options is not None else options_of(load().config, catalogue)
@@ -78,6 +79,7 @@ def pleo_assets(
     keys = {table: spec.key for table, spec in specs.items()}
     tables = [table for table in catalogue.tables() if table.name in specs]
     checks = Checks(catalogue, blocking_checks, named.fresh_within)
+    views = marts if marts is not None else load().marts
 
     def decorate(body: Body) -> dg.AssetsDefinition:
         @dg.multi_asset(
@@ -95,7 +97,7 @@ def pleo_assets(
         def pleo_tables(context: dg.AssetExecutionContext, config: PleoSyncConfig) -> Iterator[Any]:
             from pleo_connector.orchestration.step import Step
 
-            step = Step(catalogue, keys, checks, pleo_key(name), chosen)
+            step = Step(catalogue, keys, checks, pleo_key(name), chosen, views)
             pleo, target = (getattr(context.resources, key) for key in (pleo_key(name), warehouse_key(name)))
             asked = within_partitions(context, config, partitions_def)
             yield from body(context, PleoSync(context, asked, pleo, target, partial(step.execute, context)))

@@ -4,12 +4,16 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from pleo_connector.analytics import marts
 from pleo_connector.catalogue import CATALOGUE, Catalogue
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration.lineage import raw_key
-from pleo_connector.orchestration.translator import PleoTableData, PleoTranslator
+from pleo_connector.orchestration.translator import PleoMartData, PleoTableData, PleoTranslator
 from pleo_connector.stream_options import near_miss
 from pleo_connector.warehouses import Warehouse
+
+CONNECTION, TABLE = "pleo/connection", "pleo/table"
+"""Metadata of the asset of a table or mart."""
 
 
 def pleo_key(name: str) -> str:
@@ -35,16 +39,56 @@ def table_specs(
         data = PleoTableData(catalogue.stream(table.stream), table, name, warehouse.kind, warehouse.relation(table), warehouse.location)
         spec = translator.get_asset_spec(data)
         parent = [specs[table.parent].key] if table.parent is not None else [raw_key(name, data.stream)]
-        specs[table.name] = spec.replace_attributes(deps=[*spec.deps, *parent], skippable=True)
+        specs[table.name] = named(spec.replace_attributes(deps=[*spec.deps, *parent], skippable=True), name, table.name)
     return specs
 
 
+def named(spec: dg.AssetSpec, connection: str, table: str) -> dg.AssetSpec:
+    """The spec with what `get_asset_key_for_table` finds it by, whatever a translator calls it."""
+    return spec.merge_attributes(metadata={CONNECTION: connection, TABLE: table})
+
+
 def get_asset_key_for_table(
-    table: str, *, name: str = "pleo", translator: PleoTranslator | None = None, catalogue: Catalogue = CATALOGUE
+    table: str,
+    definitions: dg.Definitions | None = None,
+    *,
+    name: str | None = None,
+    translator: PleoTranslator | None = None,
+    catalogue: Catalogue = CATALOGUE,
 ) -> dg.AssetKey:
-    """The key of a table's asset, for assets that depend on it; ConfigurationError for a table that no stream fills."""
-    known = {table.name: table for table in catalogue.tables()}
-    if table not in known:
-        raise ConfigurationError(f"There is no table {table!r}; {near_miss(table, known)}")
-    data = PleoTableData(catalogue.stream(known[table].stream), known[table], name, "", table)
-    return (translator or PleoTranslator()).get_asset_spec(data).key
+    """The key of a table's or mart's asset, for assets that depend on it; ConfigurationError for one that is not there.
+
+    `definitions` are what `build_pleo_definitions` returned, merged or not: the key is theirs, and `name` says which connection
+    where they have several. Without them, as in another code location, the key is what `name` (`pleo` when left out) and the
+    `translator` make it, and nothing can tell whether there is such a connection.
+    """
+    if definitions is not None:
+        return _key_among(definitions, table, name)
+    connection, translator = name or "pleo", translator or PleoTranslator()
+    tables = {known.name: known for known in catalogue.tables()}
+    views = {view.name: view for view in marts()}
+    if table in tables:
+        data = PleoTableData(catalogue.stream(tables[table].stream), tables[table], connection, "", table)
+        return translator.get_asset_spec(data).key
+    if table in views:
+        return translator.get_mart_spec(PleoMartData(views[table], connection, "", table, frozenset())).key
+    raise ConfigurationError(f"There is no table {table!r}; {near_miss(table, [*tables, *views])}")
+
+
+def _key_among(definitions: dg.Definitions, table: str, name: str | None) -> dg.AssetKey:
+    """The key of a connection's table among assets that are defined."""
+    found: dict[str, dict[str, dg.AssetKey]] = {}
+    for one in definitions.assets or ():
+        for spec in one.specs if isinstance(one, dg.AssetsDefinition) else [one] if isinstance(one, dg.AssetSpec) else []:
+            if CONNECTION in spec.metadata:
+                found.setdefault(str(spec.metadata[CONNECTION]), {})[str(spec.metadata[TABLE])] = spec.key
+    if not found:
+        raise ConfigurationError("These definitions have no table of Pleo; give those that build_pleo_definitions returned.")
+    if name is None and len(found) > 1:
+        raise ConfigurationError(f"These definitions have several connections ({', '.join(found)}); say which by name=...")
+    connection = name or next(iter(found))
+    if connection not in found:
+        raise ConfigurationError(f"These definitions have no connection {connection!r}; {near_miss(connection, found)}")
+    if table not in found[connection]:
+        raise ConfigurationError(f"The connection {connection} has no table {table!r}; {near_miss(table, found[connection])}")
+    return found[connection][table]

@@ -61,7 +61,7 @@ def hourly_schedule(starting: Starting, job: Any) -> dg.ScheduleDefinition:
 def weekly_full_schedule(starting: Starting, job: Any, ops: Sequence[str]) -> dg.ScheduleDefinition:
     """The job once a week with mode `full`: late edits of old entries are seen, and what is gone is marked deleted."""
     return dg.ScheduleDefinition(
-        **starting.schedule("weekly_full", "Every Sunday at 02:00 UTC, every month anew; unchanged rows are not written."),
+        **starting.schedule("weekly_full", "Every Sunday at 02:00 UTC, everything anew; unchanged rows are not written."),
         job_name=job.name,
         cron_schedule=WEEKLY_FULL,
         execution_timezone="UTC",
@@ -81,6 +81,8 @@ UNDER_WAY = [
 ]
 """Statuses of a run that has not ended."""
 
+_IN_A_PROCESS = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
+
 
 def run_under_way(instance: dg.DagsterInstance, job_name: str) -> str | None:
     """The id of a run of the job that has not ended, if there is one."""
@@ -88,3 +90,11 @@ def run_under_way(instance: dg.DagsterInstance, job_name: str) -> str | None:
         if (datetime.now(UTC) - record.create_timestamp).total_seconds() < LOST:
             return record.dagster_run.run_id
     return None
+
+
+def is_lost(instance: dg.DagsterInstance, record: dg.RunRecord, now: datetime) -> bool:
+    """Whether the run's process is gone: it has written nothing for an hour, where a sync writes a line every ten seconds."""
+    if record.dagster_run.status not in _IN_A_PROCESS or (now - record.create_timestamp).total_seconds() < LOST:
+        return False
+    newest = instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False).records
+    return not newest or now.timestamp() - newest[0].timestamp >= LOST

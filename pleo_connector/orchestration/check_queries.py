@@ -4,16 +4,26 @@ A `Tally` is a query for the rows that fail, each named by its key in the column
 a stream are counted in one SELECT, so that checks hold the warehouse for one short transaction.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
-from pleo_connector.catalogue import AddsUp, CompanyIn, Counts, KnownValues, NetAndTax, Reference, Stream, Table
+from pleo_connector.catalogue import AddsUp, Column, CompanyIn, Counts, KnownValues, LogicalType, NetAndTax, Reference, Stream, Table
+
+if TYPE_CHECKING:
+    from pleo_connector.frames.plan import Level
 
 SHOWN = 10
 """Failing rows that are named."""
 
 SWEEPS = '{schema}."_sweeps"'
+QUARANTINE = '{schema}."_quarantine"'
+
+UNKNOWN_FIELDS = "unknown_fields"
+VALUE_SHOWN = 60
+"""Characters of an unseen value that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +34,10 @@ class Tally:
     sql: str
     fails: bool = True
     """False for rows that are told and not held against the table."""
+    reads: tuple[str, str] | None = None
+    """Name and SQL of a query that it reads; tallies that name the same one share it."""
+    path: str = ""
+    """Where the objects of its table are in the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +56,14 @@ def counted(tallies: Sequence[Tally]) -> str:
         f"FROM (SELECT shown, row_number() OVER (ORDER BY shown) AS place FROM ({tally.sql}) AS failing) AS numbered"
         for number, tally in enumerate(tallies)
     )
-    return f"SELECT string_agg(line, chr(10)) FROM ({' UNION ALL '.join(parts)}) AS answers"
+    named = dict(tally.reads for tally in tallies if tally.reads is not None)
+    head = f"WITH {', '.join(f'{name} AS MATERIALIZED ({sql})' for name, sql in named.items())} " if named else ""
+    return f"{head}SELECT string_agg(line, chr(10)) FROM ({' UNION ALL '.join(parts)}) AS answers"
 
 
 def answers(text: object) -> list[Answer]:
     """What `counted` found, in the order of its tallies."""
-    lines = sorted((line.split("|", 2) for line in str(text).splitlines()), key=lambda parts: int(parts[0]))
+    lines = sorted((line.split("|", 2) for line in str(text).split("\n")), key=lambda parts: int(parts[0]))
     return [Answer(int(rows), examples) for _, rows, examples in lines]
 
 
@@ -76,6 +92,79 @@ def key_tallies(table: Table) -> Iterator[Tally]:
         "keys_more_than_once",
         f"SELECT {shown} AS shown FROM {_relation(table.name)} WHERE NOT ({missing}) GROUP BY {columns} HAVING count(*) > 1",
     )
+
+
+def drift_tallies(stream: Stream) -> Iterator[Tally]:
+    """What Pleo serves, of what is stored, that differs from the declaration: a scan for each table, and the records set aside."""
+    from pleo_connector.frames.plan import compile_plan
+
+    for level in compile_plan(stream).top.walk():
+        yield from _drift_of(level)
+    why = "regexp_replace(field, '\\[[0-9]+\\]', '[]', 'g') || ': ' || reason"
+    yield Tally("impossible_values", f"SELECT DISTINCT {_line(why)} AS shown FROM {QUARANTINE} WHERE stream = {_text(stream.name)}")
+
+
+def _drift_of(level: "Level") -> Iterator[Tally]:
+    found: dict[str, list[tuple[str, str]]] = {}
+    columns: set[str] = set()
+    for column in level.columns:
+        for kind, shown, odd, read in _odd(column, level.said(column.source)):
+            found.setdefault(kind, []).append((shown, odd))
+            columns |= read
+    if level.keeps_unknown:
+        found[UNKNOWN_FIELDS] = [(f"regexp_replace(CAST(_extra AS VARCHAR), {_text(_SCALAR)}, ':0', 'g')", "_extra IS NOT NULL")]
+        columns.add("_extra")
+    if not found:
+        return
+    wanted = ", ".join(f'"{name}"' for name in sorted(columns))
+    odd_rows = " OR ".join(f"({odd})" for kind in found.values() for _, odd in kind)
+    reads = (
+        f"odd_{level.table.name}",
+        f"SELECT {wanted} FROM {_relation(level.table.name)} WHERE coalesce(_deleted_source, '') <> 'sweep_absent' AND ({odd_rows})",
+    )
+    for kind, parts in found.items():
+        sql = " UNION ALL ".join(f"SELECT DISTINCT {_line(shown)} AS shown FROM {reads[0]} WHERE {odd}" for shown, odd in parts)
+        yield Tally(kind, sql, reads=reads, path=level.path)
+
+
+_SCALAR = r""":[[:space:]]*("(\\.|[^"\\])*"|[0-9.eE+-]+|true|false|null)"""
+"""A value in JSON text, where it follows its name: what is left tells fields from each other, not records."""
+
+
+def _odd(column: Column, path: str) -> Iterator[tuple[str, str, str, set[str]]]:
+    """(kind of finding, what it is called, the rows that show it, the columns read); the kinds are those of `frames.Drift`."""
+    name, called = column.name, _text(path)
+    value = name + {LogicalType.MONEY: "_minors", LogicalType.MONEY_TIMES_100: "_value"}.get(column.type, "")
+    # UNDEFINED is an answer, though it is stored as NULL.
+    if column.required and column.type not in (LogicalType.COUNTRY, LogicalType.CURRENCY):
+        yield "missing_required", called, f'"{value}" IS NULL', {value}
+    if column.values:
+        known = ", ".join(map(_text, column.values))
+        yield "unseen_values", f"{called} || '=' || substr(\"{value}\", 1, {VALUE_SHOWN})", f'"{value}" NOT IN ({known})', {value}
+    if column.type is LogicalType.MONEY:
+        currency = f"{name}_currency"
+        odd = f'"{value}" IS NOT NULL AND "{name}" IS NULL'
+        yield "unknown_currencies", f"{called} || '=' || coalesce(\"{currency}\", 'none')", odd, {value, name, currency}
+
+
+def drift_names(tally: Tally, answer: Answer) -> list[str]:
+    """What a tally of drift found, each by its path in the record."""
+    if tally.metric != UNKNOWN_FIELDS:
+        return answer.examples.split(", ") if answer.examples else []
+    decoder, at, fields = json.JSONDecoder(), 0, dict[str, None]()
+    while at < len(answer.examples):
+        found, at = decoder.raw_decode(answer.examples, at)
+        fields |= dict.fromkeys(found)
+        at += len(", ")
+    return [".".join(part for part in (tally.path, name) if part) for name in fields]
+
+
+def _line(shown: str) -> str:
+    return f"replace(CAST({shown} AS VARCHAR), chr(10), ' ')"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 
 def reference_tallies(reference: Reference, table: Table, target: Table) -> Iterator[Tally]:

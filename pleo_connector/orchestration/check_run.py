@@ -8,7 +8,7 @@ import dagster as dg
 
 from pleo_connector.catalogue import Table
 from pleo_connector.orchestration import check_queries as queries
-from pleo_connector.orchestration.checks import Check, Checks
+from pleo_connector.orchestration.checks import DECLARED, Check, Checks, Drifted, drift_of, drift_of_last
 
 if TYPE_CHECKING:
     from pleo_connector.sync import StreamReport
@@ -51,7 +51,7 @@ class CheckRun:
         # A table that could not be brought up to date proves nothing about another.
         told = [check for check in ready if self._reads(check).isdisjoint(self._failed)]
         results = [self._checks.reported(check, report, self._keys[check.table.name]) for check in told if not check.stored]
-        looked = self._look([check for check in told if check.stored], versions_of)
+        looked = self._look([check for check in told if check.stored], versions_of, {report.stream: drift_of(report)})
         return Told(results + looked.results, looked.versions)
 
     def without_sync(self, last: Last) -> list[dg.AssetCheckResult]:
@@ -59,19 +59,20 @@ class CheckRun:
         keys = self._keys
         told = [self._checks.remembered(one, last(keys[one.table.name]), keys[one.table.name]) for one in self._alone if not one.stored]
         ready = [check for check in self._alone if check.stored and self._reads(check).isdisjoint(self._failed)]
-        return told + self._look(ready).results
+        served = {one.stream.name: drift_of_last(one.stream, last(keys[one.table.name])) for one in ready if one.name == DECLARED}
+        return told + self._look(ready, served=served).results
 
-    def _look(self, wanted: list[Check], versions_of: Sequence[Table] = ()) -> Told:
+    def _look(self, wanted: list[Check], versions_of: Sequence[Table] = (), served: Mapping[str, Drifted] | None = None) -> Told:
         if not wanted and not versions_of:
             return Told()
-        from pleo_connector.sync.state import SWEEPS
+        from pleo_connector.sync.state import QUARANTINE, SWEEPS
 
         catalogue = self._checks.catalogue
         names = dict.fromkeys(name for check in wanted for name in (check.table.name, *check.looks_at, "companies"))
         with self._warehouse.transaction() as transaction:
-            transaction.ensure([*(catalogue.table(name) for name in names), SWEEPS])
+            transaction.ensure([*(catalogue.table(name) for name in names), SWEEPS, QUARANTINE])
             versions = queries.versions(transaction.scalar(queries.version_query(versions_of))) if versions_of else {}
-            return Told(self._checks.stored(wanted, transaction, self._keys), versions)
+            return Told(self._checks.stored(wanted, transaction, self._keys, served=served), versions)
 
     def _reads(self, check: Check) -> set[str]:
         return {check.stream.name, *(self._checks.catalogue.table(name).stream for name in check.looks_at)}

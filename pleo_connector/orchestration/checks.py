@@ -4,6 +4,7 @@ Each warns and never stops anything, unless the definitions were built with `blo
 failing rows by key, at most ten; never by content. The SQL is in `check_queries.py`, when they run in `check_run.py`.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -41,12 +42,15 @@ FRESH = "read_recently"
 REFERENCES = "references_exist"
 HOT = "hot_window_wide_enough"
 
+Drifted = Mapping[str, Sequence[str]]
+"""Paths by kind of finding, as in `frames.Drift`."""
+
 _PARTS = ("rows_inserted", "rows_updated", "rows_unchanged", "rows_quarantined", "rows_duplicate")
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check of one table. Without `relations` and not stored, it reads the report of a sync."""
+    """One check of one table. One that is not stored reads the report of a sync."""
 
     name: str
     table: Table
@@ -59,7 +63,8 @@ class Check:
     @property
     def looks_at(self) -> tuple[str, ...]:
         """Other tables that it reads."""
-        return others(self.relations)
+        below = tuple(table.name for table in self.stream.tables()[1:]) if self.name == DECLARED else ()
+        return (*others(self.relations), *below)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +94,11 @@ class Checks:
     def _of_stream(self, table: Table, stream: Stream) -> Iterator[Check]:
         rows = "Every record that Pleo served was inserted, updated, found unchanged, met twice, or set aside with a reason."
         yield Check(ROWS, table, stream, rows, stored=False)
-        drift = "Pleo served no field, type or enum value that the catalogue does not know. What it does not know is kept all the same."
-        yield Check(DECLARED, table, stream, drift, stored=False)
+        drift = (
+            "Nothing that is stored, or was served by this sync, has a field, type or enum value that the catalogue does not know, "
+            "or lacks a promised field. What it does not know is kept all the same."
+        )
+        yield Check(DECLARED, table, stream, drift)
         if stream.paging is Paging.CURSOR:
             yield Check(TOTAL, table, stream, "Each newest complete sweep met as many records as Pleo said there are, where Pleo says it.")
         if stream.window is not None:
@@ -107,11 +115,6 @@ class Checks:
 
     def reported(self, check: Check, report: "StreamReport", asset: dg.AssetKey) -> dg.AssetCheckResult:
         """A check of what one sync did."""
-        if check.name == DECLARED:
-            found = {kind.name: len(getattr(report.drift, kind.name)) for kind in fields(report.drift)}
-            paths = [path for kind in fields(report.drift) for path in getattr(report.drift, kind.name)]
-            metadata: dict[str, Any] = {name: count for name, count in found.items() if count}
-            return self._result(check, asset, passed=not paths, metadata=metadata | _for_example(paths))
         if check.name == HOT:
             late = {f"rows_changed_{tier}": count for tier, count in report.found_late.items()}
             return self._result(check, asset, passed=not late, metadata=late)
@@ -122,10 +125,6 @@ class Checks:
         """The same from the metadata of the last materialisation, for a check that is run without a sync."""
         if last is None or "rows_served" not in last.metadata:
             return self._result(check, asset, passed=False, metadata={"reason": "This table was not synced by Dagster yet."})
-        if check.name == DECLARED:
-            drift = last.metadata.get("drift")
-            records: Sequence[Any] = getattr(drift, "records", ())
-            return self._result(check, asset, passed=drift is None, metadata=_for_example([str(one.data["field"]) for one in records]))
         if check.name == HOT:
             late = last.metadata.get("rows_changed_outside_hot_window")
             rows = int(str(late.value)) if late is not None else 0
@@ -138,9 +137,14 @@ class Checks:
         return self._result(check, asset, passed=lost == 0, metadata={"rows_served": served, **parts, "rows_unaccounted_for": lost})
 
     def stored(
-        self, wanted: Sequence[Check], transaction: "Transaction", keys: Mapping[str, dg.AssetKey], now: datetime | None = None
+        self,
+        wanted: Sequence[Check],
+        transaction: "Transaction",
+        keys: Mapping[str, dg.AssetKey],
+        now: datetime | None = None,
+        served: Mapping[str, Drifted] | None = None,
     ) -> list[dg.AssetCheckResult]:
-        """Checks of what the warehouse holds, in one query."""
+        """Checks of what the warehouse holds, in one query. `served` is the drift that a sync met, by stream: not all of it shows in rows."""
         asked = [(check, tally) for check in wanted for tally in self._tallies(check, now or datetime.now(UTC))]
         if not asked:
             return []
@@ -148,6 +152,9 @@ class Checks:
         results = []
         for check in wanted:
             mine = [(tally, answer) for (one, tally), answer in zip(asked, found, strict=True) if one is check]
+            if check.name == DECLARED:
+                results.append(self._declared(check, keys[check.table.name], mine, (served or {}).get(check.stream.name, {})))
+                continue
             metadata: dict[str, Any] = {tally.metric: answer.rows for tally, answer in mine}
             names = [answer.examples for tally, answer in mine if tally.fails and answer.examples]
             failing = any(answer.rows for tally, answer in mine if tally.fails)
@@ -155,11 +162,27 @@ class Checks:
             results.append(self._result(check, keys[check.table.name], passed=not failing, metadata=metadata))
         return results
 
+    def _declared(
+        self, check: Check, asset: dg.AssetKey, found: Sequence[tuple[Tally, queries.Answer]], served: Drifted
+    ) -> dg.AssetCheckResult:
+        names = {kind: dict.fromkeys(paths) for kind, paths in served.items() if paths}
+        rows: Counter[str] = Counter()
+        for tally, answer in found:
+            if paths := queries.drift_names(tally, answer):
+                names[tally.metric] = names.get(tally.metric, {}) | dict.fromkeys(paths)
+                rows[tally.metric] += answer.rows if tally.metric != queries.UNKNOWN_FIELDS else len(paths)
+        counts = {kind: max(rows[kind], len(paths)) for kind, paths in names.items()}
+        return self._result(
+            check, asset, passed=not names, metadata=counts | _for_example(path for paths in names.values() for path in paths)
+        )
+
     def _tallies(self, check: Check, now: datetime) -> Iterator[Tally]:
         if check.name == KEY:
             yield from queries.key_tallies(check.table)
         elif check.name == TOTAL:
             yield queries.total_tally(check.stream)
+        elif check.name == DECLARED:
+            yield from queries.drift_tallies(check.stream)
         elif check.name == FRESH and self.fresh_within is not None:
             yield queries.freshness_tally(check.stream, self.fresh_within, now)
         for relation in check.relations:
@@ -177,6 +200,21 @@ class Checks:
     def _result(self, check: Check, asset: dg.AssetKey, *, passed: bool, metadata: Mapping[str, Any]) -> dg.AssetCheckResult:
         severity = dg.AssetCheckSeverity.ERROR if self.blocking else dg.AssetCheckSeverity.WARN
         return dg.AssetCheckResult(passed=passed, asset_key=asset, check_name=check.name, metadata=metadata, severity=severity)
+
+
+def drift_of(report: "StreamReport") -> Drifted:
+    """What a sync met that the catalogue does not declare."""
+    return {kind.name: list(getattr(report.drift, kind.name)) for kind in fields(report.drift)}
+
+
+def drift_of_last(stream: Stream, last: dg.AssetMaterialization | None) -> Drifted:
+    """The same from the last materialisation, of the kinds that no stored row shows."""
+    unseen = {"type_changes", *(() if stream.keeps_unknown else (queries.UNKNOWN_FIELDS,))}
+    found: dict[str, list[str]] = {}
+    for one in getattr(last.metadata.get("drift") if last is not None else None, "records", ()):
+        if (kind := str(one.data["finding"]).replace(" ", "_")) in unseen:
+            found.setdefault(kind, []).append(str(one.data["field"]))
+    return found
 
 
 def _meaning(relation: AddsUp | NetAndTax | Counts | KnownValues) -> str:

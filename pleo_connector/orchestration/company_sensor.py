@@ -1,13 +1,22 @@
-"""The sensor for companies that join the grant: each gets a run of its own at once, instead of waiting for the next schedule."""
+"""The sensor for companies that join the grant: each is read whole at once, instead of waiting for the next schedule.
+
+A company needs a run of each job that reads from Pleo: the sync, and the months' job where tables are read by month. What was asked for is in
+the cursor; whether that was done is in the event log: a run that failed, was cancelled or was lost is asked for again at the next look.
+"""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
 from pleo_connector.errors import PleoError
 from pleo_connector.orchestration.assets import pleo_key
+from pleo_connector.orchestration.automation import UNDER_WAY, is_lost
+from pleo_connector.orchestration.cursor import cursor_of, remembered
+from pleo_connector.orchestration.partitions import recent_months
 from pleo_connector.orchestration.starting import Starting
 
 EVERY = 3600
@@ -16,23 +25,56 @@ EVERY = 3600
 SECONDS = 25.0
 
 
-def company_sensor(name: str, starting: Starting, job: Any, ops: Sequence[str]) -> dg.SensorDefinition:
-    """Starts `job` for each company that was not there before; its first look only learns."""
+@dataclass(frozen=True, slots=True)
+class CompanyRun:
+    """A job that reads new companies. `ops` are its steps; a job `by_month` runs with recent partitions and reads all months."""
+
+    job: Any
+    ops: Sequence[str]
+    by_month: bool = False
+
+    def request(self, company: str, failed: int) -> dg.RunRequest:
+        """The run of one company, of which so many runs failed."""
+        config: dict[str, Any] = {"companies": [company]} | ({"mode": "full"} if self.by_month else {})
+        return dg.RunRequest(
+            self.key(company, failed),
+            {"ops": {op: {"config": config} for op in self.ops}},
+            tags=recent_months() if self.by_month else None,
+            job_name=self.job.name,
+        )
+
+    def key(self, company: str, failed: int) -> str:
+        """The run's key: another one after each run that failed."""
+        return ("months of " if self.by_month else "") + f"company {company}" + (f", failed {failed}" if failed else "")
+
+
+@dataclass(slots=True)
+class Memory:
+    """The sensor's cursor."""
+
+    known: list[str] | None = None
+    """Companies that were there at an earlier look; None before the first."""
+    waiting: dict[str, dict[str, int]] = field(default_factory=dict)
+    """New companies, with the jobs whose run has not succeeded yet: how many runs of each failed."""
+
+
+def company_sensor(name: str, starting: Starting, runs: Sequence[CompanyRun]) -> dg.SensorDefinition:
+    """Starts the runs of each company that was not there before; its first look only learns."""
 
     @dg.sensor(
-        **starting.sensor("new_companies", "Syncs a company as soon as it joins the grant."),
-        job_name=job.name,
+        **starting.sensor("new_companies", "Syncs a company as soon as it joins the grant, and again until that succeeds."),
+        jobs=[one.job for one in runs],
         minimum_interval_seconds=EVERY,
         required_resource_keys={pleo_key(name)},
     )
     def new_companies(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        return evaluate(context, getattr(context.resources, pleo_key(name)), ops)
+        return evaluate(context, getattr(context.resources, pleo_key(name)), runs)
 
     return new_companies
 
 
-def evaluate(context: dg.SensorEvaluationContext, pleo: Any, ops: Sequence[str]) -> dg.SensorResult | dg.SkipReason:
-    """One evaluation. The cursor holds the companies that are known; a run's key is its company, so none is synced twice for being new."""
+def evaluate(context: dg.SensorEvaluationContext, pleo: Any, runs: Sequence[CompanyRun]) -> dg.SensorResult | dg.SkipReason:
+    """One evaluation: learn which companies are new, and ask for each run of theirs that has not succeeded and is not under way."""
     from pleo_connector.sync.watching import look
 
     try:
@@ -42,24 +84,51 @@ def evaluate(context: dg.SensorEvaluationContext, pleo: Any, ops: Sequence[str])
         return dg.SkipReason(str(error))
     if not seen.companies:
         return dg.SkipReason("Pleo listed no company in time.")
-    known = _known(context.cursor)
-    cursor = json.dumps(sorted({*seen.companies, *(known or ())}))
-    new = [company for company in seen.companies if known is not None and company not in known]
-    if not new:
-        said = "none is new" if known is not None else "the next look compares with them"
-        return dg.SensorResult(skip_reason=f"{len(seen.companies)} companies; {said}.", cursor=cursor)
-    return dg.SensorResult(
-        run_requests=[dg.RunRequest(f"company {company}", companies_config(ops, [company])) for company in new], cursor=cursor
-    )
+    memory = _memory(context.cursor)
+    if memory.known is None:
+        memory.known = sorted(seen.companies)
+        return dg.SensorResult(skip_reason=f"{len(seen.companies)} companies; the next look compares with them.", cursor=cursor_of(memory))
+    for company in seen.companies:
+        if company not in memory.known:
+            memory.waiting[company] = {run.job.name: 0 for run in runs}
+    memory.known = sorted({*seen.companies, *memory.known})
+    requests = [
+        request
+        for company in memory.waiting
+        if company in seen.companies  # a run for one that has left the grant can only fail
+        for request in _requests(context.instance, company, memory.waiting[company], {run.job.name: run for run in runs})
+    ]
+    memory.waiting = {company: jobs for company, jobs in memory.waiting.items() if jobs}
+    told = f"{len(memory.waiting)} wait for their first sync" if memory.waiting else "none is new"
+    reason = None if requests else f"{len(seen.companies)} companies; {told}."
+    return dg.SensorResult(run_requests=requests, skip_reason=reason, cursor=cursor_of(memory))
 
 
-def companies_config(ops: Sequence[str], companies: list[str]) -> dict[str, Any]:
-    """The run's configuration that limits every step to these companies."""
-    return {"ops": {op: {"config": {"companies": companies}} for op in ops}}
+def _requests(instance: dg.DagsterInstance, company: str, failed: dict[str, int], runs: Mapping[str, CompanyRun]) -> list[dg.RunRequest]:
+    """The runs to ask for; jobs that succeeded, and jobs that are no longer there, are taken out of `failed`."""
+    requests = []
+    for job in list(failed):
+        run = runs.get(job)
+        if run is None:
+            del failed[job]
+            continue
+        wanted = dg.RunsFilter(job_name=job, tags={"dagster/run_key": run.key(company, failed[job])})
+        record = next(iter(instance.get_run_records(wanted, limit=1)), None)
+        if record is not None and record.dagster_run.status is dg.DagsterRunStatus.SUCCESS:
+            del failed[job]
+            continue
+        if record is not None:
+            if record.dagster_run.status in UNDER_WAY and not is_lost(instance, record, datetime.now(UTC)):
+                continue
+            failed[job] += 1
+        requests.append(run.request(company, failed[job]))
+    return requests
 
 
-def _known(cursor: str | None) -> set[str] | None:
+def _memory(cursor: str | None) -> Memory:
+    """What an earlier look wrote; earlier versions wrote only the list of known companies."""
     try:
-        return set(json.loads(cursor)) if cursor else None
-    except (TypeError, ValueError):
-        return None
+        found = json.loads(cursor or "null")
+    except ValueError:
+        found = None
+    return Memory(known=found) if isinstance(found, list) else remembered(Memory, cursor)

@@ -22,6 +22,7 @@ from pydantic import Field
 
 from pleo_connector.catalogue.options import options_from
 from pleo_connector.errors import ConfigurationError
+from pleo_connector.orchestration.assets import get_asset_key_for_table
 from pleo_connector.orchestration.connections import build_pleo_connections_definitions
 from pleo_connector.orchestration.definitions import build_pleo_definitions
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource, holds_password
@@ -81,6 +82,13 @@ class PleoComponent(dg.Component, dg.Model, dg.Resolvable):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - what is declared needs no place
         """The connection's definitions; ConfigurationError names the attribute that is wrong."""
+        return self._built()
+
+    def asset_key_for_table(self, table: str) -> dg.AssetKey:
+        """The key of the asset of a table or mart of this connection; ConfigurationError for one that it does not have."""
+        return get_asset_key_for_table(table, self._built())
+
+    def _built(self) -> dg.Definitions:
         if self.connections:
             return self._many()
         built = build_pleo_definitions(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from pleo_connector.orchestration.automation import LOST, UNDER_WAY
+from pleo_connector.orchestration.automation import UNDER_WAY, is_lost
 
 PARTITION = "dagster/partition"
 """Dagster's own tag of a run for one partition."""
@@ -15,8 +15,6 @@ HOURLY, AT_ONCE = timedelta(hours=1), 8
 
 _OVERLAP = timedelta(minutes=1)
 """Looked at twice, since the clocks of Dagster's storage and of this process may differ."""
-
-_IN_A_PROCESS = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,7 @@ class Runs:
         return {
             record.dagster_run.tags[PARTITION]: record.dagster_run.run_id
             for record in self.instance.get_run_records(wanted)
-            if self._is_ours(record.dagster_run) and not self._is_lost(record, now)
+            if self._is_ours(record.dagster_run) and not is_lost(self.instance, record, now)
         }
 
     def note(self, memory: Memory, labels: Iterable[str], now: datetime) -> None:
@@ -99,13 +97,6 @@ class Runs:
 
     def _is_ours(self, run: dg.DagsterRun) -> bool:
         return run.job_name == self.job or bool(self.assets & (run.asset_selection or frozenset()))
-
-    def _is_lost(self, record: dg.RunRecord, now: datetime) -> bool:
-        """A run of a process that is gone: it has written nothing for an hour, where a sync writes a line every ten seconds."""
-        if record.dagster_run.status not in _IN_A_PROCESS or (now - record.create_timestamp).total_seconds() < LOST:
-            return False
-        newest = self.instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False).records
-        return not newest or now.timestamp() - newest[0].timestamp >= LOST
 
 
 def next_ones(works: Sequence[str], busy: Iterable[str], memory: Memory, pace: Pace, now: datetime) -> list[str]:

@@ -76,7 +76,6 @@ def build_pleo_connections_definitions(
         )
     catalogue = under_rules(catalogue, chosen)
     partitions = dg.DynamicPartitionsDefinition(name=f"{checked_name(name)}_connections")
-    views = not streams and (marts if marts is not None else (settings or load()).marts)
 
     @pleo_assets(
         name=name,
@@ -90,13 +89,11 @@ def build_pleo_connections_definitions(
         partitions_def=partitions,
         op_name=f"{name}_tables",
         op_tags=op_tags,
+        marts=marts if marts is not None else (settings or load()).marts,
     )
     def tables(context: dg.AssetExecutionContext, sync: PleoSync) -> Iterator[Any]:
         """Reads the streams of the selected tables of one connection from Pleo, and writes what changed to its place."""
-        mine = _of_connection(context, sync, str(partitions.name))
-        yield from mine.run()
-        if views:
-            _refresh_views(context, mine.warehouse, catalogue)
+        yield from _of_connection(context, sync, str(partitions.name)).run()
 
     job, alive, exports = sync_job(name, [tables]), keep_alive_job(name), export_job(name, [tables], catalogue)
     starting = Starting(name, running)
@@ -134,17 +131,6 @@ def _of_connection(context: dg.AssetExecutionContext, sync: PleoSync, partitions
         if why is not None:
             raise ConfigurationError(why)
         return sync.instead(pleo, warehouse_of(label, sync.warehouse))
-    except PleoError as error:
-        raise failures.whole_run(error) from None
-
-
-def _refresh_views(context: dg.AssetExecutionContext, warehouse: WarehouseResource, catalogue: Catalogue) -> None:
-    from pleo_connector.analytics import refresh
-
-    try:
-        opened = warehouse.open()
-        if opened.has_views and (made := refresh(opened, catalogue, categories=warehouse.named_categories(), warn=context.log.warning)):
-            context.log.info("%d views were made or made anew.", len(made))
     except PleoError as error:
         raise failures.whole_run(error) from None
 

@@ -12,12 +12,12 @@ from pleo_connector.catalogue.rules import under_rules
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration.assets import pleo_key, table_specs, warehouse_key
 from pleo_connector.orchestration.automation import daily_schedule, hourly_schedule, sync_job, weekly_full_schedule
-from pleo_connector.orchestration.company_sensor import company_sensor
+from pleo_connector.orchestration.company_sensor import CompanyRun, company_sensor
 from pleo_connector.orchestration.export_sensor import export_job, export_sensor
 from pleo_connector.orchestration.keep_alive import keep_alive_job, token_age_sensor, weekly_schedule
 from pleo_connector.orchestration.lineage import raw_specs
 from pleo_connector.orchestration.marts import build_pleo_marts
-from pleo_connector.orchestration.partitions import months_job, months_schedule
+from pleo_connector.orchestration.partitions import months_job, months_schedules
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.starting import Starting
 from pleo_connector.orchestration.steps import build_pleo_assets
@@ -61,6 +61,7 @@ def build_pleo_definitions(
     chosen = options if options is not None else options_of((settings or load()).config, catalogue)
     catalogue = under_rules(catalogue, chosen)
     opened, translator = target.open(), translator or PleoTranslator()
+    shown = marts if marts is not None else (settings or load()).marts
     tables = build_pleo_assets(
         name=checked_name(name),
         warehouse=target,
@@ -73,9 +74,10 @@ def build_pleo_definitions(
         step_per_table=step_per_table,
         partitioned=partitioned,
         op_tags=op_tags,
+        marts=shown,
     )
     assets = list(tables)
-    if not streams and opened.has_views and (marts if marts is not None else (settings or load()).marts):
+    if not streams and opened.has_views and shown:
         keys = {table: spec.key for table, spec in table_specs(name, opened, translator, catalogue).items()}
         assets.append(build_pleo_marts(name=name, warehouse=opened, translator=translator, tables=keys, catalogue=catalogue))
     # Dagster runs tables with partitions only with one: they have a job of their own.
@@ -88,6 +90,7 @@ def build_pleo_definitions(
     job, alive = sync_job(name, [one for one in assets if one not in by_month]), keep_alive_job(name)
     months = months_job(name, by_month) if by_month else None
     exports, ops = export_job(name, tables, catalogue), [one.op.name for one in tables]
+    whole = [CompanyRun(job, ops), *([CompanyRun(months, [one.op.name for one in by_month], by_month=True)] if months else [])]
     starting = Starting(name, running)
     built = dg.Definitions(
         assets=[*assets, *raw_specs(name, catalogue, streams)],
@@ -97,11 +100,11 @@ def build_pleo_definitions(
             daily_schedule(starting, job),
             weekly_full_schedule(starting, job, ops),
             weekly_schedule(starting, alive),
-            *([months_schedule(starting, months)] if months else []),
+            *(months_schedules(starting, months) if months else []),
         ],
         sensors=[
             *([export_sensor(name, starting, exports)] if exports else []),
-            company_sensor(name, starting, job, ops),
+            company_sensor(name, starting, whole),
             token_age_sensor(name, starting, alive),
         ],
         resources={pleo_key(name): pleo or PleoResource.from_settings(settings or load()), warehouse_key(name): target},

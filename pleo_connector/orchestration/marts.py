@@ -1,15 +1,15 @@
 """The marts of a connection as assets: views that follow the tables by themselves, so materialising one makes it and counts its rows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
-from pleo_connector.analytics import personal_columns, refresh, views
+from pleo_connector.analytics import Category, personal_columns, refresh, views
 from pleo_connector.catalogue import CATALOGUE, Catalogue, View
-from pleo_connector.errors import PleoError
+from pleo_connector.errors import PleoError, WarehouseError
 from pleo_connector.orchestration import failures
-from pleo_connector.orchestration.assets import warehouse_key
+from pleo_connector.orchestration.assets import named, warehouse_key
 from pleo_connector.orchestration.translator import PleoMartData, PleoTranslator
 from pleo_connector.warehouses import Warehouse
 
@@ -26,9 +26,9 @@ def mart_specs(
         data = PleoMartData(view, name, warehouse.kind, warehouse.relation(view), personal[view.name], warehouse.location)
         spec = translator.get_mart_spec(data)
         keys[view.name] = spec.key
-        specs[view.name] = spec.replace_attributes(
-            deps=[*spec.deps, *(keys[read] for read in view.reads if read in keys)], skippable=True
-        ).merge_attributes(metadata={"dagster/column_lineage": _lineage(view, keys)})
+        spec = spec.replace_attributes(deps=[*spec.deps, *(keys[read] for read in view.reads if read in keys)], skippable=True)
+        spec = spec.merge_attributes(metadata={"dagster/column_lineage": _lineage(view, keys)})
+        specs[view.name] = named(spec, name, view.name)
     return specs
 
 
@@ -39,6 +39,21 @@ def _lineage(view: View, keys: Mapping[str, dg.AssetKey]) -> dg.TableColumnLinea
             for column in view.columns
         }
     )
+
+
+def make_views(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, catalogue: Catalogue, categories: Sequence[Category] | None = None
+) -> None:
+    """Bring the views and the names of categories in step after a sync. A database that refuses is a warning: the rows are loaded."""
+    if not warehouse.has_views and categories is None:
+        return
+    try:
+        made = refresh(warehouse, catalogue, categories=categories, warn=context.log.warning)
+    except WarehouseError as error:
+        context.log.warning("The rows are loaded; the views for analysts are as they were: %s", error)
+        return
+    if made:
+        context.log.info("%d views were made or made anew.", len(made))
 
 
 def build_pleo_marts(

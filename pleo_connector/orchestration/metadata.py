@@ -46,6 +46,8 @@ def stream_metadata(report: StreamReport, requests_per_minute: int) -> dict[str,
         "bytes": traffic.bytes,
         "seconds": round(report.seconds, 3),
     }
+    if report.months_read:
+        metadata["months_read"] = report.months_read
     if report.changed_by_tier:
         metadata["rows_changed_outside_hot_window"] = sum(report.found_late.values())
     metadata |= {f"rows_changed_{tier}": count for tier, count in report.changed_by_tier.items()}

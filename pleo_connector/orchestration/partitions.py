@@ -8,7 +8,8 @@ import dagster as dg
 
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration import failures
-from pleo_connector.orchestration.launchpad import PleoSyncConfig
+from pleo_connector.orchestration.automation import DAILY, WEEKLY_FULL
+from pleo_connector.orchestration.launchpad import ModeChoice, PleoSyncConfig
 from pleo_connector.orchestration.starting import Starting
 
 FIRST = "2015-01-01"
@@ -37,7 +38,8 @@ def within_partitions(
 ) -> PleoSyncConfig:
     """The config limited to the months of the run's partitions; as it is where these tables have none, or others than months.
 
-    The current month has no end: what is dated ahead belongs to it until its own month begins.
+    The first month has no start and the current one no end, so that all partitions together are all of time: a run of all of them,
+    and one with mode `full`, has no range and reads every month.
     """
     if partitions is not None and not isinstance(partitions, dg.TimeWindowPartitionsDefinition):
         return config
@@ -50,8 +52,11 @@ def within_partitions(
             ConfigurationError("from and to cannot be set in a run of partitions: its months say what is read. Leave them empty.")
         )
     window = context.partition_time_window
-    open_ended = window.end > datetime.now(UTC)
-    return config.model_copy(update={"start": window.start.isoformat(), "end": "" if open_ended else window.end.isoformat()})
+    start = "" if window.start <= MONTHS.start else window.start.isoformat()
+    end = "" if window.end > datetime.now(UTC) else window.end.isoformat()
+    if config.mode is ModeChoice.full or not (start or end):
+        return config.model_copy(update={"mode": ModeChoice.full})
+    return config.model_copy(update={"start": start, "end": end})
 
 
 def months_job(name: str, assets: Sequence[dg.AssetsDefinition]) -> Any:
@@ -59,21 +64,36 @@ def months_job(name: str, assets: Sequence[dg.AssetsDefinition]) -> Any:
     return dg.define_asset_job(
         f"{name}_months",
         selection=dg.AssetSelection.assets(*assets),
-        description="Read whole months of the tables that have them.",
+        description="Read the months of the run's partitions; all months of a company that is new, or of which entries are missing.",
     )
 
 
-def months_schedule(starting: Starting, job: Any) -> dg.ScheduleDefinition:
-    """The last months once a day, as one run."""
+def recent_months() -> dict[str, str]:
+    """The tags of a run of the current month and those before it that the daily schedule reads."""
+    recent = MONTHS.get_partition_keys()[-RECENT:]
+    return {RANGE_START: recent[0], RANGE_END: recent[-1]}
+
+
+def months_schedules(starting: Starting, job: Any) -> list[dg.ScheduleDefinition]:
+    """The last months once a day, and all months once a week; each as one run."""
 
     @dg.schedule(
         **starting.schedule("recent_months", f"Every day at 05:00 UTC: the current month and the {RECENT - 1} before it."),
         job_name=job.name,
-        cron_schedule="0 5 * * *",
+        cron_schedule=DAILY,
         execution_timezone="UTC",
     )
     def recent(_context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        recent = MONTHS.get_partition_keys()[-RECENT:]
-        return dg.RunRequest(tags={RANGE_START: recent[0], RANGE_END: recent[-1]})
+        return dg.RunRequest(tags=recent_months())
 
-    return recent
+    @dg.schedule(
+        **starting.schedule("all_months", "Every Sunday at 02:00 UTC, every month anew; unchanged rows are not written."),
+        job_name=job.name,
+        cron_schedule=WEEKLY_FULL,
+        execution_timezone="UTC",
+    )
+    def every(_context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        months = MONTHS.get_partition_keys()
+        return dg.RunRequest(tags={RANGE_START: months[0], RANGE_END: months[-1]})
+
+    return [recent, every]

@@ -6,7 +6,7 @@ store. So they are safe to build in every process of every executor.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pleo_connector.sync import Connection, RawPolicy
 
 HIDDEN = "***"
+
+MASK = "********"
+"""What Dagster's launchpad shows in the place of a secret, and sends back where a person leaves it as it is."""
 
 _PASSWORD_IN_URL = re.compile(r"://[^@\s]*:[^@\s]*@|(token|password|secret)=", re.IGNORECASE)
 
@@ -58,7 +61,7 @@ class _PleoSettings(dg.ConfigurableResource[Any]):
         resources = run_config.get("resources") or {}
         for key in mine:
             for name, value in ((resources.get(key) or {}).get("config") or {}).items():
-                if self._is_secret(name, value):
+                if value != MASK and self._is_secret(name, value):
                     raise ConfigurationError(
                         f"{name} was typed into this run's configuration, where Dagster keeps it in the clear: "
                         f"delete the run, replace the secret, and set {variable_of(name)} instead."
@@ -81,6 +84,12 @@ class _PleoSettings(dg.ConfigurableResource[Any]):
         cleans_up = type(self).yield_for_execution is not _PleoSettings.yield_for_execution
         cleans_up = cleans_up or type(self).teardown_after_execution is not dg.ConfigurableResource.teardown_after_execution
         return super()._initialize_and_run_cm(context) if context.run or cleans_up else super()._initialize_and_run(context)
+
+    def _with_updated_values(self, values: Mapping[str, Any] | None) -> Any:
+        # How Dagster puts a run's configuration in. A masked secret is the one that these definitions give, or is not given.
+        given = {name: value for name, value in (values or {}).items() if value != MASK or not self._is_secret(name, value)}
+        own = {name: _resolved(value) for name, value in self._fields() if name in (values or {}) and name not in given}
+        return super()._with_updated_values(given | {name: value for name, value in own.items() if value is not None})
 
     def _fields(self) -> Iterator[tuple[str, Any]]:
         """Fields as they were given: variables unresolved."""

@@ -1,12 +1,12 @@
 """What one step does: sync the streams of the selected tables, and yield each table as its stream finishes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dagster as dg
 
-from pleo_connector.analytics import refresh
+from pleo_connector.analytics import Category
 from pleo_connector.catalogue import Catalogue, Table
 from pleo_connector.errors import Forbidden, PleoError
 from pleo_connector.orchestration import failures
@@ -14,6 +14,7 @@ from pleo_connector.orchestration.automation import ALL_OR_FAIL
 from pleo_connector.orchestration.check_run import CheckRun
 from pleo_connector.orchestration.checks import Check, Checks
 from pleo_connector.orchestration.launchpad import PleoSyncConfig
+from pleo_connector.orchestration.marts import make_views
 from pleo_connector.orchestration.metadata import table_metadata
 from pleo_connector.orchestration.progress import Progress
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
@@ -22,18 +23,25 @@ from pleo_connector.stream_options import StreamOptions
 from pleo_connector.sync import StreamReport, SyncPlan, SyncReport, run
 from pleo_connector.warehouses import Warehouse
 
-Event = dg.MaterializeResult[None] | dg.AssetCheckResult
+Event = dg.MaterializeResult[None] | dg.AssetCheckResult | dg.Output[None]
+
+UNRECORDED = "__source_asset_observation__"
+"""Metadata of an output for which Dagster records no materialisation (decision 0071)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The body of the multi-asset. `keys` gives the asset key of each of its tables, `resource` the key of the connection's resource."""
+    """The body of the multi-asset. `keys` gives the asset key of each of its tables, `resource` the key of the connection's resource.
+
+    `views`: whether the views for analysts are brought in step at the end of each sync.
+    """
 
     catalogue: Catalogue
     keys: Mapping[str, dg.AssetKey]
     checks: Checks
     resource: str
     options: Mapping[str, StreamOptions] = field(default_factory=dict)
+    views: bool = False
 
     def execute(
         self, context: dg.AssetExecutionContext, config: PleoSyncConfig, pleo: PleoResource, warehouse_resource: WarehouseResource
@@ -45,15 +53,14 @@ class Step:
             checks = CheckRun(self.checks, selection.checks(self.checks), self.keys, warehouse, selection.streams)
             yield from checks.without_sync(lambda key: _last(context, key))
             if selection.streams:
-                if not warehouse.has_views and (categories := warehouse_resource.named_categories()) is not None:
-                    refresh(warehouse, self.catalogue, categories=categories)  # elsewhere, whatever makes the views does it
+                categories = warehouse_resource.named_categories() if self.views else None
                 plan = replace(
                     config.plan(selection.streams),
                     options=self.options,
                     raw=warehouse_resource.raw_policy(),
                     hash_key=pleo.settings().hash_key,
                 )
-                yield from self._sync(context, plan, pleo, warehouse, selection, checks)
+                yield from self._sync(context, plan, pleo, warehouse, selection, checks, categories)
         except PleoError as error:
             raise failures.whole_run(error) from None
         except (dg.Failure, dg.RetryRequested):
@@ -69,6 +76,7 @@ class Step:
         warehouse: Warehouse,
         selection: "_Selection",
         checks: CheckRun,
+        categories: Sequence[Category] | None,
     ) -> Iterator[Event]:
         connection = pleo.connection()
         pace = connection.requests_per_minute
@@ -89,7 +97,7 @@ class Step:
                     progress.quiet()
                 elif isinstance(event.report.error, Forbidden) and not event.report.pages:
                     refused[event.report.stream] = event.report.error
-                    self._skip(context, event.report, event.report.error)
+                    yield from self._leave_out(context, event.report, event.report.error, selection)
                     yield from checks.loaded(event.report).results
                 elif event.report.error is not None:
                     failed[event.report.stream] = event.report.error
@@ -105,6 +113,8 @@ class Step:
             raise
         finally:
             events.close()
+        if self.views:
+            make_views(context, warehouse, self.catalogue, categories)
         # A step for one table of several cannot tell that nothing else was asked for: the others have steps of their own.
         nothing_else = len(refused) == len(selection.streams) and self._is_alone(context)
         if failed or nothing_else or (refused and ALL_OR_FAIL in context.run.tags):
@@ -136,10 +146,18 @@ class Step:
         given = {self.keys[table.name] for table in wanted}
         yield from (result for result in told.results if result.asset_key not in given)
 
-    def _skip(self, context: dg.AssetExecutionContext, report: StreamReport, error: Forbidden) -> None:
-        """Leave out a stream that the credential may not read: no run would change that, and the others are none the worse."""
+    def _leave_out(
+        self, context: dg.AssetExecutionContext, report: StreamReport, error: Forbidden, selection: "_Selection"
+    ) -> Iterator[Event]:
+        """Leave out a stream that the credential may not read: no run would change that, and the others are none the worse.
+
+        Its tables are not materialised. Each has an output all the same: Dagster skips every step that reads a table without one.
+        """
         context.log.warning("%s is left out: %s", report.stream, error)
         self._observe(context, report.stream, {"left_out": str(error), "remedy": failures.kind_of(error).remedy})
+        for table in self.catalogue.stream(report.stream).tables():
+            if selection.wants(table):
+                yield dg.Output(None, self.keys[table.name].to_python_identifier(), metadata={UNRECORDED: True})
 
     def _observe(self, context: dg.AssetExecutionContext, stream: str, numbers: dict[str, Any]) -> None:
         if (key := self.keys.get(stream)) in context.selected_asset_keys and key is not None:

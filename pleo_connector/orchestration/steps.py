@@ -31,6 +31,7 @@ def build_pleo_assets(
     step_per_table: bool = False,
     partitioned: bool = False,
     op_tags: Mapping[str, Any] | None = None,
+    marts: bool | None = None,
 ) -> list[dg.AssetsDefinition]:
     """The assets of a connection; they need the resources `name` and `<name>_warehouse`.
 
@@ -51,6 +52,7 @@ def build_pleo_assets(
             partitions_def=MONTHS if by_month else None,
             op_name=op_name,
             op_tags=op_tags,
+            marts=marts,
         )
         found.append(decorate(_sync))
     return found

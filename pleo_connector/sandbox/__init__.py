@@ -7,6 +7,7 @@ with running(SandboxConfig(port=0)) as sandbox:
 from pleo_connector.sandbox.browser import consent
 from pleo_connector.sandbox.config import API_KEY, CLIENT_ID, CLIENT_SECRET, DEFAULT_PORT, PUBLIC_CLIENT_ID, SandboxConfig
 from pleo_connector.sandbox.faults import Fault
+from pleo_connector.sandbox.query import WindowBounds
 from pleo_connector.sandbox.server import RunningSandbox, running, serve
 from pleo_connector.sandbox.state import SandboxState
 
@@ -20,6 +21,7 @@ __all__ = [
     "RunningSandbox",
     "SandboxConfig",
     "SandboxState",
+    "WindowBounds",
     "consent",
     "running",
     "serve",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.sandbox.faults import Fault
+from pleo_connector.sandbox.query import WindowBounds
 
 DEFAULT_PORT = 8764
 
@@ -47,6 +48,8 @@ class SandboxConfig:
     """Scopes the clients are registered for; None registers every scope of the catalogue, both spellings included."""
     withheld_scopes: tuple[str, ...] = ()
     """Scopes that the sandbox's user leaves out of what is granted, whatever was asked for."""
+    window_bounds: WindowBounds = field(default_factory=WindowBounds)
+    """Which limits of a date filter are included; Pleo documents neither."""
     company: str | None = None
     """The one company that consent grants; None grants the whole organisation."""
     company_may_list: bool = True

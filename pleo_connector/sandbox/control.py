@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.sandbox.faults import Fault
+from pleo_connector.sandbox.query import WindowBounds
 from pleo_connector.sandbox.state import SandboxState
 
 PREFIX = "/_sandbox/"
@@ -32,6 +33,8 @@ class Control:
             Route(f"{PREFIX}start-over", self._start_over, methods=["POST"]),
             Route(f"{PREFIX}faults", self._get_faults, methods=["GET"]),
             Route(f"{PREFIX}faults", self._set_faults, methods=["PUT", "POST"]),
+            Route(f"{PREFIX}window-bounds", self._get_window_bounds, methods=["GET"]),
+            Route(f"{PREFIX}window-bounds", self._set_window_bounds, methods=["PUT", "POST"]),
             Route(f"{PREFIX}revoke", self._revoke, methods=["POST"]),
             Route(f"{PREFIX}expire", self._expire, methods=["POST"]),
             Route(f"{PREFIX}export-jobs/{{id}}", self._move_job, methods=["PUT", "POST"]),
@@ -69,6 +72,20 @@ class Control:
             return _json({"message": str(error)}, 400)
         self._state.set_faults(*faults)
         return _json([fault.to_mapping() for fault in faults])
+
+    async def _get_window_bounds(self, _: Request) -> Response:
+        return _json(str(self._state.window_bounds))
+
+    async def _set_window_bounds(self, request: Request) -> Response:
+        """Include the limits of date filters as the JSON text in the body says: `[)`, `[]`, `()` or `(]`."""
+        try:
+            bounds = WindowBounds.from_text(msgspec.json.decode(await request.body(), type=str))
+        except msgspec.MsgspecError:
+            return _json({"message": 'The body must be a JSON text such as "[)".'}, 400)
+        except ConfigurationError as error:
+            return _json({"message": str(error)}, 400)
+        self._state.set_window_bounds(bounds)
+        return _json(str(bounds))
 
     async def _revoke(self, _: Request) -> Response:
         return _json({"revoked": self._state.revoke_grants()})

@@ -72,7 +72,7 @@ class DataApi:
                 try:
                     caller = self._admitted(request)
                     _need_scope(caller, stream)
-                    query = understand(stream, rules, _query(request), _body(body))
+                    query = understand(stream, rules, _query(request), _body(body), self._state.window_bounds)
                     content = self._page(query, rules, caller, body, request.path_params)
                 except Refused as refused:
                     return refusal(refused)

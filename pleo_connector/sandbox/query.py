@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from pleo_connector.catalogue import CompanyIn, LogicalType, Paging, Stream
+from pleo_connector.errors import ConfigurationError
 from pleo_connector.sandbox.contract import Archived, CompanyRule, Operation
 from pleo_connector.sandbox.ordering import ORDERS, Order, SortKey
 from pleo_connector.sandbox.samples import Record
@@ -32,6 +33,24 @@ class Refused(Exception):  # becomes an answer, not a failure
 def invalid(message: str) -> Refused:
     """The 400 for a parameter or field."""
     return Refused(400, "PARAMETER_VALIDATION_FAILED", message)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowBounds:
+    """Whether the limits of a date filter are included: Pleo does not document it."""
+
+    start_included: bool = True
+    end_included: bool = False
+
+    @classmethod
+    def from_text(cls, text: str) -> WindowBounds:
+        """`[` or `(` for the start, `]` or `)` for the end, as in `[)`; ConfigurationError for anything else."""
+        if text not in ("[)", "[]", "()", "(]"):
+            raise ConfigurationError(f"Window bounds are one of [) [] () (], with a square bracket for an included limit, not {text!r}.")
+        return cls(text[0] == "[", text[1] == "]")
+
+    def __str__(self) -> str:
+        return f"{'[' if self.start_included else '('}{']' if self.end_included else ')'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +89,7 @@ class Query:
     """The other query parameters, as the envelope echoes them."""
 
 
-def understand(stream: Stream, rules: Operation, query: Mapping[str, list[str]], body: Mapping[str, Any]) -> Query:
+def understand(stream: Stream, rules: Operation, query: Mapping[str, list[str]], body: Mapping[str, Any], bounds: WindowBounds) -> Query:
     """The request as a Query; Refused (400) for whatever Pleo's contract does not allow."""
     for name, kind in rules.required_body:
         if not isinstance(body.get(name), kind):
@@ -85,7 +104,7 @@ def understand(stream: Stream, rules: Operation, query: Mapping[str, list[str]],
         if value is not None and not _is_uuid(value):
             raise invalid(f"The {name} id is not a UUID.")
     order = _order(stream, rules, query)
-    window = _window(rules, body)
+    window = _window(rules, body, bounds)
     parameters = {name: values for name, values in query.items() if name not in _PAGING}
     asked = (stream.name, sorted(parameters.items()), sorted(body.items()), [(key.field, key.order) for key in order.keys])
     digest = hashlib.blake2b(msgspec.json.encode(asked), digest_size=16).digest()
@@ -147,12 +166,14 @@ def _order(stream: Stream, rules: Operation, query: Mapping[str, list[str]]) -> 
     return Order.of(keys, times_of(stream), rules.identity)
 
 
-def _window(rules: Operation, body: Mapping[str, Any]) -> Window | None:
+def _window(rules: Operation, body: Mapping[str, Any], bounds: WindowBounds) -> Window | None:
     found = []
     for name in rules.windows:
         start, end = (_moment(body, name + side) for side in ("Start", "End"))
         if start is not None or end is not None:
-            found.append(Window(name, start, end))
+            low = None if start is None else start + (not bounds.start_included)  # times are whole nanoseconds
+            high = None if end is None else end + bounds.end_included
+            found.append(Window(name, low, high))
     if len(found) > 1:
         raise Refused(400, "VALIDATION_FAILED", f"Only one pair of dates is allowed, not {' and '.join(window.field for window in found)}.")
     return found[0] if found else None

@@ -17,6 +17,7 @@ from pleo_connector.sandbox.faults import Fault, FaultPlan
 from pleo_connector.sandbox.generated import GeneratedEntries
 from pleo_connector.sandbox.listing import Lister
 from pleo_connector.sandbox.oauth_rules import Lifetimes, OAuthRules
+from pleo_connector.sandbox.query import WindowBounds
 from pleo_connector.sandbox.rate_limit import RateLimit
 from pleo_connector.sandbox.samples import Record, read_samples, sample_folder
 from pleo_connector.sandbox.store import Store
@@ -58,6 +59,7 @@ class SandboxState:
             self.fault_plan = FaultPlan(config.faults, config.seed)
             self.rate_limit = RateLimit(config.requests_per_minute, self.clock)
             self.counts = Counters()
+            self.window_bounds = config.window_bounds
             lifetimes = Lifetimes(config.access_token_lifetime, config.refresh_token_lifetime, config.code_lifetime)
             self.oauth = OAuthRules(lifetimes, self.counts, self.clock)
 
@@ -150,6 +152,12 @@ class SandboxState:
         """Replace all faults; without arguments, none are left."""
         with self.lock:
             self.fault_plan.set(faults)
+
+    def set_window_bounds(self, bounds: WindowBounds) -> None:
+        """Which limits of a date filter are included from now on; lists sorted under the old ones are made again."""
+        with self.lock:
+            self.window_bounds = bounds
+            self.lister = Lister(self.store)
 
     def counters(self) -> dict[str, Any]:
         """All counts since the start or the last reset, and how many tokens and grants live now."""

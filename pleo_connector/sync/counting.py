@@ -67,15 +67,15 @@ def miscounted(sweep: Sweep) -> str | None:
 
 def _is_usual(transaction: Transaction, sweep: Sweep) -> bool:
     """Whether an earlier complete sweep of the same met as many more or fewer."""
-    span = (sweep.span.start, sweep.span.end) if sweep.span is not None else (None, None)
+    start, end = sweep.span.limits if sweep.span is not None else (None, None)
     rows = transaction.read(
         SWEEPS,
         ("rows_reported", "rows_met"),
         stream=sweep.stream.name,
         company_id=sweep.company_id,
         parent_id=sweep.parent_id,
-        span_start=span[0],
-        span_end=span[1],
+        span_start=start,
+        span_end=end,
         status="complete",
     ).to_pylist()
     more = (sweep.rows_reported or 0) - (sweep.rows_met or 0)

@@ -42,12 +42,15 @@ class Due:
         *,
         full: bool,
         owner: str,
+        all_companies: bool = True,
     ) -> None:
+        """`all_companies` is False in a run that names its companies."""
         self._now = now
         self._options = options
         self._start, self._end = start, end
         self._full = full
         self._owner = owner
+        self._all_companies = all_companies
         self._unproven: dict[str, set[str | None]] = {}
         self._open: dict[Scope, Sweep] = {}
         self._spans: dict[str, dict[str | None, dict[Interval, datetime]]] = {}
@@ -167,26 +170,30 @@ class Due:
         stream = work.stream
         done = self._spans[stream.name].get(company_id, {})
         left = [sweep.span for sweep in self._open.values() if sweep.stream is stream and sweep.company_id == company_id and sweep.span]
-        first = _first_month([*done, *left])
+        first = windows.first_month([*done, *left])
         if first is None:
             first = await earliest(work, company_id)
         spans = windows.windows(first, self._now)
         policy, opened = self._policy(stream), self._opened[stream.name].get(company_id, {})
-        if self._start is not None or self._end is not None:
-            why, spans = Why.ASKED_FOR, windows.clipped(spans, self._start, self._end)
-        elif self._full:
+        has_range = self._start is not None or self._end is not None
+        if self._full and not has_range:
             why = Why.FULL
         elif company_id in self._unproven[stream.name]:
             why = Why.MISSING_ROWS
+        elif has_range and self._is_new(stream, company_id):
+            why = Why.NEW_COMPANY
+            work.new.add(company_id)
+        elif has_range:
+            why, parts = Why.ASKED_FOR, windows.clipped(spans, self._start, self._end)
+            # The window before the first month is not cut: `_first_month` takes its end for the company's first month.
+            spans = (spans[0], *parts[1:]) if parts and parts[0].start == spans[0].start else parts
         else:
             return list(windows.due(spans, done, self._now, policy, opened))
         return [replace(windows.judged(span, done, self._now, policy, opened), why=why) for span in spans]
 
-
-def _first_month(spans: Sequence[Interval]) -> datetime | None:
-    """Where the company's first month begins: all before it is one window, and a month follows. A cut range has none after it."""
-    ends = {span.end for span in spans if span.start == windows.BEGINNING}
-    return min(ends & {span.start for span in spans}, default=None)
+    def _is_new(self, stream: Stream, company_id: str) -> bool:
+        """Whether nothing of the company was read yet, while others were: it joined, and is read whole whatever the run's range is."""
+        return self._all_companies and company_id not in self._spans[stream.name] and bool(self._spans[stream.name])
 
 
 def is_urgent(stream: Stream) -> bool:

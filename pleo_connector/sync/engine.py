@@ -98,7 +98,15 @@ class _Run:
             if (files := plan.options.get(name, DEFAULT).files) is not None
         }
         self._turns = Turns.of(connection.concurrency)
-        self._due = Due(self._now, plan.options, plan.start, plan.end, full=plan.mode is Mode.FULL, owner=owner)
+        self._due = Due(
+            self._now,
+            plan.options,
+            plan.start,
+            plan.end,
+            full=plan.mode is Mode.FULL,
+            owner=owner,
+            all_companies=not plan.companies,
+        )
         self._listings = {work.stream.parent.stream: Listing() for work in self._work.values() if work.stream.parent is not None}
 
     async def go(self, on_load: Listener, on_finish: Listener) -> SyncReport:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from datetime import datetime
 
+from pleo_connector.api import Interval
 from pleo_connector.catalogue import Stream, SyncMode
 from pleo_connector.errors import MassDeleteRefused, PleoError
-from pleo_connector.sync import ledger, tallies
+from pleo_connector.sync import ledger, tallies, windows
 from pleo_connector.sync.counting import miscounted
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.sync.sweep import Sweep
-from pleo_connector.sync.windows import BEGINNING
 from pleo_connector.warehouses import Scope, Transaction
 
 MASS_ROWS = 10
@@ -32,6 +31,8 @@ class Finished:
     """What the end of a stream's sweeps found; reported once it is committed."""
 
     completed: int = 0
+    spans: tuple[Interval, ...] = ()
+    """What was read to its end, of a stream with windows."""
     absent: int = 0
     states: list[ledger.SweepState] = field(default_factory=list)
     """How the sweeps that were walked to the end ended; the caller writes them."""
@@ -43,6 +44,7 @@ class Finished:
     def add_to(self, report: StreamReport) -> None:
         """Add these figures to the stream's report."""
         report.sweeps_completed += self.completed
+        report.spans = windows.joined((*report.spans, *self.spans))
         report.absent += self.absent
         report.tables = self.tables
         report.changed_by_tier = self.changed_by_tier
@@ -59,13 +61,16 @@ def finish(
     allow_mass_delete: bool,
     at: datetime,
     history: bool = False,
+    new: Collection[str] = (),
 ) -> Finished:
     """Close the sweeps that were walked to the end and mark what they did not meet as deleted, `at` that time.
 
-    `whole` names the companies whose parents are all known, for a stream that is read for each record of another.
+    `whole` names the companies whose parents are all known, for a stream that is read for each record of another. `new` names
+    companies that are read whole for the first time: their sweeps stay open until all have ended, so that the next run goes on.
     """
     found = Finished()
-    complete = [sweep for sweep in sweeps if sweep.exhausted and sweep.error is None]
+    partly = {sweep.company_id for sweep in sweeps if sweep.company_id in new and not _ended(sweep)}
+    complete = [sweep for sweep in sweeps if _ended(sweep) and sweep.company_id not in partly]
     ids = [sweep.sweep_id for sweep in sweeps] or NO_SWEEP
     looks = [look for proof in _proofs(stream, sweeps, complete, whole) for look in _looks(transaction, stream, proof, ids)]
     missing = [look for look in looks if look.absent]
@@ -92,8 +97,13 @@ def finish(
     found.changed_by_tier = _changed(transaction, stream, sweeps, deleted)
     found.states = [ledger.SweepState(sweep, status[sweep.sweep_id], deleted.get(sweep.sweep_id, 0)) for sweep in complete]
     found.completed = sum(state == "complete" for state in status.values())
+    found.spans = windows.joined({sweep.span for sweep in complete if sweep.span is not None})
     found.tables = {table.name: transaction.count(table) for table in stream.tables()}
     return found
+
+
+def _ended(sweep: Sweep) -> bool:
+    return sweep.exhausted and sweep.error is None
 
 
 def _changed(transaction: Transaction, stream: Stream, sweeps: Sequence[Sweep], deleted: Mapping[str, int]) -> dict[str, int]:
@@ -203,14 +213,8 @@ def _proofs(stream: Stream, sweeps: Sequence[Sweep], complete: Sequence[Sweep], 
 def _covers_all(mine: Sequence[Sweep], complete: Sequence[Sweep]) -> bool:
     """Whether these sweeps of one company were all walked to the end, and leave no moment out."""
     ended = {sweep.sweep_id for sweep in complete}
-    spans = sorted((sweep.span for sweep in mine if sweep.span is not None), key=lambda span: span.start)
-    return (
-        bool(spans)
-        and all(sweep.sweep_id in ended for sweep in mine)
-        and spans[0].start == BEGINNING
-        and all(one.end == following.start for one, following in pairwise(spans))
-        and spans[-1].end > datetime.now(UTC) + timedelta(days=365)
-    )
+    spans = [sweep.span for sweep in mine if sweep.span is not None]
+    return all(sweep.sweep_id in ended for sweep in mine) and windows.cover_everything(spans)
 
 
 def _scope(stream: Stream, company_id: str | None, sweeps: Sequence[Sweep]) -> Scope:
@@ -219,4 +223,5 @@ def _scope(stream: Stream, company_id: str | None, sweeps: Sequence[Sweep]) -> S
     spans = [sweep.span for sweep in sweeps if sweep.span is not None]
     if not spans or stream.window is None:
         return Scope(company_id, before=before)
-    return Scope(company_id, stream.window.column, min(span.start for span in spans), max(span.end for span in spans), before)
+    start, end = Interval(min(span.start for span in spans), max(span.end for span in spans)).limits
+    return Scope(company_id, stream.window.column, start, end, before)

@@ -61,8 +61,7 @@ class Expected:
         return {
             "stream": self.stream,
             "company_id": self.company_id,
-            "from": self.span.start.isoformat() if self.span else None,
-            "to": self.span.end.isoformat() if self.span else None,
+            **(self.span.as_dict() if self.span is not None else {"from": None, "to": None}),
             "tier": self.tier,
             "why": self.why.value,
             "last": self.last.isoformat() if self.last else None,
@@ -158,7 +157,15 @@ class _Look:
         names = self._transaction.read(listing.tables()[0], ("id", "name"), _deleted_at=None).to_pylist()
         companies = {str(row["id"]): str(row["name"] or "") for row in names}
         ids = _chosen(companies, self._plan.companies)
-        due = Due(self._now, self._plan.options, self._plan.start, self._plan.end, full=self._full, owner="")
+        due = Due(
+            self._now,
+            self._plan.options,
+            self._plan.start,
+            self._plan.end,
+            full=self._full,
+            owner="",
+            all_companies=not self._plan.companies,
+        )
         work = [StreamWork(stream, StreamReport(stream.name)) for stream in self._streams]
         due.read(self._transaction, self._catalogue, work, take_over=False)
         walks = [] if listing in self._streams else [self._expected(Sweep(listing), _Known(self._count(listing)))]

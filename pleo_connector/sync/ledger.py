@@ -46,10 +46,10 @@ def completed(transaction: Transaction, stream: Stream) -> dict[str | None, dict
     done: dict[str | None, dict[Interval, datetime]] = {}
     columns = ("company_id", "span_start", "span_end", "started_at")
     for row in transaction.read(SWEEPS, columns, stream=stream.name, status="complete").to_pylist():
-        if row["span_start"] is None:
+        span = Interval.of(row["span_start"], row["span_end"])
+        if span is None:
             continue
         spans = done.setdefault(_text(row["company_id"]), {})
-        span = Interval(row["span_start"], row["span_end"])
         spans[span] = max(row["started_at"], spans.get(span, row["started_at"]))
     return done
 
@@ -141,8 +141,8 @@ def write_sweeps(transaction: Transaction, states: Iterable[SweepState], *, at: 
             "sweep_id": sweep.sweep_id,
             "stream": sweep.stream.name,
             "company_id": sweep.company_id,
-            "span_start": sweep.span.start if sweep.span else None,
-            "span_end": sweep.span.end if sweep.span else None,
+            "span_start": sweep.span.limits[0] if sweep.span else None,
+            "span_end": sweep.span.limits[1] if sweep.span else None,
             "parent_id": sweep.parent_id,
             "parent_state": sweep.parent_state,
             "floor_at": sweep.floor,
@@ -236,11 +236,10 @@ def key_of(stream: Stream, record: str) -> str | None:
 
 
 def _sweep(row: dict[str, Any], catalogue: Catalogue) -> Sweep:
-    span = Interval(row["span_start"], row["span_end"]) if row["span_start"] is not None else None
     return Sweep(
         catalogue.stream(row["stream"]),
         _text(row["company_id"]),
-        span,
+        Interval.of(row["span_start"], row["span_end"]),
         _text(row["parent_id"]),
         row["parent_state"],
         row["floor_at"],

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pleo_connector.api import Interval
 from pleo_connector.catalogue import Stream, SyncMode
+from pleo_connector.sync import windows
 from pleo_connector.sync.state import SWEEPS
 from pleo_connector.warehouses import Transaction
 
@@ -22,8 +24,7 @@ class Walked:
     sweep_id: str
     company_id: str | None
     parent_id: str | None
-    start: datetime | None
-    end: datetime | None
+    span: Interval | None
     whole: bool
     """Down to the oldest record, of a newest-first stream; else True."""
     ended: bool
@@ -57,14 +58,10 @@ def superseded(stream: Stream, sweeps: Sequence[Walked], by: Iterable[Walked]) -
 
 
 def _covers(sweep: Walked, later: Sequence[Walked]) -> bool:
-    if sweep.start is None or sweep.end is None:
+    if sweep.span is None:
         return bool(later)
-    reached = sweep.start
-    for start, end in sorted((one.start, one.end) for one in later if one.start is not None and one.end is not None):
-        if start > reached:
-            break
-        reached = max(reached, end)
-    return reached >= sweep.end
+    joined = windows.joined([one.span for one in later if one.span is not None])
+    return any(span.start <= sweep.span.start and span.end >= sweep.span.end for span in joined)
 
 
 def _walked(row: dict[str, Any]) -> Walked:
@@ -72,8 +69,7 @@ def _walked(row: dict[str, Any]) -> Walked:
         row["sweep_id"],
         row["company_id"],
         row["parent_id"],
-        row["span_start"],
-        row["span_end"],
+        Interval.of(row["span_start"], row["span_end"]),
         row["floor_at"] is None,
         row["status"] in _ENDED,
         row["started_at"],

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from pleo_connector.api import Interval
 from pleo_connector.catalogue import Catalogue, Stream
 from pleo_connector.sync.raw_cover import Walked, superseded, walked
 from pleo_connector.sync.raw_reading import ToldEnd
@@ -62,8 +63,7 @@ def _unlisted(row: dict[str, Any]) -> Walked:
         row["sweep_id"],
         row["company_id"],
         row["parent_id"],
-        row["span_start"],
-        row["span_end"],
+        Interval.of(row["span_start"], row["span_end"]),
         row["floor_at"] is None,
         ended=False,
         started_at=row["started_at"],

@@ -148,7 +148,7 @@ def _sweep(stream: Stream, row: Mapping[str, Any]) -> Sweep:
     return Sweep(
         stream,
         row["company_id"],
-        Interval(row["span_start"], row["span_end"]) if row["span_start"] is not None else None,
+        Interval.of(row["span_start"], row["span_end"]),
         row["parent_id"],
         row["parent_state"],
         row["floor_at"],

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pleo_connector.api import Traffic
+from pleo_connector.api import Interval, Traffic
 from pleo_connector.errors import PleoError
 from pleo_connector.frames import Drift
 from pleo_connector.sync.raw_report import RawReport
 from pleo_connector.sync.receipt_report import FilesReport
-from pleo_connector.sync.windows import FIRST
+from pleo_connector.sync.windows import FIRST, told
 
 
 @dataclass(slots=True)
@@ -34,6 +34,8 @@ class StreamReport:
     walked: int = 0
     """Sweeps that are read to their end, or broke off; what they brought may still be on its way to the warehouse."""
     sweeps_completed: int = 0
+    spans: tuple[Interval, ...] = ()
+    """What was read to its end of a stream with windows, of all companies together."""
     seconds: float = 0.0
     traffic: Traffic = field(default_factory=Traffic)
     tables: dict[str, int] = field(default_factory=dict)
@@ -61,6 +63,11 @@ class StreamReport:
         return {tier: count for tier, count in self.changed_by_tier.items() if count and tier not in (FIRST, "hot")}
 
     @property
+    def months_read(self) -> str:
+        """`spans` in words; empty for a stream without windows."""
+        return ", ".join(told([span]) for span in self.spans)
+
+    @property
     def balanced(self) -> bool:
         """Every record served is accounted for."""
         return self.served == self.inserted + self.updated + self.unchanged + self.quarantined + self.duplicates
@@ -79,6 +86,7 @@ class StreamReport:
             "pages": self.pages,
             "sweeps": self.sweeps,
             "sweeps_completed": self.sweeps_completed,
+            "spans": [span.as_dict() for span in self.spans],
             "seconds": round(self.seconds, 3),
             **asdict(self.traffic),
             "tables": dict(self.tables),

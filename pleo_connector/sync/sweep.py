@@ -47,7 +47,9 @@ class Sweep:
     pages: int = 0
     rows_served: int = 0
     rows_quarantined: int = 0
+    rows_outside: int = 0
     rows_reported: int | None = None
+    """The total that Pleo reported, without the records outside the span."""
     rows_met: int | None = None
     """Different records met, known at the end where Pleo reports a total."""
     rows_changed: int | None = None
@@ -91,6 +93,8 @@ class ServedPage:
     """The walk ends here on purpose: the next page is known already."""
     rows: int = 0
     """How many records it has, or had."""
+    outside: int = 0
+    """Records that Pleo served beside these, and that lie outside the sweep's span: another window reads them."""
 
     @property
     def is_last(self) -> bool:
@@ -168,10 +172,32 @@ async def walk(
 def served_page(
     sweep: Sweep, number: int, cursor: str | None, page: Page, body: bytes, request: PageRequest, sha256: str, fetched_at: datetime
 ) -> ServedPage:
-    """The page with what its sweep must know of it."""
-    return ServedPage(
-        sweep, number, cursor, page, sha256, body, request, fetched_at, _created(sweep, page, 0), _below(sweep, page), len(page.records)
-    )
+    """The page with what its sweep must know of it, without the records outside the sweep's span."""
+    inside = _inside(sweep, page)
+    newest, cut, rows = _created(sweep, page, 0), _below(sweep, page), len(inside.records)
+    outside = len(page.records) - rows
+    return ServedPage(sweep, number, cursor, inside, sha256, body, request, fetched_at, newest, cut, rows, outside)
+
+
+def _inside(sweep: Sweep, page: Page) -> Page:
+    """The page without what lies before and after the sweep's span, where a walk in order of time begins and ends.
+
+    A record whose time cannot be read stays: the load sets it aside.
+    """
+    span, window = sweep.span, sweep.stream.window
+    if span is None or window is None:
+        return page
+
+    def is_outside(place: int) -> bool:
+        moment = moment_in(page, place, sweep.stream, window.column)
+        return moment is not None and moment not in span
+
+    first, end = 0, len(page.records)
+    while first < end and is_outside(first):
+        first += 1
+    while first < end and is_outside(end - 1):
+        end -= 1
+    return page if end - first == len(page.records) else replace(page, records=page.records[first:end])
 
 
 def _created(sweep: Sweep, page: Page, place: int) -> datetime | None:

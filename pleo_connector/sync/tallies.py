@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 
 from pleo_connector.catalogue import Stream, Table, Window
 from pleo_connector.warehouses import Transaction
@@ -47,7 +47,8 @@ def by_month(transaction: Transaction, stream: Stream, where: str = SERVED_NOW) 
     )
     found: ByMonth = {}
     for who, year, month, n in groups:
-        found.setdefault(who, {})[datetime(int(year), int(month), 1, tzinfo=UTC)] = int(n)
+        if MINYEAR <= int(year) <= MAXYEAR:  # earlier versions stored other years
+            found.setdefault(who, {})[datetime(int(year), int(month), 1, tzinfo=UTC)] = int(n)
     return found
 
 
@@ -79,7 +80,7 @@ def text(value: str) -> str:
 
 def moment(value: datetime) -> str:
     """A UTC moment as SQL."""
-    return f"TIMESTAMPTZ '{value:%Y-%m-%d %H:%M:%S}+00'"
+    return f"TIMESTAMPTZ '{value.isoformat(sep=' ')}'"
 
 
 def _open(window: Window) -> str:

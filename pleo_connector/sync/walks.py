@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pleo_connector.api import PleoClient, Traffic, page_request
+from pleo_connector.api import Interval, PleoClient, Traffic, page_request
 from pleo_connector.catalogue import Stream
 from pleo_connector.errors import (
     CertificateRefused,
@@ -24,6 +24,7 @@ from pleo_connector.sync.due import Due, is_urgent
 from pleo_connector.sync.moments import moment_in
 from pleo_connector.sync.parents import Listing
 from pleo_connector.sync.sweep import FailedPage, ServedPage, Sweep, walk
+from pleo_connector.sync.windows import FIRST_MONTH
 from pleo_connector.sync.writing import StreamWork
 
 FATAL = (ReauthRequired, CredentialError, WarehouseError, CertificateRefused)
@@ -121,9 +122,9 @@ class Walks:
             return []
 
     async def _earliest(self, work: StreamWork, company_id: str) -> datetime | None:
-        """When the company's first entry was performed: one request for one row."""
+        """When the company's first entry since `FIRST_MONTH` was performed: one request for one row."""
         stream, window = work.stream, work.stream.window
-        request = page_request(stream, company_id, limit=1)
+        request = page_request(stream, company_id, Interval(FIRST_MONTH), limit=1)
 
         def parse(body: bytes) -> datetime | None:
             page = split_page(body, stream.paging, request.what)

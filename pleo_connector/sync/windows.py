@@ -11,7 +11,7 @@ is due depends on its age:
 
 A window with an open entry (not settled, reviewed and exported) is hot too, up to an age of 100 days.
 
-Two edges make the cover complete: everything before the first month, and everything to come.
+Two windows without a limit make the cover complete: everything before the first month, and everything from the current month on.
 """
 
 from __future__ import annotations
@@ -20,14 +20,21 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import pairwise
 
-from pleo_connector.api import Interval
+from pleo_connector.api import OPEN_END, OPEN_START, Interval
 from pleo_connector.stream_options import SweepPolicy
 
-BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
-"""Pleo was founded in 2015: nothing is older than this."""
+BEGINNING = OPEN_START
+"""Where the window begins that holds everything before the first month."""
 
-_FUTURE = timedelta(days=3660)
+FIRST_MONTH = datetime(2015, 1, 1, tzinfo=UTC)
+"""Pleo was founded in 2015: no month before this has a window of its own."""
+
+_OLD_BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
+_OLD_FUTURE = timedelta(days=3660)
+"""Earlier versions read from 2000 to so long after the first of the current month; their sweeps are in users' tables and raw pages."""
+
 SLACK = timedelta(hours=1)
 
 
@@ -42,6 +49,7 @@ class Why(StrEnum):
     ASKED_FOR = "asked for"
     UNFINISHED = "left unfinished"
     MISSING_ROWS = "rows missing"
+    NEW_COMPANY = "new company"
     NOT_DUE = "not due"
     FILES = "links to files"
 
@@ -66,20 +74,20 @@ def month_start(moment: datetime) -> datetime:
 
 
 def next_month(start: datetime) -> datetime:
-    """Midnight UTC of the first of the month after one."""
-    return month_start(start + timedelta(days=32))
+    """Midnight UTC of the first of the month after one; OPEN_END after the last month that a datetime has."""
+    return month_start(start + timedelta(days=32)) if start < month_start(OPEN_END) else OPEN_END
 
 
 def windows(earliest: datetime | None, now: datetime) -> tuple[Interval, ...]:
-    """All windows of a company whose first entry is at `earliest` (None: it has no entries)."""
+    """All windows of a company whose first entry since `FIRST_MONTH` is at `earliest` (None: it has none)."""
     current = month_start(now)
-    first = min(month_start(earliest), current) if earliest is not None else current
+    first = min(max(month_start(earliest), FIRST_MONTH), current) if earliest is not None else current
     spans = [Interval(BEGINNING, first)]
     start = first
     while start < current:
         spans.append(Interval(start, next_month(start)))
         start = next_month(start)
-    spans.append(Interval(current, current + _FUTURE))
+    spans.append(Interval(current, OPEN_END))
     return tuple(spans)
 
 
@@ -117,17 +125,56 @@ def clipped(spans: tuple[Interval, ...], start: datetime | None, end: datetime |
     return tuple(part for part in parts if part.start < part.end)
 
 
+def first_month(spans: Collection[Interval]) -> datetime | None:
+    """Where the first month begins in the windows of earlier runs: all before it is one window, and a month follows.
+
+    A range that was asked for has no month after it.
+    """
+    ends = {span.end for span in spans if span.start in (BEGINNING, _OLD_BEGINNING)}
+    return min(ends & {span.start for span in spans}, default=None)
+
+
+def cover_everything(spans: Collection[Interval]) -> bool:
+    """Whether the spans follow each other without a gap and leave no moment out; the outer limits of earlier versions count too."""
+    ordered = sorted(spans, key=lambda span: span.start)
+    if not ordered or any(one.end != following.start for one, following in pairwise(ordered)):
+        return False
+    start, end = ordered[0].start, ordered[-1].end
+    if end == OPEN_END:
+        return start == BEGINNING
+    began = end - _OLD_FUTURE if start == _OLD_BEGINNING else None
+    return began is not None and began == month_start(began)
+
+
+def joined(spans: Collection[Interval]) -> tuple[Interval, ...]:
+    """The moments that lie in any of the spans, as few spans as possible, in their order."""
+    found: list[Interval] = []
+    for span in sorted(spans, key=lambda span: span.start):
+        if found and span.start <= found[-1].end:
+            found[-1] = Interval(found[-1].start, max(found[-1].end, span.end))
+        else:
+            found.append(span)
+    return tuple(found)
+
+
 def told(spans: Sequence[Interval]) -> str:
     """Windows that follow each other, in words: `before 2025-10`, `2026-01 to 2026-03` (the last month included), `2026-11 on`."""
     if not spans:
         return ""
-    first, last = min(spans, key=lambda one: one.start), max(spans, key=lambda one: one.end)
-    if first.end == last.end:
-        first_day = f"{first.start:%Y-%m}"
-        return f"before {first.end:%Y-%m}" if first.start == BEGINNING else f"{first_day} on" if _is_open(first) else first_day
-    beginning = "" if first.start == BEGINNING else f"{first.start:%Y-%m} "
-    return f"{beginning}on" if _is_open(last) else f"{beginning}to {last.end - timedelta(microseconds=1):%Y-%m}"
+    start, end = min(span.start for span in spans), max(span.end for span in spans)
+    if start == OPEN_START and len(spans) == 1:
+        return "all" if end == OPEN_END else f"before {_first(end)}"
+    first, last = "" if start == OPEN_START else _first(start), "on" if end == OPEN_END else f"to {_last(end)}"
+    return first if last == f"to {first}" else f"{first} {last}".lstrip()
 
 
-def _is_open(span: Interval) -> bool:
-    return span.end - span.start >= _FUTURE
+def _first(start: datetime) -> str:
+    """The month, the day or the minute that begins then."""
+    text = start.replace(tzinfo=None).isoformat(timespec="minutes")
+    return text[:7] if start == month_start(start) else text.removesuffix("T00:00")
+
+
+def _last(end: datetime) -> str:
+    """The month or the day that ends then, else the minute."""
+    day = (end - timedelta.resolution).date().isoformat()
+    return day[:7] if end == month_start(end) else day if not (end.hour or end.minute or end.second or end.microsecond) else _first(end)

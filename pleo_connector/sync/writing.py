@@ -34,6 +34,8 @@ class StreamWork:
     """Open sweeps that will not go on: too old, or Pleo refused their cursor, or no longer serves their records."""
     whole: set[str] = field(default_factory=set)
     """Companies whose parents are all known, of a stream that is read for each record of another."""
+    new: set[str] = field(default_factory=set)
+    """Companies that joined since other companies were read, in a run of a range: they are read whole."""
     quarantined: set[str] = field(default_factory=set)
     """Keys of records that earlier runs set aside."""
     again: list[Sweep] = field(default_factory=list)
@@ -141,6 +143,7 @@ class Writer:
                 work.stream,
                 work.sweeps,
                 work.whole,
+                new=work.new,
                 allow_mass_delete=run.allow_mass_delete,
                 at=load.at,
                 history=self._of(work.stream).history,
@@ -194,7 +197,9 @@ def _advance(batch: Batch, pages: Sequence[ServedPage], owner: str) -> None:
         if served.newest is not None:
             sweep.newest = max(served.newest, sweep.newest or served.newest)
         sweep.rows_served += served.rows
-        sweep.rows_reported = served.page.total if served.page.total is not None else sweep.rows_reported
+        sweep.rows_outside += served.outside
+        if served.page.total is not None:
+            sweep.rows_reported = served.page.total - sweep.rows_outside
     sweeps = {served.sweep.sweep_id: served.sweep for served in pages}
     for row in batch.quarantined.itertuples():
         sweep = sweeps[str(row.sweep_id)]

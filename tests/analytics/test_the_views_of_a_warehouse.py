@@ -76,6 +76,12 @@ def test_views_are_made_once_and_dropped_ones_come_back(url: str, warehouse: War
     assert refresh(warehouse) == ("missing_receipts",)
 
 
+def test_tables_that_no_sync_made_are_made_empty_and_their_views_over_them(url: str) -> None:
+    assert refresh(open_warehouse(url, "pleo")) == tuple(view.name for view in views())
+    with _asking(url) as ask:
+        assert {ask(f"SELECT count(*) FROM {view.name}")[0][0] for view in views()} == {0}
+
+
 def test_a_changed_view_is_remade_with_those_that_read_it(url: str, warehouse: Warehouse) -> None:
     assert _define(warehouse, NUMBER, DOUBLED) == ("number", "doubled")
     changed = View(

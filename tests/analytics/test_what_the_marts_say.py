@@ -141,6 +141,28 @@ def test_a_code_that_two_accounts_share_does_not_double_the_spend(books: Books) 
     assert books.ask("SELECT account_name, spend FROM spend_by_category") == [("Catering", Decimal("8.0000"))]
 
 
+def test_the_merchant_of_an_entry_comes_before_the_supplier_of_its_export_item(books: Books) -> None:
+    both = books.entry("10.00", merchant_name="BOUWHAL 0412 UTRECHT", merchant_category_code="5200")
+    item = books.entry("20.00")
+    for entry in (both, item):
+        books.add(
+            "export_items",
+            id=entry,
+            accounting_entry_id=entry,
+            company_id=COMPANY,
+            supplier_name="Bouwhal",
+            _synced_at="2026-03-20T00:00:00Z",
+        )
+    books.entry("40.00", merchant_name="Thaise Keuken")
+    books.entry("80.00")
+    assert books.ask("SELECT merchant, spend FROM spend_by_merchant ORDER BY spend") == [
+        ("BOUWHAL 0412 UTRECHT", Decimal("10.0000")),
+        ("Bouwhal", Decimal("20.0000")),
+        ("Thaise Keuken", Decimal("40.0000")),
+        (None, Decimal("80.0000")),
+    ]
+
+
 def test_merchants_and_team_names_come_from_the_newest_export_item(books: Books) -> None:
     team = "d0000000-0000-4000-8000-000000000001"
     entry = books.entry("8.00", team_id=team)

@@ -20,7 +20,7 @@ def pleo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Local]:
         yield made
 
 
-OPEN_ITEMS = 12
+OPEN_ITEMS = 28
 """Entries of the sample's export jobs that still run: Pleo serves export items of no others."""
 
 
@@ -135,3 +135,12 @@ def test_a_missing_scope_is_asked_for_under_the_label_of_the_connection(pleo: Lo
     ended = pleo.run("sync", "vendors")
     assert ended.code == 1
     assert "run `pleo-connector connect --connection acme`" in " ".join((ended.out + ended.err).split())
+
+
+def test_the_report_names_the_span_that_was_read(pleo: Local) -> None:
+    ended = pleo.run("sync", "accounting_entries", "--from", "2026-10-12", "--to", "2026-11-15")
+    assert ended.code == 0
+    assert "accounting_entries: months read: 2026-10-12 to 2026-11-14." in ended.out
+    document = json.loads(pleo.run("sync", "accounting_entries", "vendors", "--to", "2026-01-01", "--json").out)
+    spans = {stream["stream"]: stream["spans"] for stream in document["streams"]}
+    assert spans == {"accounting_entries": [{"from": None, "to": "2026-01-01T00:00:00+00:00"}], "vendors": []}

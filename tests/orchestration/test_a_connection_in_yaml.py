@@ -6,8 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 import pytest
@@ -179,6 +180,76 @@ def test_scaffolded_in_this_project_it_loads_too(tmp_path: Path) -> None:
     run_dg(project, "scaffold", "defs", "pleo_connector.PleoComponent", "second_pleo")
     listed = run_dg(project, "list", "defs", "--json")
     assert '"second_pleo/vendors"' in listed and '"pleo/vendors"' in listed
+
+
+REPORT = """
+type: shop.defs.reports.Report
+attributes:
+  deps: ["{{ LOAD('my_pleo').asset_key_for_table('TABLE') }}"]
+"""
+REPORTS = """
+import dagster as dg
+
+
+class Report(dg.Component, dg.Model, dg.Resolvable):
+    deps: list[dg.ResolvedAssetKey]
+
+    def build_defs(self, context):
+        return dg.Definitions(assets=[dg.AssetSpec("in_yaml", deps=self.deps)])
+
+
+@dg.definitions
+def defs(context: dg.ComponentLoadContext):
+    load = getattr(context, "load_component", None) or context.load_component_at_path
+    return dg.Definitions(assets=[dg.AssetSpec("in_code", deps=[load("my_pleo").asset_key_for_table("accounting_entries")])])
+"""
+LOAD = "context.load_component" if hasattr(dg.ComponentLoadContext, "load_component") else "load_component_at_path"
+
+
+def reporting(folder: Path, table: str, component: str = "my_pleo") -> dg.AssetGraph:
+    """A project with a component as it is scaffolded, an asset in YAML that depends on this table of it, and one in code."""
+    defs = empty_project(folder) / "shop" / "defs"
+    (defs / "my_pleo").mkdir()
+    (defs / "my_pleo" / "defs.yaml").write_text(
+        f"type: pleo_connector.PleoComponent\nattributes: {{name: my_pleo, warehouse: 'duckdb:///{folder}/w.duckdb'}}\n"
+    )
+    (defs / "reports.py").write_text(REPORTS)
+    (defs / "report").mkdir()
+    (defs / "report" / "defs.yaml").write_text(REPORT.replace("TABLE", table).replace("LOAD", LOAD).replace("my_pleo", component))
+    return dg.ComponentTree.for_project(folder).build_defs().resolve_asset_graph()
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with environment({}):
+        yield tmp_path
+    for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
+        del sys.modules[name]
+
+
+@pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")  # Dagster's own, when it loads a project
+def test_assets_in_yaml_and_in_code_depend_on_a_named_components_tables_and_marts(shop: Path) -> None:
+    graph = reporting(shop, "spend")
+    assert graph.get(dg.AssetKey("in_yaml")).parent_keys == {dg.AssetKey(["my_pleo", "spend"])}
+    assert graph.get(dg.AssetKey("in_code")).parent_keys == {dg.AssetKey(["my_pleo", "accounting_entries"])}
+    assert all(
+        graph.get(key).is_materializable for key in (dg.AssetKey(["my_pleo", "spend"]), dg.AssetKey(["my_pleo", "accounting_entries"]))
+    )
+
+
+@pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
+@pytest.mark.parametrize(
+    ("table", "component", "told"),
+    [("spnd", "my_pleo", "The connection my_pleo has no table 'spnd'; did you mean 'spend'"), ("spend", "my_plea", "my_plea")],
+)
+def test_a_table_or_component_that_is_none_fails_at_load(shop: Path, table: str, component: str, told: str) -> None:
+    with pytest.raises(Exception) as refused:  # noqa: PT011 - Dagster wraps it, in each version otherwise
+        reporting(shop, table, component)
+    said, error = "", cast("BaseException | None", refused.value)
+    while error is not None:
+        said, error = f"{said}{error}", error.__cause__
+    assert told in said
 
 
 def test_as_it_is_scaffolded_it_loads(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ VENDORS = dg.AssetKey(["pleo", "vendors"])
 # As docs/dagster.md shows it.
 ROWS_CHANGED = (
     dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed()).since_last_handled()
-    & ~dg.AutomationCondition.any_deps_missing()
     & ~dg.AutomationCondition.any_deps_in_progress()
     & ~dg.AutomationCondition.in_progress()
 )

@@ -10,7 +10,14 @@ import dagster as dg
 import pytest
 
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.orchestration import PleoResource, PleoSync, WarehouseResource, get_asset_key_for_table, pleo_assets
+from pleo_connector.orchestration import (
+    PleoResource,
+    PleoSync,
+    WarehouseResource,
+    build_pleo_definitions,
+    get_asset_key_for_table,
+    pleo_assets,
+)
 from pleo_connector.orchestration.translator import PleoTableData, PleoTranslator
 from pleo_connector.sandbox import API_KEY
 from pleo_connector.warehouses import open_warehouse
@@ -104,6 +111,26 @@ def test_the_key_of_a_table_follows_name_and_translator() -> None:
     assert get_asset_key_for_table("tags", translator=Shouting()) == dg.AssetKey("TAGS")
     with pytest.raises(ConfigurationError, match="There is no table 'acounts'; did you mean 'accounts'"):
         get_asset_key_for_table("acounts")
+
+
+def test_the_key_of_a_table_or_mart_is_that_of_the_definitions() -> None:
+    with environment({}):
+        acme = build_pleo_definitions(name="acme", translator=Shouting())
+        both = dg.Definitions.merge(acme, build_pleo_definitions(name="globex", marts=False))
+    for keys in (acme, both):
+        assert get_asset_key_for_table("tags", keys, name="acme") == dg.AssetKey("TAGS")
+        assert get_asset_key_for_table("spend", keys, name="acme") == dg.AssetKey(["acme", "spend"])
+        assert acme.resolve_asset_graph().has(get_asset_key_for_table("spend", keys, name="acme"))
+    assert get_asset_key_for_table("tags", acme) == dg.AssetKey("TAGS"), "there is one connection"
+    assert get_asset_key_for_table("spend") == dg.AssetKey(["pleo", "spend"])
+    with pytest.raises(ConfigurationError, match="The connection globex has no table 'spend'"):
+        get_asset_key_for_table("spend", both, name="globex")
+    with pytest.raises(ConfigurationError, match="These definitions have no connection 'acne'; did you mean 'acme'"):
+        get_asset_key_for_table("tags", both, name="acne")
+    with pytest.raises(ConfigurationError, match="several connections \\(acme, globex\\); say which by name"):
+        get_asset_key_for_table("tags", both)
+    with pytest.raises(ConfigurationError, match="have no table of Pleo"):
+        get_asset_key_for_table("tags", dg.Definitions())
 
 
 def test_two_customers_live_side_by_side_and_one_that_fails_does_not_touch_the_other(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import pytest
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration import build_pleo_connections_definitions, build_pleo_definitions
 from pleo_connector.sandbox import RunningSandbox, SandboxConfig, running
-from tests.orchestration.place import Place, environment
+from tests.orchestration.place import Place, environment, opened
 
 NEW = "0c0a7a8e-9a56-4a39-9d54-6f3bb3a6f001"
 
@@ -32,29 +32,75 @@ def settings(growing: RunningSandbox, tmp_path: Path) -> Iterator[dict[str, str]
         yield Place(tmp_path, growing.url).environment
 
 
-def tick(sensor: str, cursor: str | None) -> Any:
-    with dg.DagsterInstance.ephemeral() as instance:
+def tick(sensor: str, cursor: str | None, instance: dg.DagsterInstance | None = None) -> Any:
+    with opened(instance) as ready:
         repository = build_pleo_definitions().get_repository_def()
         resources = repository.get_top_level_resources()
-        context = dg.build_sensor_context(instance=instance, cursor=cursor, repository_def=repository, resources=resources)
+        context = dg.build_sensor_context(instance=ready, cursor=cursor, repository_def=repository, resources=resources)
         return repository.get_sensor_def(sensor).evaluate_tick(context)
 
 
-def test_a_company_that_joins_is_synced_alone_and_once(growing: RunningSandbox, settings: dict[str, str]) -> None:
+def join(growing: RunningSandbox) -> None:
+    """A company joins the grant."""
+    growing.state.put("companies", deepcopy(growing.state.records("companies")[0]) | {"id": NEW, "name": "Newcomer ApS"})
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as ready:
+        yield ready
+
+
+def make(request: Any, instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> None:
+    """The run that was asked for, as the daemon makes it; it is left in this status."""
+    job = build_pleo_definitions().resolve_job_def(request.job_name)
+    instance.create_run_for_job(
+        job, run_config=request.run_config, tags={**request.tags, "dagster/run_key": request.run_key}, status=status
+    )
+
+
+def test_a_company_that_joins_is_synced_alone_and_once(
+    growing: RunningSandbox, settings: dict[str, str], instance: dg.DagsterInstance
+) -> None:
     before = len(growing.state.records("companies"))
     first = tick("pleo_new_companies", None)
     assert first.run_requests == [] and first.skip_message == f"{before} companies; the next look compares with them."
     assert tick("pleo_new_companies", first.cursor).skip_message == f"{before} companies; none is new."
-    growing.state.put("companies", deepcopy(growing.state.records("companies")[0]) | {"id": NEW, "name": "Newcomer ApS"})
-    second = tick("pleo_new_companies", first.cursor)
+    join(growing)
+    second = tick("pleo_new_companies", first.cursor, instance)
     (request,) = second.run_requests
     assert request.run_key == f"company {NEW}"
     assert request.run_config == {"ops": {"pleo_tables": {"config": {"companies": [NEW]}}}}
     definitions = build_pleo_definitions()
     assert dg.validate_run_config(definitions.resolve_job_def("pleo_sync"), dict(request.run_config))
-    assert tick("pleo_new_companies", second.cursor).run_requests == []
+    make(request, instance, dg.DagsterRunStatus.SUCCESS)
+    third = tick("pleo_new_companies", second.cursor, instance)
+    assert third.run_requests == [] and third.skip_message == f"{before + 1} companies; none is new."
     growing.state.start_over()
-    assert NEW in json.loads(tick("pleo_new_companies", second.cursor).cursor), "one that leaves for a while is not new again"
+    assert NEW in json.loads(tick("pleo_new_companies", third.cursor, instance).cursor)["known"], (
+        "one that leaves for a while is not new again"
+    )
+
+
+@pytest.mark.parametrize("ended", [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED])
+def test_a_company_whose_run_did_not_succeed_is_asked_for_again_until_one_does(
+    growing: RunningSandbox, settings: dict[str, str], instance: dg.DagsterInstance, ended: dg.DagsterRunStatus
+) -> None:
+    join(growing)
+    known = json.dumps([company["id"] for company in growing.state.records("companies") if company["id"] != NEW])
+    found = tick("pleo_new_companies", known, instance)  # the cursor that earlier versions wrote
+    (asked,) = found.run_requests
+    (same,) = tick("pleo_new_companies", found.cursor, instance).run_requests
+    assert same.run_key == asked.run_key, "a run that was not made is asked for by the same key"
+    make(asked, instance, ended)
+    again = tick("pleo_new_companies", found.cursor, instance)
+    (second,) = again.run_requests
+    assert second.run_key != asked.run_key and second.run_config == asked.run_config
+    make(second, instance, dg.DagsterRunStatus.STARTED)
+    waits = tick("pleo_new_companies", again.cursor, instance)
+    assert waits.run_requests == [] and "1 wait for their first sync" in waits.skip_message
+    growing.state.start_over()
+    assert tick("pleo_new_companies", found.cursor, instance).run_requests == [], "it has left the grant"
 
 
 def test_a_pleo_that_does_not_answer_is_told(settings: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ from pleo_connector import sync
 from pleo_connector.catalogue import CATALOGUE, Reference, Relations
 from pleo_connector.frames import Drift
 from pleo_connector.frames.drift import Finding
-from pleo_connector.orchestration.checks import Check, Checks
+from pleo_connector.orchestration.checks import Check, Checks, drift_of
 from pleo_connector.sandbox import RunningSandbox
 from pleo_connector.sync import StreamReport
 from pleo_connector.sync.state import SWEEPS
@@ -89,7 +89,9 @@ def test_all_stored_checks_pass_on_what_was_loaded_in_one_query(loaded: Loaded) 
     asked: list[str] = []
     with loaded.warehouse.transaction() as transaction:
         results = CHECKS.stored(wanted, Listening(transaction, asked), KEYS)  # type: ignore[arg-type]
-    assert [result.check_name for result in results if not result.passed] == []
+    assert [(result.asset_key, result.check_name) for result in results if not result.passed] == [
+        (KEYS["accounts"], "fits_the_declaration")
+    ]
     assert len(results) == len(wanted) > 40 and len(asked) == 1
 
 
@@ -282,20 +284,60 @@ def test_only_ten_rows_are_named(loaded: Loaded) -> None:
     assert said["tax_code_id_unknown"] > 10 and len(set(said["for_example"].split(", "))) == 10
 
 
-def reported(drift: Drift) -> dg.AssetCheckResult:
-    (check,) = (one for one in CHECKS.of(CATALOGUE.table("vendors")) if one.name == "fits_the_declaration")
-    return CHECKS.reported(check, StreamReport("vendors", drift=drift), KEYS["vendors"])
+DECLARED = "fits_the_declaration"
 
 
-def test_what_the_catalogue_does_not_know_is_found_by_field_and_never_by_value() -> None:
-    assert reported(Drift()).passed
-    result = reported(Drift(unknown_fields={"bankDetails": Finding(3, ("k1",))}, unseen_values={"state=PAUSED": Finding(1)}))
-    assert not result.passed
-    assert {name: value.value for name, value in result.metadata.items()} == {
-        "unknown_fields": 1,
-        "unseen_values": 1,
-        "for_example": "bankDetails, state=PAUSED",
-    }
+@pytest.mark.parametrize(
+    ("stream", "broken", "said"),
+    [
+        ("vendors", "state = 'PAUSED'", {"unseen_values": 1, "for_example": "state=PAUSED"}),
+        ("vendors", "name = NULL", {"missing_required": 1, "for_example": "name"}),
+        (
+            "vendors",
+            """_extra = '{"bankDetails": {"iban": "DK50, \\"x\\": 1", "bic": null}, "alias": "a: b"}'""",
+            {"unknown_fields": 2, "for_example": "alias, bankDetails"},
+        ),
+        (
+            "accounting_entries",
+            "transaction_value = NULL, transaction_value_minors = 1, transaction_value_currency = 'XQQ'",
+            {"unknown_currencies": 1, "for_example": "transactionValue=XQQ"},
+        ),
+    ],
+)
+def test_what_is_stored_and_not_declared_is_found_by_field_and_never_by_content(
+    loaded: Loaded, stream: str, broken: str, said: dict[str, Any]
+) -> None:
+    passed, found = loaded.told(DECLARED, stream, f"UPDATE books.{stream} SET {broken} WHERE {first(stream)}")
+    found["for_example"] = ", ".join(sorted(found["for_example"].split(", ")))
+    assert not passed and found == said
+    gone = "_deleted_at = CURRENT_TIMESTAMP, _deleted_source"
+    assert loaded.told(DECLARED, stream, f"UPDATE books.{stream} SET {broken}, {gone} = 'sweep_absent' WHERE {first(stream)}")[0]
+    assert not loaded.told(DECLARED, stream, f"UPDATE books.{stream} SET {broken}, {gone} = 'api_flag' WHERE {first(stream)}")[0], (
+        "still served"
+    )
+
+
+def test_an_undeclared_field_of_a_child_table_and_a_record_that_is_set_aside_are_found(loaded: Loaded) -> None:
+    split = "accounting_entry_splits"
+    passed, found = loaded.told(
+        DECLARED,
+        "accounting_entries",
+        f"""UPDATE books.{split} SET _extra = '{{"mood": "a"}}' WHERE {first(split)}""",
+        "INSERT INTO books._quarantine (record_hash, stream, field, reason) VALUES "
+        "('1', 'accounting_entries', 'splitItems[2].id', 'not a UUID'), ('2', 'accounting_entries', 'splitItems[7].id', 'not a UUID'), "
+        "('3', 'vendors', 'name', 'not a name')",
+    )
+    assert not passed
+    assert found == {"unknown_fields": 1, "impossible_values": 1, "for_example": "splitItems[].mood, splitItems[].id: not a UUID"}
+
+
+def test_what_a_sync_met_and_no_row_shows_is_found_too(loaded: Loaded) -> None:
+    (check,) = (one for one in CHECKS.of(CATALOGUE.table("vendors")) if one.name == DECLARED)
+    served = drift_of(StreamReport("vendors", drift=Drift(type_changes={"name": Finding(3, ("k1",))})))
+    with loaded.warehouse.transaction() as transaction:
+        (passed,), (failed,) = (CHECKS.stored([check], transaction, KEYS, served=met) for met in (None, {"vendors": served}))
+    assert passed.passed and not failed.passed
+    assert {name: value.value for name, value in failed.metadata.items()} == {"type_changes": 1, "for_example": "name"}
 
 
 def test_a_relation_that_names_what_no_table_has_fails_at_import() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from pleo_connector import sync
 from pleo_connector.errors import Forbidden
-from pleo_connector.sandbox import SandboxConfig, running
+from pleo_connector.sandbox import Fault, SandboxConfig, running
 from pleo_connector.warehouses import open_warehouse
 from tests.frames.records import entry, key
 from tests.sync.answering import serving
@@ -62,6 +63,43 @@ def test_a_company_that_appears_is_read_and_one_that_disappears_keeps_its_rows(p
     assert (report.streams["vendors"].inserted, report.streams["accounting_entries"].inserted) == (1, 1)
     kept = place.rows(f"SELECT count(*), count(_deleted_at) FROM pleo.vendors WHERE company_id = '{second['id']}'")
     assert kept[0][0] > 0 and kept[0][1] == 0, "nobody said that its records are gone"
+
+
+NOVEMBER = {"start": datetime(2026, 11, 1, tzinfo=UTC)}
+
+
+def join(place: Place, *moments: str) -> None:
+    """A company joins, with an entry at each of these moments."""
+    place.pleo.state.put("companies", place.pleo.state.records("companies")[0] | {"id": BAD, "name": "A new one"})
+    like = place.pleo.state.records("accounting_entries")[0]
+    for number, moment in enumerate(moments):
+        place.pleo.state.put("accounting_entries", like | {"id": key(80 + number), "companyId": BAD, "performedAt": moment})
+
+
+def of_new_company(place: Place) -> int:
+    return int(place.rows(f"SELECT count(*) FROM pleo.accounting_entries WHERE company_id = '{BAD}'")[0][0])
+
+
+def test_a_run_of_a_range_reads_a_company_that_joined_whole_unless_it_names_its_companies(place: Place) -> None:
+    place.run("accounting_entries", **NOVEMBER)
+    assert place.rows("SELECT count(*) FROM pleo.accounting_entries WHERE performed_at < '2026-11-01'") == [(0,)], "all are new at first"
+    join(place, "2026-11-03T08:00:00Z", "2025-10-03T08:00:00Z", "2012-02-03T08:00:00Z")
+    place.run("accounting_entries", companies=("A new one",), start=NOVEMBER["start"] + timedelta(days=20))
+    assert of_new_company(place) == 0
+
+
+def test_a_company_that_joined_is_read_on_by_the_next_run_of_a_range_until_all_of_it_is_read(place: Place) -> None:
+    place.run("accounting_entries", **NOVEMBER)
+    join(place, "2026-11-03T08:00:00Z", "2026-10-03T08:00:00Z", "2026-06-03T08:00:00Z")
+    companies = len(place.pleo.state.records("companies"))
+    # Each company is asked for its first month; then the others' November and one month or more of the new company are read.
+    place.pleo.state.set_faults(Fault("status", path="/v1/accounting-entries:search", status=400, after=2 * companies))
+    assert place.run("accounting_entries", **NOVEMBER).failures
+    place.pleo.state.set_faults()
+    assert of_new_company(place) < 3
+    whole = place.run("accounting_entries", **NOVEMBER)
+    assert not whole.failures and of_new_company(place) == 3
+    assert place.run("accounting_entries", **NOVEMBER).streams["accounting_entries"].sweeps == companies
 
 
 @pytest.mark.parametrize("may_list", [True, False])

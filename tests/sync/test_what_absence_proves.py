@@ -86,6 +86,31 @@ def test_an_entry_that_is_really_gone_is_deleted_once_all_months_were_read(place
     assert place.run("accounting_entries").streams["accounting_entries"].warnings == []
 
 
+def test_a_run_of_a_range_that_misses_an_entry_is_followed_by_one_of_all_months_whatever_its_range_is(place: Place) -> None:
+    november, march = {"start": NOW.replace(day=1, hour=0)}, {"start": NOW.replace(month=3, day=1), "end": NOW.replace(month=4, day=1)}
+    place.run("accounting_entries")
+    (gone,) = entries(place, "2026-11-02", "2026-11-23")
+    moved = next(one for one in entries(place, "2026-10-02", "2026-10-30", 1000) if one["companyId"] == gone["companyId"])
+    place.pleo.state.remove("accounting_entries", gone["id"])
+    place.pleo.state.put("accounting_entries", moved | {"performedAt": "2026-02-10T08:00:00Z"})
+    first = place.run("accounting_entries", **november).streams["accounting_entries"]
+    assert first.absent == 0 and any("the next run reads all months" in warning for warning in first.warnings)
+    second = place.run("accounting_entries", **march).streams["accounting_entries"]
+    assert (second.absent, second.updated, second.warnings) == (1, 1, [])
+    third = place.run("accounting_entries", **march).streams["accounting_entries"]
+    assert third.sweeps < second.sweeps and third.written == 0
+
+
+def test_a_mass_deletion_that_is_meant_goes_through_in_runs_of_a_range_too(place: Place) -> None:
+    march = {"start": NOW.replace(month=3, day=1, hour=0), "end": NOW.replace(month=4, day=1, hour=0)}
+    place.run("accounting_entries")
+    for entry in entries(place, "2026-03-01", "2026-04-01", 100):
+        place.pleo.state.remove("accounting_entries", entry["id"])
+    assert isinstance(place.run("accounting_entries", **march).failures["accounting_entries"], MassDeleteRefused)
+    meant = place.run("accounting_entries", allow_mass_delete=True, **march)
+    assert meant.failures == {} and meant.streams["accounting_entries"].absent > 10
+
+
 def test_many_small_losses_of_one_company_are_a_mass_deletion(place: Place) -> None:
     place.run("accounting_entries")
     records = place.pleo.state.records("accounting_entries")

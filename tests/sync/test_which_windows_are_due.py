@@ -114,3 +114,27 @@ def test_an_open_entry_keeps_its_month_hot_up_to_an_age() -> None:
     assert opened(SweepPolicy()) == [september], "June ended more than 100 days ago"
     assert opened(SweepPolicy(open_days=200)) == [june, september]
     assert opened(SweepPolicy(open_days=0)) == []
+
+
+@given(spans=st.lists(st.tuples(st.integers(0, 20), st.integers(1, 5)), max_size=8), day=st.integers(-1, 30))
+def test_joined_spans_hold_the_same_moments_without_touching_each_other(spans: list[tuple[int, int]], day: int) -> None:
+    given_spans = [Interval(NOW + timedelta(days=start), NOW + timedelta(days=start + length)) for start, length in spans]
+    joined = windows.joined(given_spans)
+    moment = NOW + timedelta(days=day)
+    assert any(moment in span for span in joined) == any(moment in span for span in given_spans)
+    assert all(one.end < following.start for one, following in pairwise(joined))
+
+
+def test_a_span_that_was_cut_in_words() -> None:
+    def words(start: datetime, end: datetime) -> str:
+        return windows.told([Interval(start, end)])
+
+    day, month = datetime(2026, 1, 15, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)
+    assert words(day, month) == "2026-01-15 to 2026-02"
+    assert words(day, day + timedelta(days=1)) == "2026-01-15"
+    assert words(day, day + timedelta(days=3)) == "2026-01-15 to 2026-01-17"
+    assert words(day, day + timedelta(hours=30)) == "2026-01-15 to 2026-01-16T06:00"
+    assert words(day + timedelta(hours=30), windows.OPEN_END) == "2026-01-16T06:00 on"
+    assert words(BEGINNING, day) == "before 2026-01-15"
+    assert words(datetime(900, 1, 1, tzinfo=UTC), datetime(901, 1, 1, tzinfo=UTC)) == "0900-01 to 0900-12"
+    assert words(BEGINNING, windows.OPEN_END) == "all"

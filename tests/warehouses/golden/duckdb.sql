@@ -48,7 +48,7 @@ COMMENT ON COLUMN "pleo"."order ""1"""."bills"."note" IS 'The spender''s note.';
 SELECT table_name, NULL, NULL, comment FROM duckdb_tables() WHERE database_name = current_database() AND schema_name = $1 UNION ALL SELECT table_name, column_name, data_type, comment FROM duckdb_columns() WHERE database_name = current_database() AND schema_name = $1;
 
 -- served
-CREATE TEMPORARY TABLE "_pleo_served" AS
+CREATE OR REPLACE TEMPORARY TABLE "_pleo_served" AS
 SELECT s."id", s."_pleo_row", t."id" IS NULL AS is_new,
   t."id" IS NOT NULL AND (t."_row_hash" IS DISTINCT FROM s."_row_hash"
     OR (t."_deleted_at" IS NULL) <> (s."_deleted_at" IS NULL)
@@ -64,7 +64,7 @@ SELECT count(*), count(*) FILTER (WHERE "id" IS NULL), count(DISTINCT "id"), cou
 SELECT (SELECT count(*) FROM staged_cursors AS s WHERE s."stream" IS NULL OR s."window" IS NULL), (SELECT count(*) FROM (SELECT s."stream", s."window" FROM staged_cursors AS s GROUP BY 1, 2 HAVING count(*) > 1) AS d);
 
 -- served children
-CREATE TEMPORARY TABLE "_pleo_served_children" AS
+CREATE OR REPLACE TEMPORARY TABLE "_pleo_served_children" AS
 SELECT s.*, p."_pleo_row" IS NULL AS is_orphan, p.is_new OR p.is_changed AS is_due
 FROM (SELECT CAST(r."bill_id" AS UUID) AS "bill_id", r."position" AS "position", r."_pleo_row" FROM staged_lines AS r) AS s
 LEFT JOIN "_pleo_served" AS p ON p."id" = s."bill_id";
