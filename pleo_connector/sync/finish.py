@@ -7,7 +7,7 @@ absent: losing a fifth of a table more likely means a lost permission than a tid
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pleo_connector.api import Interval
@@ -72,7 +72,7 @@ def finish(
     partly = {sweep.company_id for sweep in sweeps if sweep.company_id in new and not _ended(sweep)}
     complete = [sweep for sweep in sweeps if _ended(sweep) and sweep.company_id not in partly]
     ids = [sweep.sweep_id for sweep in sweeps] or NO_SWEEP
-    looks = [look for proof in _proofs(stream, sweeps, complete, whole) for look in _looks(transaction, stream, proof, ids)]
+    looks = list(_looks(transaction, stream, list(_proofs(stream, sweeps, complete, whole)), ids))
     missing = [look for look in looks if look.absent]
     refused = [] if allow_mass_delete else _suspicious(looks)
     status = {sweep.sweep_id: "complete" for sweep in complete}
@@ -162,10 +162,24 @@ class Look:
         return f"{self.absent} of {self.live} rows of {what} are no longer served"
 
 
-def _looks(transaction: Transaction, stream: Stream, proof: Proof, ids: Sequence[str]) -> Iterator[Look]:
-    """One look at the whole stretch, since nearly always nothing is absent; else one at each window."""
+def _looks(transaction: Transaction, stream: Stream, proofs: Sequence[Proof], ids: Sequence[str]) -> Iterator[Look]:
+    """One look at all companies, since nearly always nothing is absent; else one at each of them."""
+    scopes = [_scope(stream, proof.company_id, proof.sweeps) for proof in proofs]
+    if len(proofs) > 1:
+        before = [scope.before for scope in scopes if scope.before is not None]
+        latest = max(before) if len(before) == len(scopes) else None
+        everywhere = replace(_scope(stream, None, [sweep for proof in proofs for sweep in proof.sweeps]), before=latest)
+        if not transaction.absent(stream.tables()[0], everywhere, ids)[1]:
+            for proof, scope in zip(proofs, scopes, strict=True):
+                yield Look(stream, proof.company_id, proof.sweeps, scope, 0, 0, proof.settles)
+            return
+    for proof, scope in zip(proofs, scopes, strict=True):
+        yield from _looks_of_company(transaction, stream, proof, scope, ids)
+
+
+def _looks_of_company(transaction: Transaction, stream: Stream, proof: Proof, scope: Scope, ids: Sequence[str]) -> Iterator[Look]:
+    """One look at the whole stretch; else one at each window."""
     table = stream.tables()[0]
-    scope = _scope(stream, proof.company_id, proof.sweeps)
     live, absent = transaction.absent(table, scope, ids)
     if absent == 0 or stream.window is None:
         yield Look(stream, proof.company_id, proof.sweeps, scope, live, absent, proof.settles)
