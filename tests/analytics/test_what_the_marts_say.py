@@ -210,6 +210,7 @@ def test_what_is_open_is_listed_by_what_it_waits_for(books: Books) -> None:
     unexported = books.entry("1.00", export_status="QUEUED")
     unsettled = books.entry("1.00", settled_at=None)
     books.entry("1.00", review_status="NOT_REQUIRED")
+    books.entry("-1.00", family="CREDIT_NOTE", settled_at=None)
     assert books.entries_of("unreviewed_entries") == {unreviewed}
     assert books.entries_of("unexported_entries") == {unexported}
     assert books.entries_of("unsettled_entries") == {unsettled}

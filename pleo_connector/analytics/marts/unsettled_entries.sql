@@ -1,4 +1,4 @@
--- Spend for which no funds have moved yet.
+-- Spend for which no funds have moved yet. Credit notes move none.
 --
 -- entry_id uuid: Entry key. [counted_entries.entry_id]
 -- company_id uuid: Owning company. [counted_entries.company_id]
@@ -31,4 +31,5 @@ SELECT
   e.note
 FROM counted_entries AS e
 WHERE e.kind = 'spend'
+  AND coalesce(e.family, '') <> 'CREDIT_NOTE'
   AND e.settled_at IS NULL
