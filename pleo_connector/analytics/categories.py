@@ -14,7 +14,6 @@ from pathlib import Path
 
 from pleo_connector.catalogue import Field, Storage, Table
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.sync.ledger import frame_of
 from pleo_connector.warehouses import Transaction
 
 CATEGORIES = Table(
@@ -104,6 +103,8 @@ def _key(value: str, line: int) -> str:
 
 def store(transaction: Transaction, categories: Sequence[Category]) -> bool:
     """Make the table the same as the file; returns whether that changed anything. The table is there."""
+    from pleo_connector.sync.ledger import frame_of  # noqa: PLC0415 - pandas loads here, not where assets are declared
+
     stored = {row["id"]: row for row in transaction.read(CATEGORIES).to_pylist()}
     wanted = {row.id: asdict(row) for row in categories}
     gone = [key for key in stored if key not in wanted]
