@@ -69,7 +69,7 @@ ROWS = (
          f"{STORMS}::test_kills_in_the_window_that_no_client_can_close")),
     Row(5, "70 SIGINT and SIGTERM, and 15 runs that Dagster cancels, during a 3 s POST, each store",
         (f"{STORMS}::test_signals_during_a_slow_post_lose_nothing", CANCEL)),
-    Row(6, "9 faults x 3 oracles x 20; servers that come to a request when its sender has gone",
+    Row(6, "14 faults x 3 oracles x 20; servers that come to a request when its sender has gone",
         (f"{STORMS}::test_every_fault_again_and_again", "tests/auth/test_slow_servers.py")),
     Row(7, "junk answers", (f"{ENDPOINT}::test_junk_is_sorted_and_never_becomes_a_token",
         f"{ENDPOINT}::test_a_server_that_drips_is_cut_off_at_the_deadline", f"{REFRESH}::test_junk_never_reaches_the_store", JUNK)),

@@ -17,9 +17,13 @@ class FinanceTranslator(PleoTranslator):
         return spec.replace_attributes(key=["finance", data.table.name], group_name=data.stream.name, owners=["team:finance"])
 
 
-@dg.asset(deps=[get_asset_key_for_table("accounting_entries", translator=FinanceTranslator())], group_name="reports")
+# executor=None leaves the choice of executor to this code location.
+pleo = build_pleo_definitions(translator=FinanceTranslator(), executor=None)
+
+
+@dg.asset(deps=[get_asset_key_for_table("accounting_entries", pleo)], group_name="reports")
 def spend_by_currency(context: dg.AssetExecutionContext, pleo_warehouse: WarehouseResource) -> dg.MaterializeResult[None]:
-    """How many currencies were spent in; depends on a table by the helper, so it follows the translator."""
+    """How many currencies were spent in; depends on a table by the helper, so it follows the translator, and a wrong name is refused."""
     with pleo_warehouse.open().transaction() as transaction:
         currencies = transaction.scalar("SELECT count(DISTINCT total_bill_value_currency) FROM {schema}.accounting_entries")
     context.log.info("%s currencies", currencies)
@@ -35,8 +39,7 @@ def suppliers(pleo_warehouse: WarehouseResource) -> dg.MaterializeResult[None]:
 
 
 defs = dg.Definitions.merge(
-    # executor=None leaves the choice of executor to this code location.
-    build_pleo_definitions(translator=FinanceTranslator(), executor=None),
+    pleo,
     dg.Definitions(
         assets=[spend_by_currency, suppliers],
         jobs=[dg.define_asset_job("spend_and_reports", selection=dg.AssetSelection.assets("spend_by_currency", "suppliers").upstream())],

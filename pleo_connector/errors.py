@@ -22,6 +22,7 @@
     │   ├── WalkStalled            a next page without a way to it, or round in a circle
     │   ├── CursorRefused          Pleo no longer takes a stored cursor
     │   ├── JobFinished            an export job has ended, and with it its items
+    │   ├── ParentGone             404: a record has gone since it was listed, before what belongs to it was read
     │   └── MissingContraAccounts  export items need contra accounts that a company has not set
     ├── WarehouseError             the warehouse refused
     │   ├── WarehouseLocked        another process holds the file for longer than we wait
@@ -117,7 +118,11 @@ class ApiError(PleoError):
 
 
 class Forbidden(ApiError):
-    """403: the scope is missing, or the company is outside the grant."""
+    """403: the scope or the right is missing, or the company is outside the grant; `of_key` when an API key was refused."""
+
+    def __init__(self, message: str, *, of_key: bool = False) -> None:
+        super().__init__(message)
+        self.of_key = of_key
 
 
 class RateLimited(ApiError):
@@ -148,6 +153,10 @@ class CursorRefused(ApiError):
 
 class JobFinished(ApiError):
     """Pleo serves export items only while their job runs, and it has ended."""
+
+
+class ParentGone(ApiError):
+    """404 for what belongs to a record that was listed before: the record has gone since."""
 
 
 class MissingContraAccounts(ApiError):

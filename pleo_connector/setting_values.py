@@ -122,9 +122,16 @@ def networks(value: str) -> str:
 
 def raw(value: str) -> str:
     """One of two words, or a folder."""
+    if value == "none":
+        return "off"
     if value in ("off", "warehouse") or re.search(r"[/\\]|^[.~]", value):
         return value
     raise ValueError("must be warehouse, off, or a folder such as ./raw")
+
+
+def snapshot(value: str) -> str:
+    """A word or a path; the two other words are for places that read on and off as true and false."""
+    return {"none": "off", "beside": "on"}.get(value, value)
 
 
 def token_store(value: str) -> str:

@@ -16,10 +16,11 @@ from typing import Annotated, Any, Self
 
 from dotenv import dotenv_values
 from platformdirs import user_state_path
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 
 from pleo_connector import setting_values
 from pleo_connector.errors import ConfigurationError
+from pleo_connector.settings_folder import ENV_FILE, placed, settings_folder, working_directory
 
 PREFIX = "PLEO_"
 SANDBOX_PORT = 8764
@@ -64,6 +65,10 @@ DEFAULT_SCOPES = (
 )
 
 
+_DEFAULT_WAREHOUSE = "duckdb:///spend.duckdb"
+_PLACED = ("warehouse", "token_store", "host_marks", "snapshot", "raw", "config")
+
+
 def default_token_store() -> str:
     """The SQLite file in the user's state folder."""
     return str(user_state_path("pleo-connector") / "tokens.sqlite")
@@ -99,7 +104,7 @@ class Settings(BaseModel):
     token_keys: SecretStr = SecretStr("")
     key_provider: str = ""
     connection_label: Annotated[str, AfterValidator(setting_values.label)] = ""
-    warehouse: Annotated[str, AfterValidator(setting_values.warehouse)] = Field(default="duckdb:///spend.duckdb", repr=False)
+    warehouse: Annotated[str, AfterValidator(setting_values.warehouse)] = Field(default=_DEFAULT_WAREHOUSE, repr=False)
     """A URL, which may hold a password, so it stays out of the repr."""
     schema_name: Annotated[str, AfterValidator(setting_values.schema)] = "pleo"
     hash_key: SecretStr = SecretStr("")
@@ -111,7 +116,7 @@ class Settings(BaseModel):
     portal_name: str = ""
     portal_proxies: Annotated[str, AfterValidator(setting_values.networks)] = ""
     """Proxies whose `X-Forwarded-For` is believed."""
-    snapshot: str = "off"
+    snapshot: Annotated[str, AfterValidator(setting_values.snapshot)] = "off"
     """Whether a DuckDB file is copied for its readers at the end of each run: off, on (beside it), or where to."""
     raw: Annotated[str, AfterValidator(setting_values.raw)] = "warehouse"
     """Where pages are kept as they were served: `warehouse`, `off`, or a folder."""
@@ -125,7 +130,8 @@ class Settings(BaseModel):
     """None: shared with OAuth, which has a token store anyway, and of one process with an API key."""
     concurrency: int = Field(default=8, ge=1, le=64)
     config: str = ""
-    """The TOML file with options for streams; empty means `pleo.toml` in the working folder, where there is one."""
+    """The TOML file with options for streams; empty means `pleo.toml` beside `.env`, where there is one."""
+    _folder: Path | None = PrivateAttr(default=None)
 
     def __reduce__(self) -> str:
         raise TypeError("settings hold secrets and are not pickled; give the other process the environment, and let it load() them")
@@ -150,12 +156,23 @@ class Settings(BaseModel):
             raise ValueError("PLEO_API_KEY and PLEO_CLIENT_ID are both set: an API key needs no client; unset one of them")
         return self
 
+    @property
+    def folder(self) -> Path:
+        """The folder that `.env`, `pleo.toml` and relative paths belong to."""
+        return self._folder or working_directory()
+
     def labelled(self, label: str) -> Settings:
         """The same settings for another connection; ConfigurationError when the label is none."""
         try:
             return self.model_copy(update={"connection_label": setting_values.label(label)})
         except ValueError as error:
             raise ConfigurationError(f"The connection label {error}.") from None
+
+    @property
+    def sources(self) -> str:
+        """Where these settings were looked for, as part of a sentence."""
+        file = self.folder / ENV_FILE
+        return f"the environment or {file}" if file.is_file() else f"the environment (there is no {file})"
 
     def require_credentials(self) -> None:
         """Raise ConfigurationError when there is nothing to prove ourselves to Pleo with."""
@@ -164,12 +181,23 @@ class Settings(BaseModel):
         if not self.client_id:
             raise ConfigurationError(
                 f"There are no credentials for Pleo ({self.environment}): set PLEO_CLIENT_ID (with PLEO_CLIENT_SECRET) "
-                "to connect with OAuth, or PLEO_API_KEY to use an API key."
+                f"to connect with OAuth, or PLEO_API_KEY to use an API key. Looked for in {self.sources}."
             )
         if self.client_auth is not ClientAuth.NONE and not self.client_secret.get_secret_value():
             raise ConfigurationError(
                 "PLEO_CLIENT_ID is set and PLEO_CLIENT_SECRET is not: set the secret, or PLEO_CLIENT_AUTH=none for a public client without one."
             )
+
+    def _placed(self, folder: Path, environ: Mapping[str, str] | None, env_file: Path | None) -> Settings:
+        """The same settings with absolute paths, where they are not those of the working directory."""
+        here, changed = working_directory(), {}
+        if folder != here:
+            old = _pleo_values(environ, here / env_file if env_file is not None else None)
+            earlier = {"warehouse": old.get("PLEO_WAREHOUSE", _DEFAULT_WAREHOUSE), "token_store": old.get("PLEO_TOKEN_STORE", "")}
+            changed = placed({name: getattr(self, name) for name in _PLACED}, folder, earlier)
+        settings = self.model_copy(update=changed)
+        settings._folder = folder  # noqa: SLF001 - of its own class
+        return settings
 
     @property
     def uses_api_key(self) -> bool:
@@ -210,18 +238,27 @@ SWITCHES = frozenset({"PLEO_DEBUG"})
 """`PLEO_*` names that are no settings of a connection: PLEO_DEBUG shows tracebacks in the CLI."""
 
 
-def load(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:
-    """Settings from the environment over `.env` over presets; ConfigurationError names what is wrong."""
-    found = _pleo_values(environ, env_file)
+def load(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(ENV_FILE), *, folder: Path | None = None) -> Settings:
+    """Settings from the environment over `.env` over presets; ConfigurationError names what is wrong.
+
+    A relative `env_file` and relative paths belong to the `folder`: see `settings_folder`, which says which it is for the working
+    directory when it is left out.
+    """
+    folder = folder or (settings_folder(working_directory()) if env_file is not None else working_directory())
+    found = _pleo_values(environ, folder / env_file if env_file is not None else None)
     try:
-        return Settings.model_validate({field: found[variable_of(field)] for field in Settings.model_fields if variable_of(field) in found})
+        settings = Settings.model_validate(
+            {field: found[variable_of(field)] for field in Settings.model_fields if variable_of(field) in found}
+        )
     except ValidationError as error:
         raise ConfigurationError(_sentence(error)) from None
+    return settings._placed(folder, environ, env_file)  # noqa: SLF001 - where they were read is no setting
 
 
-def unknown_variables(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> list[str]:
+def unknown_variables(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(ENV_FILE)) -> list[str]:
     """One warning for each `PLEO_*` name that means nothing here, with the nearest name that does."""
     warnings = []
+    env_file = settings_folder(working_directory()) / env_file if env_file is not None else None
     for name in sorted(set(_pleo_values(environ, env_file)) - {*VARIABLES, *SWITCHES}):
         # Without the shared prefix: it would make everything look near.
         known = [variable.removeprefix(PREFIX) for variable in (*VARIABLES, *SWITCHES)]

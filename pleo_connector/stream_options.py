@@ -18,7 +18,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -27,9 +27,7 @@ from typing import Any, NoReturn, TypeVar
 from pleo_connector.column_rules import ColumnRule
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.file_options import FILE_OPTIONS, FILES_OF, ReceiptFiles, checked_option, receipt_files
-
-DEFAULT_FILE = "pleo.toml"
-"""Read from the working folder when no file is named; it need not be there."""
+from pleo_connector.settings_folder import OPTIONS_FILE, placed_path
 
 _EVERY = re.compile(r"(\d+) ?(m|h|d)")
 _MOST_DAYS = 36_500
@@ -112,7 +110,7 @@ def read_options(path: str, known: Mapping[str, Iterable[str]]) -> dict[str, Str
 
     An empty path means `pleo.toml` in the working folder, which may be missing; a file that is named must be there.
     """
-    file = Path(path or DEFAULT_FILE).expanduser()
+    file = Path(path or OPTIONS_FILE).expanduser()
     if not path and not file.is_file():
         return {}
     try:
@@ -128,6 +126,14 @@ def read_options(path: str, known: Mapping[str, Iterable[str]]) -> dict[str, Str
 def parsed_options(document: dict[str, Any], source: str, known: Mapping[str, Iterable[str]]) -> dict[str, StreamOptions]:
     """The options of a document with the tables of such a file; `source` is named in errors."""
     return _Document(source, known).options(document)
+
+
+def placed_files(options: Mapping[str, StreamOptions], folder: Path) -> dict[str, StreamOptions]:
+    """The options with the folder of receipts' files where it belongs, if it is relative: to the folder of the settings."""
+    return {
+        name: one if one.files is None else replace(one, files=replace(one.files, folder=placed_path("files", one.files.folder, folder)))
+        for name, one in options.items()
+    }
 
 
 class _Document:

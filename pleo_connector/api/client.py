@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -23,6 +24,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type
 from pleo_connector.api.budget import RequestBudget
 from pleo_connector.api.pages import PageRequest
 from pleo_connector.api.patience import OUTAGE, UNREACHABLE, Patience, TransientError
+from pleo_connector.api.refusals import is_markup, own_words
 from pleo_connector.errors import (
     ApiError,
     BadAnswer,
@@ -30,6 +32,7 @@ from pleo_connector.errors import (
     Forbidden,
     JobFinished,
     MissingContraAccounts,
+    ParentGone,
     PleoUnavailable,
     RateLimited,
     ReauthRequired,
@@ -63,22 +66,26 @@ class PleoClient:
         connections: int = 8,
         patience: float = OUTAGE,
         connect: str = "run `pleo-connector connect`",
+        uses_api_key: bool = False,
+        scrub: Callable[[str], str] = str,
         proxy: str = "",
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`connect` is what a person is told to do for a new consent, as part of a sentence; `proxy` as PLEO_PROXY gives it."""
+        """`connect` tells a person how to consent anew, as part of a sentence; `scrub` takes secrets out of Pleo's words; `proxy` is PLEO_PROXY."""
         self._budget = budget
         self._connect = connect
+        self._uses_api_key = uses_api_key
+        self._scrub = scrub
         self._patience = patience
         self._clock = clock
         self._sleep = sleep
         self._api_url = api_url
         self._proxied = through(proxy, api_url)
+        self._auth = auth
         self._http = httpx.AsyncClient(
             base_url=api_url,
-            auth=auth,
             transport=transport,
             verify=checking(api_url),
             **route(proxy, api_url),
@@ -110,10 +117,10 @@ class PleoClient:
             raise transient.error from None
 
     async def _once(self, request: PageRequest, parse: Callable[[bytes], T], traffic: Traffic) -> T:
-        traffic.waited_for_budget += await self._budget.take()
-        traffic.requests += 1
+        permits = _Permits(self._budget, traffic)
+        await permits.take()
         try:
-            response = await self._send(request)
+            response = await self._send(request, permits)
         except (httpx.ConnectError, httpx.ProxyError) as error:
             if (refused := certificate_refused(error, self._api_url)) is not None:
                 raise refused from None
@@ -135,15 +142,12 @@ class PleoClient:
         except BadAnswer as error:
             raise TransientError(error) from None
 
-    async def _send(self, request: PageRequest) -> httpx.Response:
+    async def _send(self, request: PageRequest, permits: _Permits) -> httpx.Response:
+        auth = _Budgeted(self._auth, permits)
         try:
-            response = await self._http.request(request.method, request.path, params=list(request.params), json=request.body)
+            return await self._http.request(request.method, request.path, params=list(request.params), json=request.body, auth=auth)
         finally:
-            self._budget.answered()
-        for _ in response.history:  # sent twice: the token had been refreshed elsewhere
-            await self._budget.take()
-            self._budget.answered()
-        return response
+            permits.answered()
 
     def _refuse(self, request: PageRequest, response: httpx.Response, traffic: Traffic) -> None:
         """Raise what this answer means; never returns for an answer that is not 200."""
@@ -165,25 +169,86 @@ class PleoClient:
         if status == httpx.codes.UNAUTHORIZED:
             raise ReauthRequired(f"Pleo refuses the credential (401) for {request.what}; {self._connect}, or check PLEO_API_KEY.")
         if status == httpx.codes.FORBIDDEN:
-            scope = f"lacks the scope {request.scope}" if request.scope else "lacks a scope"
-            raise Forbidden(
-                f"Pleo refuses {request.what} (403): the credential {scope}, or does not cover that company; "
-                f"add the scope to PLEO_SCOPES and {self._connect}, or leave this stream out."
-            )
-        code = _code(response)
-        if status == httpx.codes.UNPROCESSABLE_ENTITY and code.upper() == "EXPORT_JOB_STATUS_UNPROCESSABLE":
-            raise JobFinished(f"Pleo no longer serves {request.what} ({status}, {code}): the job has ended; what was read before is kept.")
-        if status == httpx.codes.BAD_REQUEST and code.upper() == "MISSING_CONTRA_ACCOUNTS":
-            raise MissingContraAccounts(
-                f"Pleo cannot make {request.what} ({status}, {code}): the company has no contra accounts; "
-                "let its bookkeeper set them in Pleo's export settings while the job runs, then run again."
-            )
-        detail = f", {code}" if code else ""
-        if status == httpx.codes.BAD_REQUEST and request.cursor is not None:
-            raise CursorRefused(f"Pleo no longer takes the stored cursor of {request.what} (400{detail}); the walk starts again.")
-        if response.is_redirect:
-            raise ApiError(f"Pleo answered {request.what} with a redirect ({status}), which is not followed; check PLEO_API_URL.")
-        raise ApiError(f"Pleo refused {request.what} ({status}{detail}); check PLEO_API_URL, and report this if it is right.")
+            raise self._forbidden(request, response.content)
+        raise _refusal(request, response)
+
+    def _forbidden(self, request: PageRequest, body: bytes) -> Forbidden:
+        """What a 403 means: in Pleo's own words where it has some, and what helps this kind of credential."""
+        scope = f"the scope {request.scope}" if request.scope else "a scope"
+        words = own_words(body, self._scrub)
+        page = " with an HTML page, as a proxy or a firewall may send it" if is_markup(body) else ""
+        said = f' and says "{words}"' if words else page
+        why = (
+            said if " " in words else f"{said}: the credential lacks {scope}, or does not cover that company"
+        )  # a code alone is no sentence
+        if self._uses_api_key:
+            advice = f"make a key in Pleo with that permission{f' ({scope})' if request.scope else ''} and set PLEO_API_KEY"
+        else:
+            advice = f"add {scope if request.scope else 'its scope'} to PLEO_SCOPES and {self._connect} as a person who may read it in Pleo"
+        asked = f"403, {request.method} {request.path}"
+        return Forbidden(f"Pleo refuses {request.what} ({asked}){why}; {advice}, or leave this stream out.", of_key=self._uses_api_key)
+
+
+def _refusal(request: PageRequest, response: httpx.Response) -> ApiError:
+    """The error of an answer that no other credential and no later try would change."""
+    status, code = response.status_code, _code(response)
+    if request.of_parent and status in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
+        return ParentGone(f"Pleo no longer has {request.what} ({status}), though it had listed it; run again: the list is read anew.")
+    if status == httpx.codes.UNPROCESSABLE_ENTITY and code.upper() == "EXPORT_JOB_STATUS_UNPROCESSABLE":
+        return JobFinished(f"Pleo no longer serves {request.what} ({status}, {code}): the job has ended; what was read before is kept.")
+    if status == httpx.codes.BAD_REQUEST and code.upper() == "MISSING_CONTRA_ACCOUNTS":
+        return MissingContraAccounts(
+            f"Pleo cannot make {request.what} ({status}, {code}): the company has no contra accounts; "
+            "let its bookkeeper set them in Pleo's export settings while the job runs, then run again."
+        )
+    detail = f", {code}" if code else ""
+    if status == httpx.codes.BAD_REQUEST and request.cursor is not None:
+        return CursorRefused(f"Pleo no longer takes the stored cursor of {request.what} (400{detail}); the walk starts again.")
+    if response.is_redirect:
+        return ApiError(f"Pleo answered {request.what} with a redirect ({status}), which is not followed; check PLEO_API_URL.")
+    return ApiError(f"Pleo refused {request.what} ({status}{detail}); check PLEO_API_URL, and report this if it is right.")
+
+
+class _Permits:
+    """The permits of one request and of what its auth sends again, one at a time."""
+
+    def __init__(self, budget: RequestBudget, traffic: Traffic) -> None:
+        self._budget = budget
+        self._traffic = traffic
+        self._under_way = False
+
+    async def take(self) -> None:
+        """Wait for the next permit; the request before it was answered."""
+        self.answered()
+        self._traffic.waited_for_budget += await self._budget.take()
+        self._traffic.requests += 1
+        self._under_way = True
+
+    def answered(self) -> None:
+        """The request under way, if there is one, was answered or failed."""
+        if self._under_way:
+            self._under_way = False
+            self._budget.answered()
+
+
+class _Budgeted(httpx.Auth):
+    """An auth that takes a permit before it sends a request once more (after a 401)."""
+
+    def __init__(self, auth: httpx.Auth, permits: _Permits) -> None:
+        self._auth = auth
+        self._permits = permits
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """As httpx calls it for AsyncClient."""
+        async with aclosing(self._auth.async_auth_flow(request)) as flow:
+            outgoing = await anext(flow)
+            while True:
+                response = yield outgoing
+                try:
+                    outgoing = await flow.asend(response)
+                except StopAsyncIteration:
+                    return
+                await self._permits.take()
 
 
 def _reason(error: httpx.HTTPError | httpx.DecodingError) -> str:

@@ -17,7 +17,7 @@ from typing import Self
 
 import httpx
 
-from pleo_connector.proxies import route
+from pleo_connector.proxies import is_proxied, route
 from pleo_connector.setting_values import LOOPBACK
 from pleo_connector.tls import checking
 
@@ -60,23 +60,31 @@ class FileClient:
         self, *, plain_http: bool, proxy: str = "", connections: int = 4, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
         self._plain_http = plain_http
+        self._proxy = "" if plain_http else proxy
         self._sleep = sleep
-        self._http = httpx.AsyncClient(
-            **route("" if plain_http else proxy, _ANYWHERE),
-            verify=checking(_ANYWHERE),
-            follow_redirects=False,
-            timeout=httpx.Timeout(60.0, connect=10.0),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-            headers={"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "pleo-connector"},
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        trusted = checking(_ANYWHERE)
+        self._direct, self._proxied = (
+            httpx.AsyncClient(
+                **route(way, _ANYWHERE),
+                verify=trusted,
+                follow_redirects=False,
+                timeout=httpx.Timeout(60.0, connect=10.0),
+                limits=limits,
+                headers={"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "pleo-connector"},
+            )
+            for way in ("", self._proxy)
         )
 
     async def __aenter__(self) -> Self:
-        await self._http.__aenter__()
+        await self._direct.__aenter__()
+        await self._proxied.__aenter__()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         with _quiet():
-            await self._http.__aexit__(kind, error, trace)
+            await self._proxied.__aexit__(kind, error, trace)
+            await self._direct.__aexit__(kind, error, trace)
 
     async def fetch(self, url: str, largest: int) -> FetchedFile | Refusal:
         """The file behind a link, of at most `largest` bytes; never raises for what the other side does."""
@@ -92,12 +100,15 @@ class FileClient:
             link = httpx.URL(url)
             if not self._may_be_asked(link):
                 return Refusal.REFUSED
-            async with asyncio.timeout(_LONGEST), self._http.stream("GET", link) as response:
+            async with asyncio.timeout(_LONGEST), self._way(url).stream("GET", link) as response:
                 return await _read(response, largest)
         except httpx.InvalidURL:
             return Refusal.REFUSED
         except (httpx.HTTPError, httpx.StreamError, OSError, ValueError):  # TimeoutError is an OSError; ValueError: a header that is none
             return Refusal.NETWORK
+
+    def _way(self, url: str) -> httpx.AsyncClient:
+        return self._proxied if is_proxied(self._proxy, url) else self._direct
 
     def _may_be_asked(self, link: httpx.URL) -> bool:
         if link.userinfo:  # httpx would make a credential of it

@@ -16,15 +16,17 @@ _log = logging.getLogger(__name__)
 
 
 class AccessProbe:
-    """Asks the API about an access token, and about an API key; every method sends one request."""
+    """Asks the API about an access token, and about an API key; a 401 is asked for twice before it counts."""
 
     def __init__(self, api_url: str, client: PrivateClient) -> None:
         self._url = f"{api_url}/v1/introspect"
         self._client = client
 
     def works(self, access: Secret) -> bool | None:
-        """True (answered, or forbidden), False (401), None when the API did not tell. CertificateRefused is raised."""
+        """True (answered, or forbidden), False (401, twice), None when the API did not tell. ConfigurationError is raised."""
         answer = self._ask(_Bearer(access))
+        if answer is not None and answer.status_code == httpx.codes.UNAUTHORIZED:
+            answer = self._ask(_Bearer(access))
         if answer is None or answer.status_code == httpx.codes.UNAUTHORIZED:
             return None if answer is None else False
         return True if answer.status_code in (httpx.codes.OK, httpx.codes.FORBIDDEN) else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import email.utils
 import json
+import re
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -51,11 +52,24 @@ class Uncertain:
     """The request was sent and no usable answer came: the server may or may not have rotated."""
 
     why: str
+    unavailable: bool = False
+    """The answer says that the service is unavailable (503). It seldom hides a rotation, so it alone never means that the grant is lost."""
+    retry_after: float | None = None
 
 
 Answer = Granted | NotProcessed | Refused | Uncertain
 
-_TURNED_AWAY = frozenset({"temporarily_unavailable", "slow_down"})
+GRANT_GONE = frozenset({"invalid_grant", "invalid_token", "invalid_refresh_token"})
+"""Error codes for a grant that no longer exists. Pleo documents the first two."""
+CLIENT_WRONG = frozenset({"invalid_client", "unauthorized_client"})
+SCOPE_WRONG = frozenset({"invalid_scope", "insufficient_scope"})
+REQUEST_WRONG = frozenset({"invalid_request", "unsupported_grant_type"})
+
+_TOO_EARLY = (425, 429)
+_UNAVAILABLE = (408, 503)
+_CHALLENGE = re.compile(r'\berror="?([^\s",]+)')
+_NOT_IN_A_CODE = re.compile(r"[^\x20-\x21\x23-\x5B\x5D-\x7E]")
+_LONGEST_CODE = 60
 _LONGEST_WAIT = 3600.0
 
 
@@ -84,23 +98,43 @@ def accept(status: int, headers: dict[str, str], body: bytes) -> Accepted:
 
     `headers` have lower-case names. No part of the body is ever put into a message.
     """
-    if status in (429, 503):
-        raise Unusable(NotProcessed(f"Pleo answered {status}", retry_after_seconds(headers.get("retry-after"))))
+    wait = retry_after_seconds(headers.get("retry-after"))
+    if status in _TOO_EARLY:
+        raise Unusable(NotProcessed(f"Pleo answered {status}", wait))
+    if status in _UNAVAILABLE:
+        raise Unusable(Uncertain(f"Pleo answered {status}", unavailable=True, retry_after=wait))
     content = _object(body)
     if status == 200:  # noqa: PLR2004 - the one status of RFC 6749 section 5.1
         problem = _why_not_tokens(content)
         if problem:
             raise Unusable(Uncertain(f"Pleo answered 200 {problem} ({len(body)} bytes)"))
         return Accepted(200, content or {})
-    error = None if content is None else content.get("error")
-    if status in (400, 401, 403) and isinstance(error, str) and error:
-        if error in _TURNED_AWAY:
-            raise Unusable(NotProcessed(f"Pleo answered {status} {error}"))
+    error = _error_code(content, headers) if status in (400, 401, 403) else ""
+    if error:
+        _raise_if_busy(status, error, wait)
         # Only the code: a description may hold characters on which Authlib's error class itself fails.
         return Accepted(status, {"error": error})
     if 400 <= status < 500 or 300 <= status < 400:  # noqa: PLR2004
         raise Unusable(NotProcessed(f"Pleo answered {status} without an OAuth error; check PLEO_AUTH_URL", worth_retrying=False))
     raise Unusable(Uncertain(f"Pleo answered {status}"))
+
+
+def _error_code(content: dict[str, Any] | None, headers: dict[str, str]) -> str:
+    """The `error` of the body (RFC 6749), else of the header WWW-Authenticate (RFC 6750), short and printable; empty where neither has one."""
+    error = None if content is None else content.get("error")
+    if not isinstance(error, str) or not error:
+        challenge = _CHALLENGE.search(headers.get("www-authenticate", ""))
+        error = challenge[1] if challenge else ""
+    return _NOT_IN_A_CODE.sub("?", error)[:_LONGEST_CODE]
+
+
+def _raise_if_busy(status: int, error: str, wait: float | None) -> None:
+    """Error codes that stand for 429, 503 and 500 where a server must answer 400."""
+    why = f"Pleo answered {status} {error}"
+    if error == "slow_down":
+        raise Unusable(NotProcessed(why, wait))
+    if error in ("temporarily_unavailable", "server_error"):
+        raise Unusable(Uncertain(why, unavailable=error == "temporarily_unavailable", retry_after=wait))
 
 
 def retry_after_seconds(value: str | None) -> float | None:

@@ -100,6 +100,7 @@ def build_manager(settings: Settings, *, opened: OpenedStore | None = None, **in
         monotonic=given.monotonic,
         sleep=given.sleep,
         jitter=given.jitter,
+        looked=f" in the token store {opened.place} (settings are those of {settings.sources})",
     )
 
 

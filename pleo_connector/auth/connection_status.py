@@ -92,8 +92,11 @@ def status(
     told, active = None, None
     if online:
         told = TokenEndpoint(settings.auth_url, credentials_of(settings), client).introspect(tokens.access, "access_token")
-        # Where the authorisation server does not tell, one cheap read does.
-        active = AccessProbe(settings.api_url, client).works(tokens.access) if told is None else bool(told["active"])
+        # "Inactive" is also the answer to a client that may not introspect: a cheap read decides.
+        active = True if told and told["active"] else AccessProbe(settings.api_url, client).works(tokens.access)
+        later = opened.store.read(binding.connection) if active is False else record
+        if later is None or (later.generation, later.state) != (record.generation, record.state):  # another process refreshed meanwhile
+            return status(settings, online=True, others=others, opened=opened, **injectables)
     state, reason = record.state, record.reason
     if state is State.REAUTH_REQUIRED and Spill(binding.connection, opened.spill_folders).of_generation(record.generation) is not None:
         state, reason = State.REFRESHING, "another host gave a refresh of this one up for lost, and its tokens lie here, sealed"

@@ -22,7 +22,7 @@ from pleo_connector.auth.deadline import Deadline
 from pleo_connector.auth.redaction import REDACTOR
 from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.token import lifetime_from
-from pleo_connector.errors import CertificateRefused
+from pleo_connector.errors import ConfigurationError
 from pleo_connector.proxies import passwords, route
 from pleo_connector.tls import certificate_refused, checking
 
@@ -31,6 +31,7 @@ LARGEST_BODY = 64 * 1024
 USER_AGENT = "pleo-connector"
 
 _log = logging.getLogger(__name__)
+_LATER = (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_EARLY, httpx.codes.TOO_MANY_REQUESTS)
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 
 
@@ -59,7 +60,7 @@ class PrivateClient:
     ) -> httpx.Response:
         """The whole answer; httpx.TransportError when none came in time. A body over 64 kB counts as none.
 
-        CertificateRefused when the server's certificate does not pass; nothing was sent then.
+        ConfigurationError when nothing was sent: the server's certificate does not pass, or the proxy is none.
         """
         try:
             return self._send(method, url, headers, auth, data)
@@ -162,7 +163,10 @@ class TokenEndpoint:
         return self._answer("refresh", ask)
 
     def introspect(self, token: Secret, hint: str) -> dict[str, Any] | None:
-        """What the server says of one of our tokens, `active` at least; None when it does not say. CertificateRefused is raised."""
+        """What the server says of one of our tokens, `active` at least. ConfigurationError is raised.
+
+        Empty when the server answers that it does not tell, None when no answer came or the server is busy.
+        """
         core = OAuth2Client(self._client, client_id=self.credentials.client_id)
         try:
             response: httpx.Response = core.introspect_token(
@@ -172,14 +176,14 @@ class TokenEndpoint:
                 body=self.credentials.form(),
                 auth=self.credentials.auth(),
             )
-            content = response.json() if response.status_code == httpx.codes.OK else None
+            content = response.json() if response.status_code == httpx.codes.OK else {}
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, RecursionError) as error:
             _log.info("Token introspection gave no answer: %s.", type(error).__name__)
             return None
         if isinstance(content, dict) and isinstance(content.get("active"), bool):
             return content
         _log.info("Token introspection gave no verdict: HTTP %d.", response.status_code)
-        return None
+        return None if response.is_server_error or response.status_code in _LATER else {}
 
     def _answer(self, what: str, ask: Callable[[OAuth2Client], dict[str, Any]]) -> Answer:
         core = OAuth2Client(self._client, client_id=self.credentials.client_id)
@@ -202,8 +206,8 @@ class TokenEndpoint:
             return unusable.outcome
         except OAuth2Error as error:
             return Refused(str(error.error), 400)
-        except CertificateRefused as error:
-            return NotProcessed(str(error), worth_retrying=False, setting=CertificateRefused(str(error)))
+        except ConfigurationError as error:  # a certificate that does not pass, a proxy that is none: nothing was sent
+            return NotProcessed(str(error), worth_retrying=False, setting=type(error)(str(error)))
         except (*_NOT_SENT, httpx.InvalidURL) as error:
             return NotProcessed(f"no connection ({type(error).__name__})")
         except httpx.HTTPError as error:

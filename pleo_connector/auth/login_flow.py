@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from pleo_connector.auth.answers import Answer, Granted, NotProcessed, Refused
+from pleo_connector.auth.answers import CLIENT_WRONG, GRANT_GONE, REQUEST_WRONG, SCOPE_WRONG, Answer, Granted, NotProcessed, Refused
 from pleo_connector.auth.endpoint import TokenEndpoint
 from pleo_connector.auth.loopback import LoopbackListener
 from pleo_connector.auth.redirect import AuthorizationRequest, query_of_pasted
 from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.token import TokenSet
-from pleo_connector.errors import CertificateRefused, ClientRejected, ConfigurationError, LoginFailed
+from pleo_connector.errors import ClientRejected, ConfigurationError, LoginFailed
 
 TIMEOUT = 300.0
 
@@ -81,7 +81,7 @@ def trade_code(
     started = clock()
     granted = _granted(endpoint.exchange(code, request.verifier, request.redirect_uri))
     seen = None
-    with contextlib.suppress(CertificateRefused):  # the tokens are here: what follows must not lose them
+    with contextlib.suppress(ConfigurationError):  # the tokens are here: what follows must not lose them
         seen = endpoint.introspect(granted.refresh, "refresh_token")
     return TokenSet(
         granted.access,
@@ -89,7 +89,7 @@ def trade_code(
         issued_at=started,
         lifetime=granted.lifetime,
         scope=scopes if granted.scope is None else granted.scope,
-        introspects_refresh=seen is not None and seen["active"] is True,
+        introspects_refresh=bool(seen and seen["active"]),
         took=max(0.0, clock() - started),
     )
 
@@ -98,16 +98,17 @@ def _granted(answer: Answer) -> Granted:
     if isinstance(answer, Granted):
         return answer
     if isinstance(answer, Refused):
-        if answer.error in ("invalid_client", "unauthorized_client"):
+        if answer.error in CLIENT_WRONG:
             raise ClientRejected(
                 f"Pleo refused the client itself ({answer.error}). "
                 "Check PLEO_CLIENT_ID, PLEO_CLIENT_SECRET and PLEO_CLIENT_AUTH (basic, post or none)."
             )
-        if answer.error == "invalid_grant":
+        if answer.error in GRANT_GONE:
             raise LoginFailed(
-                "Pleo no longer accepts the code of this login (invalid_grant); start the login again, with the same command or link."
+                f"Pleo no longer accepts the code of this login ({answer.error}); start the login again, with the same command or link."
             )
-        raise ConfigurationError(f"Pleo refused to trade the code for tokens ({answer.error}); check PLEO_REDIRECT_URI and PLEO_SCOPES.")
+        sentence = f"Pleo refused to trade the code for tokens ({answer.error}); check PLEO_REDIRECT_URI and PLEO_SCOPES."
+        raise (ConfigurationError if answer.error in REQUEST_WRONG | SCOPE_WRONG else LoginFailed)(sentence)
     if isinstance(answer, NotProcessed) and answer.setting is not None:
         raise answer.setting
     hint = "the network and PLEO_AUTH_URL" if isinstance(answer, NotProcessed) else "the network"

@@ -14,7 +14,7 @@ from pleo_connector.auth.keys import Binding, KeyRing
 from pleo_connector.auth.spill import Spill
 from pleo_connector.auth.stores import OpenedStore
 from pleo_connector.auth.token import TokenSet
-from pleo_connector.errors import CertificateRefused
+from pleo_connector.errors import ConfigurationError
 from pleo_connector.settings import Settings
 
 
@@ -60,7 +60,7 @@ def store_login(
     Spill(binding.connection, opened.spill_folders).settle()  # an older login's tokens
     told: Mapping[str, Any] = {}
     subject: str | None = None
-    with contextlib.suppress(CertificateRefused):  # the login is done; the next request to that host tells
+    with contextlib.suppress(ConfigurationError):  # the login is done; the next request to that host tells
         told = probe.told(tokens.access)
         subject = told.get("subjectURN")
         if not isinstance(subject, str):

@@ -75,8 +75,13 @@ class CredentialManager:
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[float, float], float] = random.uniform,
         patience: float = 150.0,
+        looked: str = "",
     ) -> None:
-        """`keys` gives None while there is no key yet, which is before the first login. `patience`: seconds a thread waits for its turn."""
+        """`keys` gives None while there is no key yet, which is before the first login. `patience`: seconds a thread waits for its turn.
+
+        `looked` says, as part of a sentence, where the connection is looked for.
+        """
+        self._looked = looked
         self._store = store
         self._keys = KeysInUse(binding.connection, keys)
         self._binding = binding
@@ -113,10 +118,10 @@ class CredentialManager:
             return view.tokens.access
         return self._take_turn(rejected, force_generation=None).access
 
-    def is_newest(self, token: Secret) -> bool:
-        """Whether the store still has this access token and nobody is replacing it; what `access_token` raises of the store."""
+    def should_work(self, token: Secret) -> bool:
+        """Whether this access token is the stored one, nobody is replacing it, and it has not expired; raises what `access_token` raises of the store."""
         view = self._look(fresh=True)
-        return view.state is State.ACTIVE and view.tokens.access == token
+        return view.state is State.ACTIVE and view.tokens.access == token and not view.tokens.has_expired(self._clock())
 
     def refresh(self) -> TokenSet:
         """Refresh now, due or not; if another process does so meanwhile, its tokens do."""
@@ -167,7 +172,7 @@ class CredentialManager:
                 f"The token store no longer has {self.connection}, which this host has used there: perhaps its file system is not mounted, or "
                 f"PLEO_TOKEN_STORE now names an empty place. Put it back; if it is gone for good, {how_to_connect(self.connection)}."
             )
-        return connected(record, self.connection)
+        return connected(record, self.connection, self._looked)
 
     def _rescued(self, record: Record) -> bool:
         """Whether the tokens lay here that another host had given up for lost."""

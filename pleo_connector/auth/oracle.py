@@ -29,7 +29,7 @@ class Verdict(Enum):
 
 
 class Oracle:
-    """Asks introspection first, then the API with the old access token."""
+    """Asks introspection first, then the API with the old access token where that can still tell."""
 
     def __init__(self, endpoint: TokenEndpoint, probe: AccessProbe, *, clock: Callable[[], float]) -> None:
         self._endpoint = endpoint
@@ -39,15 +39,15 @@ class Oracle:
     def ask(self, tokens: TokenSet, intent: Intent) -> Verdict:
         """The verdict on `intent`, which was about replacing `tokens`."""
         answer = self._endpoint.introspect(tokens.refresh, "refresh_token")
-        if answer is not None:
-            if answer["active"]:
-                return Verdict.NOT_ROTATED
-            # "Inactive" counts only from a server that was seen to know live refresh tokens.
-            if tokens.introspects_refresh:
-                return Verdict.ROTATED
+        if answer and answer["active"]:
+            return Verdict.NOT_ROTATED
         if not intent.access_dead and self._clock() < tokens.expires_at - _MARGIN:
+            # A read confirms "inactive": a server says so too of a client that may no longer introspect.
             works = self._probe.works(tokens.access)
             if works is None:
                 return Verdict.UNREACHABLE
             return Verdict.NOT_ROTATED if works else Verdict.ROTATED
-        return Verdict.UNREACHABLE if answer is None and tokens.introspects_refresh else Verdict.NOBODY_KNOWS
+        if not tokens.introspects_refresh:
+            return Verdict.NOBODY_KNOWS
+        # "Inactive" counts only from a server that was seen to know live refresh tokens.
+        return Verdict.UNREACHABLE if answer is None else Verdict.ROTATED if answer else Verdict.NOBODY_KNOWS

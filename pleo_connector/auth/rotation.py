@@ -13,15 +13,17 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
-from pleo_connector.auth.answers import Granted, NotProcessed, Refused, Uncertain
+from pleo_connector.auth.advice import how_to_connect
+from pleo_connector.auth.answers import CLIENT_WRONG, GRANT_GONE, REQUEST_WRONG, SCOPE_WRONG, Granted, NotProcessed, Refused, Uncertain
 from pleo_connector.auth.deposit import Deposit
 from pleo_connector.auth.endpoint import DEADLINE, TokenEndpoint
 from pleo_connector.auth.keys import Binding, KeyRing
 from pleo_connector.auth.oracle import Oracle, Verdict
 from pleo_connector.auth.outcome import Postponed, Settled
 from pleo_connector.auth.pause import Pause
-from pleo_connector.auth.reauth import connected, outcome_unknown, reauth, unanswered, utc
+from pleo_connector.auth.reauth import connected, outcome_unknown, reauth, refused_after_doubt, unanswered, utc
 from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.spill import Spill
 from pleo_connector.auth.stores.installation import Installation
@@ -33,10 +35,8 @@ from pleo_connector.errors import (
     RefreshUnavailable,
 )
 
-_GRANT_GONE = frozenset({"invalid_grant", "invalid_refresh_token"})
 SETTLE = 1.25 * DEADLINE
 _SOON = 1.0  # seconds until the oracle is asked for the first time: by then most servers have done what they were going to do
-_CLIENT_WRONG = frozenset({"invalid_client", "unauthorized_client"})
 
 _log = logging.getLogger(__name__)
 
@@ -107,7 +107,8 @@ class Rotation:
                     resolved = self._resolve(record, record.intent, tokens, uncertain if record.intent.id == mine else None)
                     if isinstance(resolved, Postponed):
                         return resolved
-                    last_retry = last_retry or resolved is Verdict.NOBODY_KNOWS
+                    # An answer of 503 does not use up the one retry.
+                    last_retry |= resolved is not Verdict.NOT_ROTATED and (record.intent.last_retry or not record.intent.unavailable)
                     continue
                 if not wanted(tokens):
                     return Settled(record.generation, tokens)
@@ -122,7 +123,6 @@ class Rotation:
                 outcome = self._post(record, intent, tokens, handle)
                 if isinstance(outcome, Uncertain):
                     uncertain = outcome
-                    self._sleep(min(_SOON, self._settle))
                 elif outcome is not None:
                     return outcome
 
@@ -181,30 +181,51 @@ class Rotation:
                 self._refused(record, intent, error)
                 return None
             case Uncertain() as uncertain:
+                if uncertain.unavailable:
+                    return uncertain if self._unavailable(record, intent, uncertain) else None
+                self._sleep(min(_SOON, self._settle))
                 return uncertain
+
+    def _unavailable(self, record: Record, intent: Intent, answer: Uncertain) -> bool:
+        """Note in the open intent that Pleo answered 503, for every process; False when somebody logged in meanwhile."""
+        if answer.retry_after:
+            self._pause.keep(answer.retry_after)
+        self._mark(record, State.ACTIVE, unanswered(intent, f"met an unavailable server: {answer.why}"), intent=intent)
+        return self._store.begin(self._binding.connection, record.generation, replace(intent, deadline=intent.started))
 
     def _refused(self, record: Record, intent: Intent, error: str) -> None:
         """A proper OAuth error: raise what it means, or return when the store has moved on meanwhile."""
         connection = self._binding.connection
-        if error in _GRANT_GONE:
+        if error in GRANT_GONE:
             now = self._store.read(connection)
             if now is None or now.generation != record.generation or now.intent is None or now.intent.id != intent.id:
                 return  # somebody logged in, or a late owner committed: theirs count
             reason = f"Pleo no longer accepts the refresh token ({error}): the grant was revoked, has expired, or was used elsewhere"
             if record.reason:
-                reason = f"rotation outcome unknown (rotation uncertain): {record.reason}, and the next one was refused ({error})"
+                reason = refused_after_doubt(record, error)
             if intent.last_retry:
                 reason = f"{outcome_unknown(record, intent)}; the one retry was refused ({error})"
             self._mark(record, State.REAUTH_REQUIRED, reason, intent=intent)
             raise reauth(connection, reason)
-        self._mark(record, State.ACTIVE, intent=intent)
-        if error in _CLIENT_WRONG:
+        self._mark(record, State.ACTIVE, record.reason, intent=intent)
+        if error in CLIENT_WRONG:
             raise ClientRejected(
                 f"Pleo refused the client itself ({error}); the stored tokens were kept. "
                 "Check PLEO_CLIENT_ID, PLEO_CLIENT_SECRET and PLEO_CLIENT_AUTH (basic, post or none)."
             )
-        raise ConfigurationError(
-            f"Pleo refused the refresh request ({error}); the stored tokens were kept. Check PLEO_AUTH_URL and how the client is registered at Pleo."
+        if error in SCOPE_WRONG:
+            raise ConfigurationError(
+                f"Pleo refused to refresh the tokens of {connection} for want of a scope ({error}); the stored tokens were kept. Check PLEO_SCOPES "
+                f"and which scopes Pleo has registered for the client, then {how_to_connect(connection)}."
+            )
+        if error in REQUEST_WRONG:
+            raise ConfigurationError(
+                f"Pleo refused the refresh request of {connection} ({error}); the stored tokens were kept. "
+                "Check PLEO_AUTH_URL and PLEO_CLIENT_AUTH; if they are right, report this."
+            )
+        raise RefreshUnavailable(
+            f"Pleo refused to refresh the tokens of {connection} with a code that no standard explains ({error}); the stored tokens were kept. "
+            f"Try again later; if it stays, {how_to_connect(connection)}."
         )
 
     def _resolve(self, record: Record, intent: Intent, tokens: TokenSet, uncertain: Uncertain | None) -> Postponed | Verdict:
@@ -218,24 +239,29 @@ class Rotation:
         # So it is by the clock of the store where that has one.
         passed = self._clock() - intent.started if record.read_at is None else record.read_at - record.updated_at
         end = self._monotonic() + min(window, max(0.0, window - passed))
-        if uncertain is None and not self._store.lock_proves_owner_dead and self._moved_on(record, end):
+        owner_may_live = uncertain is None and not intent.unavailable and not self._store.lock_proves_owner_dead
+        if owner_may_live and self._moved_on(record, end):
             return Verdict.NOT_ROTATED
+        if intent.unavailable and (pause := self._pause.left()) > 0:
+            why = f"{record.reason}, and Pleo asks to wait until {utc(self._clock() + pause)}"
+            return Postponed(why, tokens, record.generation, max(pause, end - self._monotonic()))
         verdict = self._oracle.ask(tokens, intent)
         _log.info("Refresh %s by host=%s pid=%d has an unknown outcome: %s.", intent.id, intent.host, intent.pid, verdict.name)
-        if verdict is Verdict.ROTATED or (verdict is Verdict.NOBODY_KNOWS and intent.last_retry):
+        if verdict is Verdict.ROTATED or (verdict is Verdict.NOBODY_KNOWS and intent.last_retry and not intent.unavailable):
             reason = outcome_unknown(record, intent)
             if self._mark(record, State.REAUTH_REQUIRED, reason, intent=intent):
                 raise reauth(self._binding.connection, reason)
             return Verdict.NOT_ROTATED
-        if verdict is Verdict.UNREACHABLE:
+        if verdict is Verdict.UNREACHABLE and not intent.unavailable:
             why = "whether an earlier refresh went through cannot be found out now"
             return Postponed(why, tokens, record.generation, intact=False)
-        known = verdict is Verdict.NOT_ROTATED
+        known = verdict is Verdict.NOT_ROTATED or intent.unavailable
+        doubt = record.reason if intent.unavailable else unanswered(intent)
         if (left := end - self._monotonic()) > 0:
             # The server may have read the request and not have come to it yet: to send the token again now could end the grant.
-            why = "an earlier refresh may still go through" if uncertain is None else uncertain.why
+            why = doubt if intent.unavailable else "an earlier refresh may still go through" if uncertain is None else uncertain.why
             return Postponed(why, tokens, record.generation, left, intact=known)
-        self._mark(record, State.ACTIVE, unanswered(intent), intent=intent)
+        self._mark(record, State.ACTIVE, doubt, intent=intent)
         return Postponed(uncertain.why, tokens, record.generation) if known and uncertain is not None else verdict
 
     def _moved_on(self, record: Record, end: float) -> bool:

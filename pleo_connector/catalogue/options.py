@@ -10,7 +10,8 @@ from pleo_connector.catalogue.stream import Child, Column, LogicalType, Stream
 from pleo_connector.column_rules import ColumnRule
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.file_options import FILES_OF
-from pleo_connector.stream_options import DEFAULT_FILE, StreamOptions, near_miss, parsed_options, read_options
+from pleo_connector.settings_folder import OPTIONS_FILE
+from pleo_connector.stream_options import StreamOptions, near_miss, parsed_options, read_options
 
 HASHABLE = frozenset(
     {
@@ -29,7 +30,7 @@ HASHABLE = frozenset(
 def options_of(path: str, catalogue: Catalogue = CATALOGUE) -> dict[str, StreamOptions]:
     """The options in the file at `path` (`PLEO_CONFIG`; empty: `pleo.toml` where there is one), checked."""
     found = read_options(path, {stream.name: columns_of(stream) for stream in catalogue})
-    check_options(found, catalogue, path or DEFAULT_FILE)
+    check_options(found, catalogue, path or OPTIONS_FILE)
     return found
 
 

@@ -47,7 +47,6 @@ class Verbs(TyperGroup):
 
 app = typer.Typer(
     cls=Verbs,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -75,7 +74,7 @@ def about(
 ) -> None:
     """Bring a company's spend out of Pleo into tables that people can query.
 
-    Settings are PLEO_* environment variables or a .env file; without any, everything talks to the local sandbox.
+    Settings are PLEO_* environment variables or a .env file, here or in the nearest folder above; without any, everything talks to the local sandbox.
 
     Exit codes: 0 fine, 1 failed, 2 usage or configuration, 3 connect again.
     """

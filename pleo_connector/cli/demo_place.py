@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pleo_connector.errors import ConfigurationError, PleoError
 from pleo_connector.settings import PREFIX, SANDBOX_CLIENT_ID, SANDBOX_CLIENT_SECRET, VARIABLES, Settings
+from pleo_connector.settings_folder import OPTIONS_FILE
 
 FOLDER = ".demo"
 SCHEMA = "pleo"
@@ -28,6 +29,10 @@ from pleo_connector.orchestration import build_pleo_definitions
 
 defs = build_pleo_definitions()
 '''
+
+OPTIONS = """\
+# Written by `pleo-connector demo`. With this file, settings of the folders above are not the demo's.
+"""
 
 WORKSPACE = """\
 # Written by `pleo-connector demo`.
@@ -71,6 +76,7 @@ class DemoPlace:
             _write(self.root / ".gitignore", "*\n")
             _write(self.dagster_home / "dagster.yaml", DAGSTER_YAML)
             _write(self.root / "definitions.py", DEFINITIONS)
+            _write(self.root / OPTIONS_FILE, OPTIONS)
             _write(self.workspace, WORKSPACE)
         except OSError as error:
             raise ConfigurationError(

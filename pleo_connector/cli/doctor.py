@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pleo_connector.catalogue import CATALOGUE, Stream
 from pleo_connector.cli.findings import Finding, Verdict, fine, worth_a_look, wrong
-from pleo_connector.cli.inputs import ConnectionOption, output_of, settings_in_use
+from pleo_connector.cli.inputs import ConnectionOption, output_of, settings_in_use, stream_names
 from pleo_connector.cli.output import Output, table
 from pleo_connector.errors import ConfigurationError, PleoError
 
@@ -21,21 +22,26 @@ _STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"
 
 def doctor(
     ctx: typer.Context,
+    streams: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="STREAM", autocompletion=stream_names, help="Ask Pleo for these streams alone; `streams` lists them."),
+    ] = None,
     connection: ConnectionOption = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Check that everything is in place.
 
-    Settings, Pleo's hosts, credentials, scopes and the warehouse; exit code 1 when something would fail.
+    Settings, Pleo's hosts, credentials, scopes, one record of each stream, and the warehouse; exit code 1 when something would fail.
     """
     output = output_of(ctx, json)
+    wanted = [CATALOGUE.stream(name) for name in streams or ()] or list(CATALOGUE)
     found: list[Finding] = []
     try:
         settings = settings_in_use(output, warn=False, connection=connection)
     except ConfigurationError as error:
         found.append(wrong("settings", str(error)))
     else:
-        found += _all(settings, output)
+        found += _all(settings, output, wanted)
     output.answer({"checks": [asdict(finding) for finding in found]})
     if not output.json:
         listing = table("", "check", "found", fold=["found"])
@@ -49,7 +55,7 @@ def doctor(
         raise PleoError(f"{count}: {', '.join(finding.check for finding in failed)}; each says what to do.")
 
 
-def _all(settings: Settings, output: Output) -> Iterator[Finding]:
+def _all(settings: Settings, output: Output, streams: Sequence[Stream]) -> Iterator[Finding]:
     from pleo_connector.cli.doctor_local import (  # noqa: PLC0415 - pandas and duckdb
         check_categories,
         check_environment,
@@ -57,7 +63,7 @@ def _all(settings: Settings, output: Output) -> Iterator[Finding]:
         check_versions,
         check_warehouse,
     )
-    from pleo_connector.cli.doctor_online import check_hosts, check_scopes  # noqa: PLC0415
+    from pleo_connector.cli.doctor_online import check_access, check_hosts, check_scopes  # noqa: PLC0415
     from pleo_connector.cli.doctor_portal import check_portal  # noqa: PLC0415
     from pleo_connector.cli.doctor_redirect import check_redirect  # noqa: PLC0415
 
@@ -66,11 +72,13 @@ def _all(settings: Settings, output: Output) -> Iterator[Finding]:
     yield from check_environment(settings)
     yield from check_redirect(settings)
     yield from check_portal(settings)
-    yield from check_hosts(settings)
     scopes: list[str] = []
-    yield from _check_connection(settings, scopes)
+    online = [*check_hosts(settings), *_check_connection(settings, scopes)]
+    yield from online
     if scopes:
-        yield from check_scopes(settings, scopes)
+        yield from check_scopes(settings, scopes, streams)
+    if not any(finding.verdict is Verdict.FAIL for finding in online):
+        yield from check_access(settings, scopes, streams)
     yield from check_warehouse(settings)
     yield from check_categories(settings)
 

@@ -38,6 +38,7 @@ def check_settings(settings: Settings, environ: Mapping[str, str] | None) -> Ite
         name = variable_of(field)
         source = "" if given.get(name) else " (from .env or the default)"
         yield fine(name, f"{plain}{source}" if plain else "not set")
+    yield fine("folder of the settings", f"{settings.folder} (for .env, pleo.toml and relative paths)")
     for warning in unknown_variables(given, Path(".env") if environ is None else None):
         yield worth_a_look("unknown variable", warning, "rename or unset it")
 

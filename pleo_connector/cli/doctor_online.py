@@ -10,8 +10,9 @@ import httpx
 
 from pleo_connector.auth.advice import how_to_connect
 from pleo_connector.auth.granted import stream_access
+from pleo_connector.catalogue import CATALOGUE, Stream
 from pleo_connector.cli.findings import Finding, fine, worth_a_look, wrong
-from pleo_connector.errors import CertificateRefused, ConfigurationError
+from pleo_connector.errors import CertificateRefused, ConfigurationError, PleoError
 from pleo_connector.proxies import route, through
 from pleo_connector.settings import Settings
 from pleo_connector.tls import certificate_refused, checking
@@ -79,10 +80,10 @@ def _skew(name: str, header: str, now: datetime) -> Finding:
     return worth_a_look(check, told, advice) if abs(seconds) < _SKEW_WRONG else wrong(check, told, advice)
 
 
-def check_scopes(settings: Settings, granted: Iterable[str]) -> Iterator[Finding]:
+def check_scopes(settings: Settings, granted: Iterable[str], streams: Iterable[Stream] = CATALOGUE) -> Iterator[Finding]:
     """Which streams the granted scopes allow; wrong is only one that was asked for and not granted. An API key has scopes that nobody asks for here."""
     add = f"add it to PLEO_SCOPES (it must be registered at Pleo) and {how_to_connect(settings.connection)}"
-    for access in stream_access(granted, () if settings.uses_api_key else settings.scopes.split()):
+    for access in stream_access(granted, () if settings.uses_api_key else settings.scopes.split(), streams):
         check, out = f"scope for {access.stream}", f"leave {access.stream} out of `sync`"
         if access.granted:
             yield fine(check, access.scope or "none is needed")
@@ -93,3 +94,23 @@ def check_scopes(settings: Settings, granted: Iterable[str]) -> Iterator[Finding
             yield wrong(check, f"{access.scope} was asked for and not granted", f"{again}, or take it out of PLEO_SCOPES and {out}")
         else:
             yield worth_a_look(check, access.why_not, f"{add}, or {out}")
+
+
+def check_access(settings: Settings, granted: Iterable[str], streams: Iterable[Stream]) -> Iterator[Finding]:
+    """Whether Pleo serves one record of each stream whose scope is granted, or not known: a scope alone does not say so."""
+    from pleo_connector.sync import reach  # noqa: PLC0415 - pandas and duckdb load here
+    from pleo_connector.sync.probing import probe  # noqa: PLC0415
+
+    scopes = list(granted)
+    wanted = [access.stream for access in stream_access(scopes, (), streams) if access.granted or not scopes]
+    try:
+        answers = probe(reach(settings), wanted)
+    except PleoError as error:
+        yield wrong("credential", str(error))
+        return
+    for answer in answers:
+        check = f"access to {answer.stream}"
+        if answer.error is not None:
+            yield wrong(check, answer.found)
+        else:
+            yield (worth_a_look if answer.open else fine)(check, answer.found)

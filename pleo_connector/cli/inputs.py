@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.cli.output import Output
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.settings import Settings, load, unknown_variables
@@ -29,6 +30,11 @@ def output_of(ctx: typer.Context, json: bool = False) -> Output:
 ConnectionOption = Annotated[
     str | None, typer.Option("--connection", metavar="LABEL", help="Which of several connections; in place of PLEO_CONNECTION.")
 ]
+
+
+def stream_names(incomplete: str) -> list[str]:
+    """The streams that begin so, for a shell that completes a word."""
+    return [stream.name for stream in CATALOGUE if stream.name.startswith(incomplete)]
 
 
 def settings_in_use(output: Output, *, warn: bool = True, connection: str | None = None) -> Settings:
@@ -57,13 +63,14 @@ def moment(option: str, text: str | None) -> datetime | None:
     try:
         # fromisoformat takes more than people mean by a date, such as week numbers.
         when = datetime.fromisoformat(text) if _DAY.match(text) else None
-    except ValueError:
+        when = when.astimezone(UTC) if when is not None and when.tzinfo else when
+    except (ValueError, OverflowError):
         when = None
     if when is None:
         raise ConfigurationError(
             f"{option} {text!r} is not a date; write YYYY-MM-DD (midnight UTC), or a date-time such as 2026-01-31T08:00:00Z."
         )
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    return when.replace(tzinfo=UTC)
 
 
 def span(start: str | None, end: str | None) -> tuple[datetime | None, datetime | None]:

@@ -9,7 +9,7 @@ import typer
 
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.catalogue.options import options_of
-from pleo_connector.cli.inputs import ConnectionOption, output_of, settings_in_use, span
+from pleo_connector.cli.inputs import ConnectionOption, output_of, settings_in_use, span, stream_names
 from pleo_connector.cli.output import Output, add_rows, plural, table
 from pleo_connector.cli.sync import How
 
@@ -21,7 +21,9 @@ _SURE = {"counted": "", "estimated": "estimated", "unknown": "at least"}
 
 def plan(
     ctx: typer.Context,
-    streams: Annotated[list[str] | None, typer.Argument(metavar="STREAM", help="Only these streams; `streams` lists them.")] = None,
+    streams: Annotated[
+        list[str] | None, typer.Argument(metavar="STREAM", autocompletion=stream_names, help="Only these streams; `streams` lists them.")
+    ] = None,
     mode: Annotated[How, typer.Option(help="incremental: the months that are due, full: all.")] = How.INCREMENTAL,
     start: Annotated[
         str | None, typer.Option("--from", metavar="DATE", help="First moment to read, of streams that are read by month.")

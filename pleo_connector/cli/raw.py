@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pleo_connector.catalogue import CATALOGUE
-from pleo_connector.cli.inputs import output_of, settings_in_use
+from pleo_connector.cli.inputs import output_of, settings_in_use, stream_names
 from pleo_connector.cli.output import add_rows, plural, table
 from pleo_connector.cli.sync import size
 
@@ -25,7 +25,9 @@ class What(StrEnum):
 def raw(
     ctx: typer.Context,
     what: Annotated[What, typer.Argument(help="size tells; prune drops what is past PLEO_RAW_DAYS; purge drops all.")] = What.SIZE,
-    streams: Annotated[list[str] | None, typer.Argument(metavar="STREAM", help="Only these streams, of a purge.")] = None,
+    streams: Annotated[
+        list[str] | None, typer.Argument(metavar="STREAM", autocompletion=stream_names, help="Only these streams, of a purge.")
+    ] = None,
     wait: Annotated[float, typer.Option(min=0.0, metavar="SECONDS", help="How long to wait while another program has the file.")] = 60.0,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:

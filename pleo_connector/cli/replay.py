@@ -8,7 +8,7 @@ import typer
 
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.catalogue.options import options_of
-from pleo_connector.cli.inputs import output_of, settings_in_use
+from pleo_connector.cli.inputs import output_of, settings_in_use, stream_names
 from pleo_connector.cli.output import add_rows, plural, table
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def replay(
     ctx: typer.Context,
-    streams: Annotated[list[str] | None, typer.Argument(metavar="STREAM", help="Only these streams; `streams` lists them.")] = None,
+    streams: Annotated[
+        list[str] | None, typer.Argument(metavar="STREAM", autocompletion=stream_names, help="Only these streams; `streams` lists them.")
+    ] = None,
     into: Annotated[
         str | None, typer.Option("--into", metavar="URL", help="An empty warehouse for the tables, in place of the one they are in.")
     ] = None,

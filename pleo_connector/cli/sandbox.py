@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pleo_connector.cli.inputs import output_of
+from pleo_connector.cli.inputs import output_of, stream_names
 
 
 def sandbox(
@@ -22,6 +22,18 @@ def sandbox(
         list[str] | None,
         typer.Option(
             metavar="KIND[,name=value...]", help="Misbehave, for example status,status=503,path=/v1/companies,times=2; repeatable."
+        ),
+    ] = None,
+    refuse: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RESOURCE", help="Refuse reading it by role (403), for example tag-group or accounting-entry:search; repeatable."
+        ),
+    ] = None,
+    bare_list: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STREAM", autocompletion=stream_names, help="Serve its list as a bare JSON array, without an envelope; repeatable."
         ),
     ] = None,
     window_bounds: Annotated[
@@ -48,6 +60,8 @@ def sandbox(
         access_token_lifetime=token_lifetime,
         requests_per_minute=rate_limit,
         faults=tuple(Fault.from_text(text) for text in fault or ()),
+        refused=tuple(refuse or ()),
+        bare_lists=tuple(bare_list or ()),
         window_bounds=WindowBounds.from_text(window_bounds),
         redirect_uris=tuple(redirect_uri or (default_uri,)),
     )

@@ -39,7 +39,7 @@ def status(
         raise ReauthRequired(needs_connect(told))
     if told.state == "api key" and told.online_active is False:
         raise ClientRejected(told.reason)
-    if told.online_active is False and not told.access_expired:
+    if told.state == "active" and told.online_active is False and not told.access_expired:
         from pleo_connector.auth.advice import how_to_connect  # noqa: PLC0415
 
         raise ReauthRequired(

@@ -11,10 +11,11 @@ from rich.table import Table
 
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.catalogue.options import options_of
-from pleo_connector.cli.inputs import ConnectionOption, output_of, settings_in_use, span
+from pleo_connector.cli.inputs import ConnectionOption, output_of, settings_in_use, span, stream_names
 from pleo_connector.cli.marts import refresh_or_warn
 from pleo_connector.cli.output import Output, add_rows, natural_width, plural, table
 from pleo_connector.errors import SyncFailed
+from pleo_connector.stream_options import placed_files
 
 if TYPE_CHECKING:
     from pleo_connector.sync import FilesReport, RawReport, StreamReport, SyncReport
@@ -40,7 +41,9 @@ class How(StrEnum):
 
 def sync(
     ctx: typer.Context,
-    streams: Annotated[list[str] | None, typer.Argument(metavar="STREAM", help="Only these streams; `streams` lists them.")] = None,
+    streams: Annotated[
+        list[str] | None, typer.Argument(metavar="STREAM", autocompletion=stream_names, help="Only these streams; `streams` lists them.")
+    ] = None,
     mode: Annotated[How, typer.Option(help="incremental reads the months that are due, full reads all.")] = How.INCREMENTAL,
     start: Annotated[
         str | None, typer.Option("--from", metavar="DATE", help="First moment to read, of streams that are read by month.")
@@ -70,7 +73,7 @@ def sync(
     categories = categories_of(settings.categories) if settings.marts else None
     warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait, snapshot=settings.snapshot)
     raw = RawPolicy(settings.raw, settings.raw_days)
-    options = options_of(settings.config)
+    options = placed_files(options_of(settings.config), settings.folder)
     plan = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), allow_mass_delete, options, raw, settings.hash_key)
     reached = reach(settings, patience=patience)
     with showing(output) as progress:

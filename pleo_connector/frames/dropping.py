@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -33,7 +34,7 @@ def cut_page(stream: Stream, page: Page, body: bytes) -> tuple[Page, bytes]:
     if not cuts(stream):
         return page, body
     records = tuple(_cut(stream, bytes(record)) for record in page.records)
-    kept = Page(records, page.has_next, page.end_cursor, page.total)
+    kept = replace(page, records=records)
     return kept, records[0] if stream.paging is Paging.ONE else _enveloped(kept)
 
 

@@ -1,7 +1,8 @@
-"""Pleo's envelope `{data, pagination}` split into raw records, none of them parsed."""
+"""Pleo's envelope `{data, pagination}` split into raw records, none of them parsed. A bare JSON array is a list of one page."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -23,6 +24,8 @@ class Page:
     has_next: bool = False
     end_cursor: str | None = None
     total: int | None = None
+    is_bare: bool = False
+    """The answer was a bare JSON array: it cannot say whether more follows."""
 
 
 class _Pagination(msgspec.Struct):
@@ -41,6 +44,7 @@ class _Whole(msgspec.Struct):
 
 
 _ONE = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_BARE = msgspec.json.Decoder(list[msgspec.Raw])
 _PAGED = msgspec.json.Decoder(_Paged)
 _WHOLE = msgspec.json.Decoder(_Whole)
 
@@ -55,6 +59,8 @@ def split_page(body: bytes, paging: Paging, what: str) -> Page:
         if paging is Paging.ONE:
             _ONE.decode(body)
             return Page((body,))
+        if body.lstrip()[:1] == b"[":
+            return _bare(_BARE.decode(body), what)
         if paging is Paging.WHOLE:
             return Page(tuple(_WHOLE.decode(body).data))
         paged = _PAGED.decode(body)
@@ -65,6 +71,12 @@ def split_page(body: bytes, paging: Paging, what: str) -> Page:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _second_look(body, paging, what)
     return Page(tuple(paged.data), paged.pagination.has_next, paged.pagination.end_cursor, paged.pagination.total)
+
+
+def _bare(records: Sequence[RawRecord], what: str) -> Page:
+    if any(bytes(record).lstrip()[:1] != b"{" for record in records):
+        raise BadAnswer(f"{_begin(what)} is a JSON array, but not of objects; {_ADVICE}")
+    return Page(tuple(records), is_bare=True)
 
 
 _ADVICE = "run the sync again, and report it if it stays; nothing of this page was loaded."
@@ -85,6 +97,8 @@ def _second_look(body: bytes, paging: Paging, what: str) -> Page:
     if found is None:
         raise BadAnswer(f"{_begin(what)} {_nature(body)}; {_ADVICE}")
     try:
+        if found.is_bare:
+            return _bare(found.records, what)
         if paging is Paging.WHOLE:
             return Page(tuple(found.records))
         pagination = msgspec.convert(found.pagination, _Pagination)

@@ -20,10 +20,12 @@ class LenientEnvelope:
 
     records: tuple[bytes, ...]
     pagination: object
+    is_bare: bool = False
+    """The body is the list of records itself."""
 
 
 def read_leniently(body: bytes) -> LenientEnvelope | None:
-    """Split `{"data": [...], ...}`; None where that cannot be done."""
+    """Split `{"data": [...], ...}` or `[...]`; None where that cannot be done."""
     text = body.decode("utf-8", "surrogateescape")
     try:
         return _envelope(text)
@@ -32,7 +34,11 @@ def read_leniently(body: bytes) -> LenientEnvelope | None:
 
 
 def _envelope(text: str) -> LenientEnvelope | None:
-    at = _expect(text, _skip(text, 0), "{")
+    at = _skip(text, 0)
+    if text[at] == "[":
+        bare, at = _elements(text, at)
+        return LenientEnvelope(_encoded(bare), None, is_bare=True) if _skip(text, at) == len(text) else None
+    at = _expect(text, at, "{")
     records: list[str] | None = None
     pagination: object = None
     at = _skip(text, at)
@@ -48,7 +54,11 @@ def _envelope(text: str) -> LenientEnvelope | None:
         at = _comma(text, at, "}")
     if records is None or _skip(text, at + 1) != len(text):
         return None
-    return LenientEnvelope(tuple(record.encode("utf-8", "surrogateescape") for record in records), pagination)
+    return LenientEnvelope(_encoded(records), pagination)
+
+
+def _encoded(records: list[str]) -> tuple[bytes, ...]:
+    return tuple(record.encode("utf-8", "surrogateescape") for record in records)
 
 
 def _elements(text: str, at: int) -> tuple[list[str], int]:

@@ -12,11 +12,11 @@ from pleo_connector.catalogue.options import options_of
 from pleo_connector.catalogue.rules import under_rules
 from pleo_connector.orchestration.assets import pleo_key, table_specs, warehouse_key
 from pleo_connector.orchestration.checks import Checks
+from pleo_connector.orchestration.code_folder import settings_of_code
 from pleo_connector.orchestration.launchpad import PleoSyncConfig
 from pleo_connector.orchestration.partitions import backfill_policy, within_partitions
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.translator import PleoTranslator
-from pleo_connector.settings import load
 from pleo_connector.stream_options import StreamOptions
 
 
@@ -73,13 +73,13 @@ def pleo_assets(
     function, or `op_name`. `marts` (whether each sync makes the views for analysts) is `PLEO_MARTS` when left out.
     """
     named = translator or PleoTranslator()
-    chosen = options if options is not None else options_of(load().config, catalogue)
+    chosen = options if options is not None else options_of(settings_of_code().config, catalogue)
     catalogue = under_rules(catalogue, chosen)
     specs = table_specs(name, (warehouse or WarehouseResource()).open(), named, catalogue, streams)
     keys = {table: spec.key for table, spec in specs.items()}
     tables = [table for table in catalogue.tables() if table.name in specs]
     checks = Checks(catalogue, blocking_checks, named.fresh_within)
-    views = marts if marts is not None else load().marts
+    views = marts if marts is not None else settings_of_code().marts
 
     def decorate(body: Body) -> dg.AssetsDefinition:
         @dg.multi_asset(

@@ -14,19 +14,22 @@ A secret is named, never written: `<secret>_env` is the name of the environment 
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import dagster as dg
 from dagster.components.utils.translation import TranslationFn, TranslationFnResolver
-from pydantic import Field
+from pydantic import BaseModel, Field, PrivateAttr
 
 from pleo_connector.catalogue.options import options_from
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration.assets import get_asset_key_for_table
+from pleo_connector.orchestration.code_folder import code_folder
 from pleo_connector.orchestration.connections import build_pleo_connections_definitions
 from pleo_connector.orchestration.definitions import build_pleo_definitions
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource, holds_password
 from pleo_connector.orchestration.translator import PleoTableData, PleoTranslator
+from pleo_connector.settings import load
+from pleo_connector.settings_folder import settings_folder
 
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
@@ -80,7 +83,16 @@ class PleoComponent(dg.Component, dg.Model, dg.Resolvable):
     running: list[str] = Field(default=[], description="Schedules and sensors that run from the start, such as hourly; the others wait.")
     schedule: str | None = Field(default=None, description="Sync at these times too (cron, UTC), from the start.")
 
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - what is declared needs no place
+    _root: Path | None = PrivateAttr(default=None)
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
+        """The component of a project, whose root its settings and relative paths belong to."""
+        loaded = super().load(attributes, context)
+        loaded._root = context.project_root  # noqa: SLF001 - of its own class
+        return loaded
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - `load` knows its place
         """The connection's definitions; ConfigurationError names the attribute that is wrong."""
         return self._built()
 
@@ -111,10 +123,11 @@ class PleoComponent(dg.Component, dg.Model, dg.Resolvable):
     def _shared(self) -> dict[str, Any]:
         """What one connection and many are built from."""
         return {
+            "settings": load(folder=Path(self._folder)),
             "name": self.name,
             "translator": _Translated(self.translation) if self.translation is not None else None,
             "pleo": self._pleo(),
-            "warehouse": WarehouseResource(warehouse=self._either("warehouse"), schema_name=self.schema_name),
+            "warehouse": WarehouseResource(folder=self._folder, warehouse=self._either("warehouse"), schema_name=self.schema_name),
             "streams": self.streams,
             "options": options_from(self.options, "options") if self.options else None,
             "blocking_checks": self.blocking_checks,
@@ -122,8 +135,13 @@ class PleoComponent(dg.Component, dg.Model, dg.Resolvable):
             "executor": None,  # a code location has one, and other components may be in it
         }
 
+    @property
+    def _folder(self) -> str:
+        return str(settings_folder(self._root or code_folder()))
+
     def _pleo(self) -> PleoResource:
         return PleoResource(
+            folder=self._folder,
             environment=self.environment,
             api_url=self.api_url,
             auth_url=self.auth_url,

@@ -18,6 +18,7 @@ from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.asset_decorator import PleoSync, pleo_assets
 from pleo_connector.orchestration.assets import pleo_key, warehouse_key
 from pleo_connector.orchestration.automation import sync_job
+from pleo_connector.orchestration.code_folder import settings_of_code
 from pleo_connector.orchestration.connection_exports import export_jobs_sensor
 from pleo_connector.orchestration.connection_keep_alive import keep_alive_job, token_age_sensor
 from pleo_connector.orchestration.connection_places import check_template, clash, pleo_of, warehouse_of
@@ -30,7 +31,7 @@ from pleo_connector.orchestration.lineage import raw_specs
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.starting import Starting
 from pleo_connector.orchestration.translator import PleoTableData, PleoTranslator
-from pleo_connector.settings import Settings, load
+from pleo_connector.settings import Settings
 from pleo_connector.stream_options import StreamOptions
 
 _ONE_PLACE = ("dagster/relation_identifier", "dagster/uri")
@@ -63,12 +64,12 @@ def build_pleo_connections_definitions(
     each gets the schema `<schema_name>_<label>`, or, where the URL holds `{connection}`, a file or database of its own.
     The rest as in `build_pleo_definitions`; with `marts`, each connection has the views for analysts. ConfigurationError names what is wrong.
     """
-    target = warehouse or WarehouseResource.from_settings(settings or load())
-    credential = pleo or PleoResource.from_settings(settings or load())
+    target = warehouse or WarehouseResource.from_settings(settings or settings_of_code())
+    credential = pleo or PleoResource.from_settings(settings or settings_of_code())
     if every < timedelta(minutes=1) or at_once < 1:
         raise ConfigurationError("Many connections need every to be a minute at least, and at_once 1 at least.")
     check_template(target)
-    chosen = options if options is not None else options_of((settings or load()).config, catalogue)
+    chosen = options if options is not None else options_of((settings or settings_of_code()).config, catalogue)
     if any(one.files is not None for one in chosen.values()):
         raise ConfigurationError(
             "The option files of receipts names one folder, and many connections must not share one: leave it out, or give the "
@@ -89,7 +90,7 @@ def build_pleo_connections_definitions(
         partitions_def=partitions,
         op_name=f"{name}_tables",
         op_tags=op_tags,
-        marts=marts if marts is not None else (settings or load()).marts,
+        marts=marts if marts is not None else (settings or settings_of_code()).marts,
     )
     def tables(context: dg.AssetExecutionContext, sync: PleoSync) -> Iterator[Any]:
         """Reads the streams of the selected tables of one connection from Pleo, and writes what changed to its place."""

@@ -12,6 +12,7 @@ from pleo_connector.catalogue.rules import under_rules
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration.assets import pleo_key, table_specs, warehouse_key
 from pleo_connector.orchestration.automation import daily_schedule, hourly_schedule, sync_job, weekly_full_schedule
+from pleo_connector.orchestration.code_folder import settings_of_code
 from pleo_connector.orchestration.company_sensor import CompanyRun, company_sensor
 from pleo_connector.orchestration.export_sensor import export_job, export_sensor
 from pleo_connector.orchestration.keep_alive import keep_alive_job, token_age_sensor, weekly_schedule
@@ -22,7 +23,7 @@ from pleo_connector.orchestration.resources import PleoResource, WarehouseResour
 from pleo_connector.orchestration.starting import Starting
 from pleo_connector.orchestration.steps import build_pleo_assets
 from pleo_connector.orchestration.translator import PleoTranslator
-from pleo_connector.settings import Settings, load
+from pleo_connector.settings import Settings
 from pleo_connector.stream_options import StreamOptions
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -57,11 +58,11 @@ def build_pleo_definitions(
     `running` names schedules and sensors that run from the start, such as `hourly` and `export_jobs`; the others wait in the UI.
     `step_per_table`, `partitioned`: see `steps`. `executor` None leaves the choice to the definitions that these are merged into.
     """
-    target = warehouse or WarehouseResource.from_settings(settings or load())
-    chosen = options if options is not None else options_of((settings or load()).config, catalogue)
+    target = warehouse or WarehouseResource.from_settings(settings or settings_of_code())
+    chosen = options if options is not None else options_of((settings or settings_of_code()).config, catalogue)
     catalogue = under_rules(catalogue, chosen)
     opened, translator = target.open(), translator or PleoTranslator()
-    shown = marts if marts is not None else (settings or load()).marts
+    shown = marts if marts is not None else (settings or settings_of_code()).marts
     tables = build_pleo_assets(
         name=checked_name(name),
         warehouse=target,
@@ -107,7 +108,7 @@ def build_pleo_definitions(
             company_sensor(name, starting, whole),
             token_age_sensor(name, starting, alive),
         ],
-        resources={pleo_key(name): pleo or PleoResource.from_settings(settings or load()), warehouse_key(name): target},
+        resources={pleo_key(name): pleo or PleoResource.from_settings(settings or settings_of_code()), warehouse_key(name): target},
         # In one process by default: each step process of Dagster's own would spend 5 to 8 s on imports alone.
         executor=executor,
     )
@@ -126,8 +127,8 @@ def load_pleo_asset_specs(
     options: Mapping[str, StreamOptions] | None = None,
 ) -> Sequence[dg.AssetSpec]:
     """The asset of every table, as `build_pleo_definitions` makes them, without anything to run. No network."""
-    target = warehouse or WarehouseResource.from_settings(settings or load())
-    catalogue = under_rules(catalogue, options if options is not None else options_of((settings or load()).config, catalogue))
+    target = warehouse or WarehouseResource.from_settings(settings or settings_of_code())
+    catalogue = under_rules(catalogue, options if options is not None else options_of((settings or settings_of_code()).config, catalogue))
     return list(table_specs(checked_name(name), target.open(), translator or PleoTranslator(), catalogue, streams).values())
 
 

@@ -53,7 +53,11 @@ CONFIGURATION = Kind(
 REAUTHORISATION = Kind(
     "re-authorisation", f"A person runs {_ANY_CONNECT}; then re-execute this run from failure. Nothing that was loaded is lost."
 )
-ACCESS = Kind("access", "Add the scope to PLEO_SCOPES and connect again, or leave these tables out of the selection.")
+ACCESS = Kind(
+    "access",
+    "Add the scope to PLEO_SCOPES and connect again, as a person who may read it in Pleo, or leave these tables out of the selection.",
+)
+ACCESS_OF_KEY = Kind("access", "Make a key in Pleo with that permission and set PLEO_API_KEY, or leave these tables out of the selection.")
 TRANSIENT = Kind("transient", "Re-execute from failure, or wait for the next run: it goes on where this one stopped.", passes=True)
 PLEO = Kind(
     "Pleo",
@@ -86,6 +90,8 @@ _KINDS: tuple[tuple[type[PleoError] | tuple[type[PleoError], ...], Kind], ...] =
 
 def kind_of(error: Exception) -> Kind:
     """What sort of failure an error is; its remedy names the very command that the message names."""
+    if isinstance(error, Forbidden) and error.of_key:
+        return ACCESS_OF_KEY
     kind = next((kind for errors, kind in _KINDS if isinstance(error, errors)), UNEXPECTED)
     named = _CONNECT.search(str(error)) if kind is REAUTHORISATION else None
     return kind if named is None else replace(kind, remedy=kind.remedy.replace(_ANY_CONNECT, named[0]))

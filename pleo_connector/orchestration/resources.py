@@ -8,13 +8,16 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
 from pydantic import Field, SecretStr
 
 from pleo_connector.errors import ConfigurationError, PleoError
+from pleo_connector.orchestration.code_folder import code_folder
 from pleo_connector.settings import Settings, load, variable_of
+from pleo_connector.settings_folder import settings_folder
 from pleo_connector.warehouses import Warehouse, open_warehouse
 
 if TYPE_CHECKING:
@@ -26,6 +29,12 @@ HIDDEN = "***"
 MASK = "********"
 """What Dagster's launchpad shows in the place of a secret, and sends back where a person leaves it as it is."""
 
+_NO_TEXT = {"on", "off", "yes", "no"}
+"""The launchpad writes these without quotes, and Dagster then reads them as true and false."""
+
+_SAME = {"raw": {"off": "none"}, "snapshot": {"off": "none", "on": "beside"}}
+"""Other words for the same choice."""
+
 _PASSWORD_IN_URL = re.compile(r"://[^@\s]*:[^@\s]*@|(token|password|secret)=", re.IGNORECASE)
 
 
@@ -36,13 +45,21 @@ def _field(description: str, *, secret: bool = False) -> Any:
 class _PleoSettings(dg.ConfigurableResource[Any]):
     """Settings by field; a field left out takes its `PLEO_*` variable, from the environment or `.env`, at run time."""
 
+    folder: str | None = _field("Where .env, pleo.toml and relative paths belong; follows from the definitions file when left out.")
+
+    def __init__(self, **fields: Any) -> None:
+        # Found now: in a step, the definitions file is not at work.
+        fields = {name: _SAME.get(name, {}).get(value, value) if isinstance(value, str) else value for name, value in fields.items()}
+        super().__init__(**fields | {"folder": fields.get("folder") or str(settings_folder(code_folder()))})
+
     def settings(self) -> Settings:
         """The settings these fields stand for; ConfigurationError names the variable of a wrong one.
 
         Works at definition time too, where Dagster has not resolved the variables yet.
         """
-        given = {name: _resolved(value) for name, value in self._fields()}
-        return load({**os.environ, **{variable_of(name): str(value) for name, value in given.items() if value is not None}})
+        given = {variable_of(name): _resolved(value) for name, value in self._fields() if name != "folder"}
+        folder = Path(str(_resolved(self.__dict__.get("folder"))))
+        return load({**os.environ, **{name: str(value) for name, value in given.items() if value is not None}}, folder=folder)
 
     def get_resource_definition(self) -> Any:
         """Called when the resource is bound to definitions: the moment to refuse what the UI would show in the clear."""
@@ -104,6 +121,11 @@ class _PleoSettings(dg.ConfigurableResource[Any]):
         marked = isinstance(field.json_schema_extra, dict) and bool(field.json_schema_extra.get("dagster__is_secret"))
         return bool(value) and (marked or holds_password(value))
 
+    @classmethod
+    def _of(cls, settings: Settings) -> Self:
+        names = [name for name in cls.model_fields if name != "folder"]
+        return cls(folder=str(settings.folder), **{name: _given(name, getattr(settings, name), settings.folder) for name in names})
+
     def __reduce__(self) -> str:
         raise TypeError(f"a {type(self).__name__} may hold secrets, and is not pickled")
 
@@ -149,7 +171,7 @@ class PleoResource(_PleoSettings):
 
         ConfigurationError if a secret is not where a run could find it again.
         """
-        return cls(**{name: _given(name, getattr(settings, name)) for name in cls.model_fields})
+        return cls._of(settings)
 
 
 class WarehouseResource(_PleoSettings):
@@ -183,7 +205,7 @@ class WarehouseResource(_PleoSettings):
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """The resource of these settings; a URL with a password in it travels as the name of its variable."""
-        return cls(**{name: _given(name, getattr(settings, name)) for name in cls.model_fields})
+        return cls._of(settings)
 
 
 class _Variable:
@@ -205,20 +227,23 @@ def _resolved(value: Any) -> Any:
     return value.get_value() if isinstance(value, dg.EnvVar) else value
 
 
-def _given(name: str, value: Any) -> Any:
+def _given(name: str, value: Any, folder: Path) -> Any:
     """What a resource is given for a setting: its value where Dagster may show it, else where a run finds it.
 
     That is its variable, or nothing for what `.env` or the sandbox's preset will say again.
     """
-    secret = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if not isinstance(value, SecretStr) and not (isinstance(value, str) and holds_password(value)):
+    plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+    secret = isinstance(value, SecretStr) or (isinstance(value, str) and holds_password(value))
+    if not secret and not (isinstance(value, str) and value.lower() in _NO_TEXT):
         return value
-    if not secret:
+    if not plain:
         return ""
     variable = variable_of(name)
-    if os.environ.get(variable) == secret:
+    if os.environ.get(variable) == plain:
         return dg.EnvVar(variable)
-    found = getattr(load(), name)
-    if (found.get_secret_value() if isinstance(found, SecretStr) else found) == secret:
+    found = getattr(load(folder=folder), name)
+    if (found.get_secret_value() if isinstance(found, SecretStr) else found) == plain:
         return None
+    if not secret:
+        return value
     raise ConfigurationError(f"{variable} must be set in the environment or in .env: Dagster's runs take secrets from nowhere else.")

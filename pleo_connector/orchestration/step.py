@@ -19,7 +19,7 @@ from pleo_connector.orchestration.metadata import table_metadata
 from pleo_connector.orchestration.progress import Progress
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
 from pleo_connector.orchestration.worker import Loaded, Quiet, listen
-from pleo_connector.stream_options import StreamOptions
+from pleo_connector.stream_options import StreamOptions, placed_files
 from pleo_connector.sync import StreamReport, SyncPlan, SyncReport, run
 from pleo_connector.warehouses import Warehouse
 
@@ -56,7 +56,7 @@ class Step:
                 categories = warehouse_resource.named_categories() if self.views else None
                 plan = replace(
                     config.plan(selection.streams),
-                    options=self.options,
+                    options=placed_files(self.options, pleo.settings().folder),
                     raw=warehouse_resource.raw_policy(),
                     hash_key=pleo.settings().hash_key,
                 )

@@ -48,12 +48,18 @@ class SandboxConfig:
     """Scopes the clients are registered for; None registers every scope of the catalogue, both spellings included."""
     withheld_scopes: tuple[str, ...] = ()
     """Scopes that the sandbox's user leaves out of what is granted, whatever was asked for."""
+    refused: tuple[str, ...] = ()
+    """Resources that no credential's role may read, such as `tag-group`; `accounting-entry:search` refuses the search and leaves single reads open."""
+    bare_lists: tuple[str, ...] = ()
+    """Streams whose lists are served as bare JSON arrays: all records at once, no envelope."""
     window_bounds: WindowBounds = field(default_factory=WindowBounds)
     """Which limits of a date filter are included; Pleo documents neither."""
     company: str | None = None
     """The one company that consent grants; None grants the whole organisation."""
     company_may_list: bool = True
     """Whether a one-company grant may call `GET /v1/companies` (it then sees only its own); Pleo documents neither."""
+    may_introspect: bool = True
+    """Whether clients may introspect tokens; without, every token is inactive to them (RFC 7662 section 2.2)."""
     client_id: str = CLIENT_ID
     client_secret: str = field(default=CLIENT_SECRET, repr=False)
     public_client_id: str = PUBLIC_CLIENT_ID

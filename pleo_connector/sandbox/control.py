@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -33,6 +34,8 @@ class Control:
             Route(f"{PREFIX}start-over", self._start_over, methods=["POST"]),
             Route(f"{PREFIX}faults", self._get_faults, methods=["GET"]),
             Route(f"{PREFIX}faults", self._set_faults, methods=["PUT", "POST"]),
+            Route(f"{PREFIX}refused", self._set_refused, methods=["PUT", "POST"]),
+            Route(f"{PREFIX}bare-lists", self._set_bare_lists, methods=["PUT", "POST"]),
             Route(f"{PREFIX}window-bounds", self._get_window_bounds, methods=["GET"]),
             Route(f"{PREFIX}window-bounds", self._set_window_bounds, methods=["PUT", "POST"]),
             Route(f"{PREFIX}revoke", self._revoke, methods=["POST"]),
@@ -72,6 +75,14 @@ class Control:
             return _json({"message": str(error)}, 400)
         self._state.set_faults(*faults)
         return _json([fault.to_mapping() for fault in faults])
+
+    async def _set_refused(self, request: Request) -> Response:
+        """Replace the refused resources by the JSON list of names in the body."""
+        return _set(self._state.set_refused, await request.body())
+
+    async def _set_bare_lists(self, request: Request) -> Response:
+        """Replace the streams that are served as bare arrays by the JSON list of names in the body."""
+        return _set(self._state.set_bare_lists, await request.body())
 
     async def _get_window_bounds(self, _: Request) -> Response:
         return _json(str(self._state.window_bounds))
@@ -127,6 +138,17 @@ class Control:
         except ConfigurationError as error:
             return _json({"message": str(error)}, 400)
         return _json({"removed": removed}, 200 if removed else _NOT_FOUND)
+
+
+def _set(change: Callable[..., None], body: bytes) -> Response:
+    try:
+        names = msgspec.json.decode(body, type=list[str])
+        change(*names)
+    except msgspec.MsgspecError:
+        return _json({"message": "The body must be a JSON list of names."}, 400)
+    except ConfigurationError as error:
+        return _json({"message": str(error)}, 400)
+    return _json(names)
 
 
 def _json(value: Any, status: int = 200) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -18,11 +18,12 @@ from pleo_connector.sandbox.clients import basic_pair
 from pleo_connector.sandbox.contract import Operation, operation
 from pleo_connector.sandbox.cursors import CursorUnknown
 from pleo_connector.sandbox.exports import ITEMS
+from pleo_connector.sandbox.generated import STREAM as ENTRIES
 from pleo_connector.sandbox.links import ReceiptLinks
 from pleo_connector.sandbox.ordering import Value
 from pleo_connector.sandbox.query import Query, Refused, invalid, understand
 from pleo_connector.sandbox.samples import Record
-from pleo_connector.sandbox.state import COMPANY_URN, SandboxState
+from pleo_connector.sandbox.state import COMPANY_URN, SandboxState, resource_of
 from pleo_connector.sandbox.store import COMPANIES
 from pleo_connector.sandbox.walk import Page
 
@@ -61,6 +62,7 @@ class DataApi:
             Route("/v1/installations/me", self._single(self._installation), methods=["GET"]),
             Route("/v1/installations/me", self._uninstall, methods=["DELETE"]),
             Route("/v1/companies/{companyId}", self._single(self._company), methods=["GET"]),
+            Route("/v1/accounting-entries/{accountingEntryId:uuid}", self._single(self._entry), methods=["GET"]),
         ]
 
     def _list_of(self, stream: Stream) -> Any:
@@ -72,6 +74,7 @@ class DataApi:
                 try:
                     caller = self._admitted(request)
                     _need_scope(caller, stream)
+                    self._need_role(stream, search=stream.path.endswith(":search"))
                     query = understand(stream, rules, _query(request), _body(body), self._state.window_bounds)
                     content = self._page(query, rules, caller, body, request.path_params)
                 except Refused as refused:
@@ -117,6 +120,14 @@ class DataApi:
             return Caller("sandbox-key", "API_KEY", self._state.scopes, self._state.default_subject(), "api key")
         raise Refused(401, "UNAUTHORIZED", "The credential is missing, malformed, expired or revoked.", {"WWW-Authenticate": "Bearer"})
 
+    def _need_role(self, stream: Stream, *, search: bool) -> None:
+        """The 403 of a credential whose scope is there and whose role does not allow it, in Pleo's words."""
+        resource = resource_of(stream)
+        if resource in self._state.refused:
+            raise Refused(403, "ACCESS_DENIED", f"Required permission 'READ' on resource '{resource}'")
+        if search and f"{resource}:search" in self._state.refused:
+            raise Refused(403, "ACCESS_DENIED", f"Required permission 'SEARCH' on resource '{resource}'")
+
     # --- lists ---------------------------------------------------------------------------------
 
     def _page(self, query: Query, rules: Operation, caller: Caller, body: bytes, path: Mapping[str, str]) -> bytes:
@@ -134,6 +145,9 @@ class DataApi:
                 position = self._state.cursors.decode(query.digest, cursor)
             except CursorUnknown:
                 raise invalid("The cursor does not belong to this request.") from None
+        bare = query.stream.name in self._state.bare_lists
+        if bare:
+            query = replace(query, page=replace(query.page, limit=None))
         page = self._state.lister.page(query, companies, hide, position)
         self._state.counts.records_served += len(page.bodies)
         if query.stream.name == ITEMS:
@@ -143,6 +157,8 @@ class DataApi:
             bodies = self._with_tag_counts(bodies, asked=query.parameters.get("include_tags_count") == ["true"])
         if query.stream.operation == "searchReceiptsByPostV6":
             bodies = [self._links.linked(body) for body in bodies]
+        if bare:
+            return b"[" + b",".join(bodies) + b"]"
         data = b'{"data":[' + b",".join(bodies) + b"]"
         if query.stream.paging is Paging.WHOLE:
             return data + b"}"
@@ -217,6 +233,7 @@ class DataApi:
 
     def _installation(self, caller: Caller, _: Request) -> dict[str, Any]:
         """The one installation, for whoever asks."""
+        self._need_role(self._state.catalogue.stream("installation"), search=False)
         for stored in self._state.store.kept("installation"):
             return stored.record | {"resource": caller.subject}
         raise Refused(404, "NOT_FOUND", "This client is not installed.")
@@ -227,7 +244,17 @@ class DataApi:
         identity = str(request.path_params["companyId"]).lower()
         if identity not in self._state.companies_of(caller.subject):
             raise forbidden("The credential does not cover this company.")
+        self._need_role(self._state.catalogue.stream(COMPANIES), search=False)
         return {"data": self._state.store.companies()[identity]}
+
+    def _entry(self, caller: Caller, request: Request) -> dict[str, Any]:
+        stream = self._state.catalogue.stream(ENTRIES)
+        _need_scope(caller, stream)
+        self._need_role(stream, search=False)
+        found = self._state.store.get(ENTRIES, str(request.path_params["accountingEntryId"]).lower())
+        if found is None or self._state.store.owner(ENTRIES, found) not in self._state.companies_of(caller.subject):
+            raise Refused(404, "NOT_FOUND", "There is no such entry.")
+        return {"data": found}
 
 
 def forbidden(message: str) -> Refused:

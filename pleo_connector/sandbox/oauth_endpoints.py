@@ -130,7 +130,7 @@ class OAuthEndpoints:
                 token = _needed(form, "token")["token"]
             except OAuthRefusal as refusal:
                 return _refused(refusal)
-            found = self._state.oauth.inspect(client.client_id, token)
+            found = self._state.oauth.inspect(client.client_id, token) if self._state.may_introspect else None
         if found is None:
             return _json({"active": False})
         grant, expires = found

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from pleo_connector.catalogue import Catalogue
+from pleo_connector.catalogue import Catalogue, Stream
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.sandbox.clients import Client
 from pleo_connector.sandbox.config import SandboxConfig
@@ -56,9 +56,12 @@ class SandboxState:
             self.lister = Lister(self.store)
             self.exports = Exports(self.store, self.clock)
             self.cursors = Cursors(config.seed)
+            self.set_refused(*config.refused)
+            self.set_bare_lists(*config.bare_lists)
             self.fault_plan = FaultPlan(config.faults, config.seed)
             self.rate_limit = RateLimit(config.requests_per_minute, self.clock)
             self.counts = Counters()
+            self.may_introspect = config.may_introspect
             self.window_bounds = config.window_bounds
             lifetimes = Lifetimes(config.access_token_lifetime, config.refresh_token_lifetime, config.code_lifetime)
             self.oauth = OAuthRules(lifetimes, self.counts, self.clock)
@@ -146,6 +149,23 @@ class SandboxState:
         names = sorted(record["name"] for identity, record in self.store.companies().items() if identity in self.companies_of(subject))
         return ", ".join(names)
 
+    # --- what is refused by role, and the shape of lists ----------------------------------------
+
+    def set_refused(self, *resources: str) -> None:
+        """Refuse reading these resources (403 ACCESS_DENIED), as `SandboxConfig.refused` says; without arguments, none."""
+        known = {resource_of(stream) for stream in self.catalogue}
+        known |= {f"{resource_of(stream)}:search" for stream in self.catalogue if stream.path.endswith(":search")}
+        if unknown := [each for each in resources if each not in known]:
+            raise ConfigurationError(f"The sandbox has no resource {unknown[0]!r} to refuse; it has: {', '.join(sorted(known))}.")
+        with self.lock:
+            self.refused = frozenset(resources)
+
+    def set_bare_lists(self, *streams: str) -> None:
+        """Serve the lists of these streams as bare JSON arrays; without arguments, none."""
+        names = frozenset(self.catalogue.stream(name).name for name in streams)
+        with self.lock:
+            self.bare_lists = names
+
     # --- faults and counts ---------------------------------------------------------------------
 
     def set_faults(self, *faults: Fault) -> None:
@@ -168,6 +188,12 @@ class SandboxState:
         """All counts back to nothing; grants, records, faults and the request budget stay."""
         with self.lock:
             self.counts.reset()
+
+
+def resource_of(stream: Stream) -> str:
+    """What Pleo's 403 calls the resource of a stream: `tag-group` where the scope is `tag-groups:read`."""
+    name = stream.scope.partition(":")[0] or stream.name.replace("_", "-")
+    return f"{name.removesuffix('ies')}y" if name.endswith("ies") else name.removesuffix("s")
 
 
 def every_scope(catalogue: Catalogue) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from enum import StrEnum
 import httpx
 from pydantic import SecretStr
 
-from pleo_connector.api import Budget, RequestBudget
+from pleo_connector.api import Budget, PleoClient, RequestBudget
 from pleo_connector.api.patience import OUTAGE
 from pleo_connector.stream_options import StreamOptions
 from pleo_connector.sync.raw_policy import RawPolicy
@@ -56,5 +56,25 @@ class Connection:
     """Makes the budget of one run from the requests per minute; `reach` makes one that processes share."""
     connect: str = "run `pleo-connector connect`"
     """What a person is told to do for a new consent, as part of a sentence."""
+    uses_api_key: bool = False
+    """Whether `auth` is an API key: what is refused to a key is changed in Pleo, what is refused to a grant by a new consent."""
+    scrub: Callable[[str], str] = str
+    """Takes known secrets out of a text of Pleo's."""
     proxy: str = field(default="", repr=False)
     """How Pleo is reached, as PLEO_PROXY says; may hold a password."""
+    check: Callable[[], object] = lambda: None
+    """Raises where there is no credential at all. Called before a run opens its warehouse, so that it makes no file for nothing."""
+
+    def client(self, budget: RequestBudget, *, patience: float | None = None, connections: int = 8) -> PleoClient:
+        """A client for this connection, within the budget; `patience` in place of the connection's own."""
+        return PleoClient(
+            self.api_url,
+            self.auth,
+            budget,
+            connections=connections,
+            patience=self.patience if patience is None else patience,
+            connect=self.connect,
+            uses_api_key=self.uses_api_key,
+            scrub=self.scrub,
+            proxy=self.proxy,
+        )

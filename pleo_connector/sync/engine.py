@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 
-from pleo_connector.api import PleoClient, Traffic
+from pleo_connector.api import Traffic
 from pleo_connector.catalogue import CATALOGUE, Catalogue, CompanyIn, Stream
 from pleo_connector.catalogue.rules import under_rules
 from pleo_connector.errors import ConfigurationError, PleoError, SyncCancelled, WarehouseError
@@ -122,18 +122,11 @@ class _Run:
             on_load=on_load,
             on_finish=lambda report: None if report.stream in self._files else on_finish(report),
         )
+        await asyncio.to_thread(self._connection.check)
         await asyncio.to_thread(self._read_state)
         budget = self._connection.budget(self._connection.requests_per_minute)
         try:
-            async with PleoClient(
-                self._connection.api_url,
-                self._connection.auth,
-                budget,
-                connections=self._connection.concurrency + URGENT,
-                patience=self._connection.patience,
-                connect=self._connection.connect,
-                proxy=self._connection.proxy,
-            ) as client:
+            async with self._connection.client(budget, connections=self._connection.concurrency + URGENT) as client:
                 self._client = client
                 self._walks = Walks(client, self._due, self._turns, self._listings, self._loader.put, self._keep_failed)
                 companies = await self._companies()

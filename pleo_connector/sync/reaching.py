@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pleo_connector.api import Budget, RequestBudget, SharedBudget
 from pleo_connector.api.patience import OUTAGE
-from pleo_connector.auth import build_auth
+from pleo_connector.auth import PleoAuth, build_auth
 from pleo_connector.auth.advice import how_to_connect
+from pleo_connector.auth.redaction import REDACTOR
 from pleo_connector.auth.stores import open_notes
 from pleo_connector.settings import Settings
 from pleo_connector.sync.asked import Connection
@@ -19,13 +20,17 @@ def reach(settings: Settings, *, patience: float = OUTAGE) -> Connection:
             return Budget(per_minute)
         return SharedBudget(open_notes(settings.token_store), settings.credential, per_minute)
 
+    auth = build_auth(settings)
     return Connection(
         settings.api_url,
-        build_auth(settings),
+        auth,
         settings.requests_per_minute,
         settings.concurrency,
         patience=patience,
         budget=budget,
         connect=how_to_connect(settings.connection),
+        uses_api_key=settings.uses_api_key,
+        scrub=REDACTOR.scrub,
         proxy=settings.proxy,
+        check=auth.manager.tokens if isinstance(auth, PleoAuth) else lambda: None,
     )

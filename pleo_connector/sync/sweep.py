@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeAlias
@@ -48,6 +48,7 @@ class Sweep:
     rows_served: int = 0
     rows_quarantined: int = 0
     rows_outside: int = 0
+    """Records served that lie outside the span."""
     rows_reported: int | None = None
     """The total that Pleo reported, without the records outside the span."""
     rows_met: int | None = None
@@ -127,9 +128,9 @@ async def walk(
 ) -> None:
     """Fetch the pages that the sweep still needs, one after the other, and hand each over.
 
-    Only `hasNextPage` ends a walk, or the floor of a newest-first one. A next page without a cursor, or with one that was used
-    before, would go round for ever: WalkStalled. A refused cursor on a resumed sweep is
-    CursorRefused, and the caller starts the walk again. `keep_failed` takes an answer that stayed unreadable to the last try, and
+    Only `hasNextPage` ends a walk, or the floor of a newest-first one; a bare list is the only page. A next page without a cursor,
+    or with one that was used before, would go round for ever: WalkStalled. A refused cursor on a resumed sweep is CursorRefused,
+    and the caller starts the walk again. `keep_failed` takes an answer that stayed unreadable to the last try, and
     says where it is kept.
     """
     cursor, number = sweep.cursor, sweep.pages
@@ -160,13 +161,24 @@ async def walk(
             raise BadAnswer(f"{error} {where}".rstrip()) from None
         served = served_page(sweep, number, cursor, page, body, request, sha256, datetime.now(UTC))
         await hand_over(served)
+        _check_end(served, used, what)
         if served.is_last:
             return
-        if page.end_cursor is None or page.end_cursor in used:
-            said = "no cursor" if page.end_cursor is None else "a cursor that it had given before"
-            raise WalkStalled(f"Pleo promised a page after {what} but gave {said}; what was read is kept, run again later.")
         cursor = page.end_cursor
         used.add(cursor)
+
+
+def _check_end(served: ServedPage, used: Collection[str | None], what: str) -> None:
+    """WalkStalled where nobody can tell how the walk goes on after this page, or whether it does."""
+    page, count = served.page, served.rows + served.outside
+    if page.is_bare and count == served.sweep.stream.limit:
+        raise WalkStalled(
+            f"Pleo answered {what} with a bare list of {count} records, as many as were asked for, so there may be more; "
+            "what was read is kept, and nothing is marked deleted."
+        )
+    if not served.is_last and (page.end_cursor is None or page.end_cursor in used):
+        said = "no cursor" if page.end_cursor is None else "a cursor that it had given before"
+        raise WalkStalled(f"Pleo promised a page after {what} but gave {said}; what was read is kept, run again later.")
 
 
 def served_page(

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pleo_connector.api import Interval, PleoClient, Traffic, page_request
-from pleo_connector.catalogue import Stream
+from pleo_connector.catalogue import Parent, Stream
 from pleo_connector.errors import (
     CertificateRefused,
     CredentialError,
     CursorRefused,
     JobFinished,
+    ParentGone,
     PleoError,
     ReauthRequired,
     WalkStalled,
@@ -67,9 +68,7 @@ class Walks:
         """Walk all that is due of a stream; the first error is in its report, and stops no other walk."""
         work.sweeps = await self._sweeps(work, ids)
         work.report.sweeps = len(work.sweeps)
-        async with asyncio.TaskGroup() as walks:
-            for sweep in work.sweeps:
-                walks.create_task(self._walk(work, sweep))
+        await self._walk_all(work, list(work.sweeps))
 
     async def again(self, work: StreamWork) -> None:
         """Walk the sweeps once more that met another number of records than Pleo reported."""
@@ -78,9 +77,7 @@ class Walks:
             work.abandon(sweep)
         work.sweeps += fresh
         work.again, work.may_read_again = [], False
-        async with asyncio.TaskGroup() as walks:
-            for sweep in fresh:
-                walks.create_task(self._walk(work, sweep))
+        await self._walk_all(work, fresh)
 
     async def list_only(self, stream: Stream, ids: Sequence[str], traffic: Traffic) -> None:
         """List the records that other walks are for, when their own stream is not part of the run."""
@@ -132,7 +129,16 @@ class Walks:
 
         return await self.client.fetch(request, parse, work.report.traffic)
 
-    async def _walk(self, work: StreamWork, sweep: Sweep) -> None:
+    async def _walk_all(self, work: StreamWork, sweeps: Sequence[Sweep]) -> None:
+        gone: list[Sweep] = []
+        async with asyncio.TaskGroup() as walks:
+            for sweep in sweeps:
+                walks.create_task(self._walk(work, sweep, gone))
+        if gone and work.stream.parent is not None:
+            work.report.warnings.append(_told_gone(work.stream, work.stream.parent, gone, len(sweeps)))
+
+    async def _walk(self, work: StreamWork, sweep: Sweep, gone: list[Sweep]) -> None:
+        """Walk one sweep; it is added to `gone` when the record that it is for has gone since it was listed."""
         listing = self.listings.get(work.stream.name)
         handed_over = sweep.pages
 
@@ -156,13 +162,9 @@ class Walks:
                     sweep = sweep.anew()
                     work.sweeps.append(sweep)
                     await walk(sweep, self.client, work.report.traffic, hand_over, self.keep_failed)
-            except JobFinished:
-                # The job ended since it was listed: nothing more of it will ever be served, and what was captured stays.
+            except (JobFinished, ParentGone) as error:
                 work.abandon(sweep)
-                if handed_over:
-                    work.report.warnings.append(
-                        f"The job ended while {sweep} were read: what was read until then is kept, the rest is not served."
-                    )
+                _leave(work, sweep, error, handed_over, gone)
             except FATAL:
                 raise
             except PleoError as error:
@@ -177,3 +179,22 @@ class Walks:
         work.note(error)
         if (listing := self.listings.get(work.stream.name)) is not None:
             listing.failed[sweep.company_id] = error
+
+
+def _leave(work: StreamWork, sweep: Sweep, error: PleoError, handed_over: int, gone: list[Sweep]) -> None:
+    """What is noted of a walk that does not go on, because what it was for has ended or gone since it was listed."""
+    if isinstance(error, ParentGone):
+        # Its rows stay as they are: only a list without the record proves that they are gone, and the next run reads it.
+        work.whole.discard(sweep.company_id or "")
+        gone.append(sweep)
+    elif handed_over:  # of an ended job nothing more will ever be served, and what was captured stays
+        work.report.warnings.append(f"The job ended while {sweep} were read: what was read until then is kept, the rest is not served.")
+
+
+def _told_gone(stream: Stream, parent: Parent, gone: Sequence[Sweep], asked: int) -> str:
+    """The warning about records that were listed and are gone; ids of three of them at most."""
+    what = parent.stream.replace("_", " ")
+    ids = ", ".join(str(sweep.parent_id) for sweep in gone[:3]) + (", ..." if len(gone) > 3 else "")  # noqa: PLR2004 - a sentence, not a list
+    told = f"Pleo no longer has {len(gone)} of the {asked} {what} that it had listed (404: {ids}): their {stream.name} were skipped, rows read before stay."
+    every = " These are all of them: if the next run says so again, check PLEO_API_URL, and report it." if len(gone) == asked else ""
+    return told + every

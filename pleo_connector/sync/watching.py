@@ -53,10 +53,7 @@ async def _look(connection: Connection, seconds: float, first: str | None, catal
     budget = connection.budget(connection.requests_per_minute)
     refused: list[Forbidden] = []
     try:
-        reached = PleoClient(
-            connection.api_url, connection.auth, budget, patience=PATIENCE, connect=connection.connect, proxy=connection.proxy
-        )
-        async with asyncio.timeout(seconds), reached as client:
+        async with asyncio.timeout(seconds), connection.client(budget, patience=PATIENCE) as client:
             seen.companies = (await discover(listing, client, traffic)).ids
             for company in _from(seen.companies, first) if jobs else ():
                 try:

@@ -91,11 +91,18 @@ JUNK: list[tuple[httpx.Response, type]] = [
     (httpx.Response(500, json={"error": "server_error"}), Uncertain),
     (httpx.Response(502, text="bad gateway"), Uncertain),
     (httpx.Response(429, json={"message": "slow down"}), NotProcessed),
-    (httpx.Response(503, text="<html>"), NotProcessed),
+    (httpx.Response(503, text="<html>"), Uncertain),
+    (httpx.Response(408, text="<html>"), Uncertain),
+    (httpx.Response(425, text="<html>"), NotProcessed),
+    (httpx.Response(520, text="<html>"), Uncertain),
+    (httpx.Response(400, json={"error": "server_error"}), Uncertain),
+    (httpx.Response(400, json={"error": "temporarily_unavailable"}), Uncertain),
+    (httpx.Response(400, json={"error": "slow_down"}), NotProcessed),
     (httpx.Response(403, json={"message": "no"}), NotProcessed),
     (httpx.Response(302, headers={"location": "https://evil.example/"}), NotProcessed),
     (httpx.Response(400, json={"error": "invalid_grant", "error_description": 'odd "quotes" \u00e9\n'}), Refused),
     (httpx.Response(401, json={"error": "invalid_client"}), Refused),
+    (httpx.Response(401, headers={"www-authenticate": 'Bearer realm="a", error="invalid_token", error_description="x"'}), Refused),
 ]
 
 

@@ -284,6 +284,8 @@ UNPROCESSED: list[tuple[str, dict[str, object]]] = [
     ("status", {"status": 503}),
     ("status", {"status": 500}),
     ("status", {"status": 429}),
+    ("status", {"status": 408}),
+    ("status", {"status": 400, "error": "temporarily_unavailable"}),
     ("html", {}),
 ]
 ROTATED: list[tuple[str, dict[str, object]]] = [
@@ -291,6 +293,9 @@ ROTATED: list[tuple[str, dict[str, object]]] = [
     ("truncated", {}),
     ("cut", {}),
     ("status", {"status": 502, "after_effect": True}),
+    ("status", {"status": 503, "after_effect": True}),
+    ("status", {"status": 504, "after_effect": True}),
+    ("status", {"status": 408, "after_effect": True}),
 ]
 
 

@@ -4,16 +4,18 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
 from pleo_connector import auth
 from pleo_connector.cli.app import app
-from pleo_connector.errors import RefreshUnavailable
+from pleo_connector.errors import PleoError, RefreshUnavailable
 from pleo_connector.sandbox import Fault
-from tests.auth.harness import Pleo
+from tests.auth.harness import Pleo, pleo
 
 
 def test_before_during_and_after(unconnected: Pleo) -> None:
@@ -90,3 +92,75 @@ def test_where_introspection_does_not_tell_a_cheap_read_does(connected: Pleo) ->
     assert auth.status(connected.settings, online=True).online_active is None
     told = CliRunner().invoke(app, ["status", "--online"], env=connected.environ)
     assert told.exit_code == 0 and "Pleo did not answer" in " ".join(told.output.split())
+
+
+# --- what "inactive" is worth -------------------------------------------------------------------
+
+
+@pytest.fixture
+def not_told(tmp_path: Path) -> Iterator[Pleo]:
+    """The authorisation server calls every token inactive: this client may not introspect."""
+    with pleo(tmp_path, may_introspect=False, requests_per_minute=0) as found:
+        found.connect()
+        found.sandbox.state.reset_counters()
+        yield found
+
+
+def online(found: Pleo) -> tuple[int, bool | None]:
+    ended = CliRunner().invoke(app, ["status", "--online"], env=found.environ)
+    return type(ended.exception).exit_code if isinstance(ended.exception, PleoError) else ended.exit_code, shown_as_live(ended.output)
+
+
+def shown_as_live(output: str) -> bool | None:
+    (line,) = [line for line in output.splitlines() if "live at Pleo" in line] or [""]
+    return {"yes": True, "no": False}.get(line.rpartition(" Pleo ")[2].strip(" \u2502"))
+
+
+def test_inactive_is_no_alarm_while_the_api_works(not_told: Pleo) -> None:
+    assert online(not_told) == (0, True)
+    not_told.sandbox.state.set_faults(Fault("status", path="/v1/introspect", status=401, times=1))
+    assert online(not_told) == (0, True), "a single 401 is no refusal"
+    not_told.sandbox.state.set_faults(Fault("status", path="/v1/introspect", status=503))
+    assert online(not_told) == (0, None), "nobody confirms it"
+    not_told.sandbox.state.set_faults()
+    not_told.sandbox.state.revoke_grants()
+    assert online(not_told) == (3, False)
+    assert not_told.counted("token_requests") == 0
+
+
+def test_doctor_says_nothing_of_inactive_tokens(not_told: Pleo) -> None:
+    told = CliRunner().invoke(app, ["doctor"], env=not_told.environ)
+    (line,) = [line for line in told.output.splitlines() if f"{not_told.settings.connection} is active" in line]
+    assert "ok" in line and "credential" in line
+
+
+def test_tokens_that_another_process_replaces_meanwhile_are_no_alarm(connected: Pleo) -> None:
+    class Overtaken(httpx.BaseTransport):
+        """Another process refreshes before the first question arrives."""
+
+        def __init__(self) -> None:
+            self.behind = httpx.HTTPTransport()
+            self.asked = 0
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            self.asked += 1
+            if self.asked == 1:
+                connected.manager().refresh()
+            return self.behind.handle_request(request)
+
+    told = auth.status(connected.settings, online=True, transport=Overtaken())
+    assert (told.online_active, told.generation) == (True, 2)
+
+
+def test_a_lost_refresh_is_not_called_lost_because_of_inactive_alone(connected: Pleo) -> None:
+    """At the login the client might introspect; it may no longer. The API says that nothing was rotated."""
+    assert connected.manager().tokens().introspects_refresh
+    connected.sandbox.state.may_introspect = False
+    try:
+        connected.sandbox.state.set_faults(
+            Fault("reset", path="/oauth/token$", times=1), Fault("status", path="/v1/introspect", status=401, times=1)
+        )
+        connected.manager().refresh()
+    finally:
+        connected.sandbox.state.may_introspect = True
+    assert connected.counted("refreshes") == 1 and connected.counted("reuse") == 0

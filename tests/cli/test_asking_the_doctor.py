@@ -12,9 +12,11 @@ import duckdb
 import pytest
 from cryptography.fernet import Fernet
 
+from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.cli.demo_place import free_port
 from pleo_connector.cli.doctor_online import check_hosts
 from pleo_connector.cli.findings import Verdict
+from pleo_connector.sandbox import API_KEY
 from pleo_connector.settings import load
 from tests.cli.local import CLIENT_SECRET, Local, local
 
@@ -133,3 +135,77 @@ def test_a_scope_that_nobody_asked_for_is_no_failure(pleo: Local) -> None:
     asked = checks(pleo, 1, PLEO_SCOPES="companies:read vendors:read")
     assert {name for name, check in asked.items() if check["verdict"] == "fail"} == {"scope for vendors"}
     assert "run `pleo-connector connect --connection acme`" in asked["scope for vendors"]["advice"]
+
+
+def test_a_stream_that_is_refused_although_its_scope_is_granted_fails_in_pleos_words(pleo: Local) -> None:
+    pleo.sandbox.state.set_refused("tag-group")
+    found = checks(pleo, 1)
+    assert {name for name, check in found.items() if check["verdict"] == "fail"} == {"access to tag_groups", "access to tags"}
+    assert found["scope for tag_groups"]["verdict"] == "ok"
+    for name in ("tag_groups", "tags"):
+        told = found[f"access to {name}"]["found"]
+        assert "ACCESS_DENIED: Required permission 'READ' on resource 'tag-group'" in told and "PLEO_SCOPES" in told
+    child = found["access to tag_group_dimensions"]
+    assert (child["verdict"], child["found"]) == ("warn", "not asked: it is read for each of tag_groups, which Pleo refuses")
+    assert found["access to vendors"] == {"check": "access to vendors", "verdict": "ok", "found": "Pleo answers", "advice": ""}
+
+
+def test_only_the_streams_that_are_named_are_asked_for_with_few_requests(pleo: Local) -> None:
+    pleo.sandbox.state.set_refused("vendor")
+    pleo.sandbox.state.reset_counters()
+    ended = pleo.run("doctor", "--json", "tag_group_dimensions", "employees")
+    found = [check["check"] for check in json.loads(ended.out)["checks"]]
+    assert ended.code == 0
+    assert [name for name in found if name.startswith("access to")] == ["access to tag_group_dimensions", "access to employees"]
+    asked = pleo.sandbox.state.counters()["by_path"]
+    dimensions = [count for path, count in asked.items() if path.endswith("/dimensions")]
+    assert (asked["/v1/companies"], asked["/v0/tag-groups"], asked["/v2/employees"], dimensions) == (1, 1, 1, [1])
+    assert pleo.run("doctor", "vendors").code == 1
+    wrong = pleo.run("doctor", "vendor")
+    assert wrong.code == 2 and "vendors" in wrong.err
+
+
+def test_every_stream_costs_a_handful_of_requests(pleo: Local) -> None:
+    pleo.sandbox.state.reset_counters()
+    checks(pleo, 0)
+    assert pleo.sandbox.state.counters()["requests"] <= 2 * len(CATALOGUE)
+
+
+def test_items_are_asked_for_while_a_job_is_open_and_without_one_nothing_is_wrong(pleo: Local) -> None:
+    state = pleo.sandbox.state
+    state.set_refused("export-item")
+    assert "Required permission 'READ' on resource 'export-item'" in checks(pleo, 1)["access to export_items"]["found"]
+    for job in state.records("export_jobs"):
+        state.move_export_job(job["id"], "completed")
+    child = checks(pleo, 0)["access to export_items"]
+    assert (child["verdict"], child["found"]) == ("ok", "not asked: there are no open export jobs to read it for")
+
+
+def test_a_refused_search_is_told_from_refused_entries(pleo: Local) -> None:
+    pleo.sandbox.state.set_refused("accounting-entry:search")
+    found = checks(pleo, 1)["access to accounting_entries"]["found"]
+    assert "'SEARCH' on resource 'accounting-entry'" in found and "Only the search is refused: single entries" in found
+    pleo.sandbox.state.set_refused("accounting-entry")
+    found = checks(pleo, 1)["access to accounting_entries"]["found"]
+    assert "'READ' on resource 'accounting-entry'" in found and "Only the search" not in found
+
+
+def test_a_key_is_told_to_be_made_anew(pleo: Local) -> None:
+    key = {"PLEO_API_KEY": API_KEY}
+    pleo.sandbox.state.set_refused("company", "vendor")
+    found = checks(pleo, 1, **key)
+    assert "make a key in Pleo with that permission" in found["access to companies"]["found"]
+    assert found["access to vendors"]["found"] == "not asked: Pleo refuses the list of companies"
+    assert "PLEO_SCOPES" not in found["access to companies"]["found"]
+    pleo.sandbox.state.set_refused("vendor")
+    assert "(the scope vendors:read)" in checks(pleo, 1, **key)["access to vendors"]["found"]
+    ended = checks(pleo, 1, PLEO_API_KEY="a-key-that-is-over")
+    assert "expired or revoked" in ended["credential"]["found"]
+    assert "access to vendors" not in ended
+
+
+def test_an_access_token_that_has_ended_is_refreshed_to_ask(pleo: Local) -> None:
+    pleo.sandbox.state.expire_access_tokens()
+    found = checks(pleo, 0)
+    assert found["access to employees"]["found"] == "Pleo answers"
+    assert pleo.sandbox.state.counters()["refreshes"] == 1

@@ -181,3 +181,21 @@ def test_a_pipe_that_closes_early_is_no_traceback(tmp_path: Path) -> None:
 
 def test_python_dash_m_is_the_same_command(tmp_path: Path) -> None:
     assert command("streams", pleo={}, cwd=tmp_path).out.startswith("stream ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [("pleo-connector st", {"status", "streams"}), ("pleo-connector sync tag_", {"tag_groups", "tag_group_dimensions"})],
+)
+def test_a_shell_completes_commands_and_streams(typed: str, expected: set[str], tmp_path: Path) -> None:
+    """Completion is asked for as the script of `--show-completion bash` asks for it."""
+    asked = {"_PLEO_CONNECTOR_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    ended = command(pleo=asked, cwd=tmp_path)
+    assert (ended.code, set(ended.out.split()), ended.err) == (0, expected, "")
+
+
+def test_the_script_for_a_shell_is_shown(tmp_path: Path) -> None:
+    ended = command(
+        "--show-completion", "bash", pleo={"SHELL": "/bin/bash", "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}, cwd=tmp_path
+    )
+    assert ended.code == 0 and "_PLEO_CONNECTOR_COMPLETE=complete_bash" in ended.out

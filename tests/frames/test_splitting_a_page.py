@@ -33,6 +33,22 @@ def test_a_whole_list_has_no_pagination() -> None:
     assert not page.has_next
 
 
+@pytest.mark.parametrize("paging", [Paging.CURSOR, Paging.WHOLE])
+@pytest.mark.parametrize(
+    ("body", "records"),
+    [
+        (b"[]", ()),
+        (b' [ {"id" : 1},\n{"n":12345678901234567890.10} ] ', (b'{"id" : 1}', b'{"n":12345678901234567890.10}')),
+        (b'[{"a":"\\ud800"},{"id":2}]', (b'{"a":"\\ud800"}', b'{"id":2}')),
+    ],
+)
+def test_a_bare_array_is_one_page(body: bytes, records: tuple[bytes, ...], paging: Paging) -> None:
+    page = split(body, paging)
+    assert tuple(map(bytes, page.records)) == records
+    assert page.is_bare
+    assert (page.has_next, page.end_cursor, page.total) == (False, None, None)
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -49,6 +65,9 @@ def test_a_whole_list_has_no_pagination() -> None:
         (b'{"data":null,"pagination":{"hasNextPage":true}}', "array"),
         (b'{"data":[],"pagination":{"hasNextPage":"secret"}}', "bool"),
         (b'["secret"]', "object"),
+        (b'[{"a":"\\ud800"},"secret"]', "object"),
+        (b'[{"a":"secret"},', "ended after"),
+        (b'[{"a":"\\ud800 secret"}] secret', "in the middle"),
         (b'{"data":[{"a":"\\ud800 secret"}],"pagination":{"hasNextPage":"secret"}}', "bool"),
         (b'{"data":[{"a":"\\ud800 secret"}]', "ended after"),
     ],

@@ -19,3 +19,4 @@ def sandbox() -> Iterator[RunningSandbox]:
 def place(tmp_path: Path, sandbox: RunningSandbox) -> Iterator[Place]:
     yield Place(tmp_path, sandbox.url)
     sandbox.state.set_faults()
+    sandbox.state.set_refused()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import yaml
 
 import pleo_connector
 from pleo_connector.errors import ConfigurationError
+from pleo_connector.orchestration import component
 from pleo_connector.orchestration.component import PleoComponent, PleoScaffolder
 from pleo_connector.sandbox import API_KEY
 from tests.orchestration.place import Place, environment, materialized
@@ -261,6 +263,22 @@ def test_as_it_is_scaffolded_it_loads(tmp_path: Path) -> None:
     with environment({}):
         built = definitions(yaml.safe_dump(document["attributes"]))
         dg.Definitions.validate_loadable(built)
+
+
+def test_the_template_lists_every_choice() -> None:
+    text = Path(component.__file__).with_name("component_template.yaml").read_text()
+    choices = set(re.findall(r"^  (?:# )?([a-z_]+):", text, re.MULTILINE))
+    assert choices == set(PleoComponent.model_fields)
+
+
+def test_what_the_template_shows_is_accepted(tmp_path: Path) -> None:
+    text = Path(component.__file__).with_name("component_template.yaml").read_text().replace("NAME", "acme")
+    for name in PleoComponent.model_fields:
+        shown = next(line for line in text.splitlines() if re.match(rf"  (# )?{name}:", line)).replace("# ", "", 1)
+        with environment({}):
+            value = yaml.safe_load(shown)[name]
+        if value is not None:  # else its value is on the lines below
+            assert yaml.safe_dump(loaded(yaml.safe_dump({name: value})).model_dump()[name]) == yaml.safe_dump(value)
 
 
 def test_it_materialises(place: Place) -> None:

@@ -122,7 +122,7 @@ def test_a_component_launches_untouched(place: Place, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("keys", [[], [["pleo", "vendors"]]])
 def test_what_dagsters_server_prefills_is_what_it_takes(place: Place, tmp_path: Path, keys: list[list[str]]) -> None:
     location = 'from pleo_connector import build_pleo_definitions\n\ndefs = build_pleo_definitions(streams=["vendors"])\n'
-    asked = {**SELECTOR, "pipelineName": "__ASSET_JOB" if keys else "pleo_sync"}
+    asked: dict[str, Any] = {**SELECTOR, "pipelineName": "__ASSET_JOB" if keys else "pleo_sync"}
     asked |= {"assetSelection": [{"path": key} for key in keys]} if keys else {}
     with served(tmp_path, place.environment, location) as ui:
         schema = ui.ask(
@@ -136,3 +136,29 @@ def test_what_dagsters_server_prefills_is_what_it_takes(place: Place, tmp_path: 
             params={"selector": asked, "runConfigData": schema["rootDefaultYaml"]},
         )
         assert ui.finished(run["run"]["runId"]).is_success
+
+
+def test_no_prefilled_value_is_a_word_that_the_page_turns_into_true_or_false(place: Place) -> None:
+    # The page writes the configuration anew, by a later YAML in which off needs no quotes.
+    changed = place.environment | {"PLEO_CONNECTION": "no", "PLEO_SCHEMA": "on", "PLEO_RAW": "off"}
+    with environment(changed):
+        built = build_pleo_definitions(streams=["vendors"])
+        resources = prefilled(built.resolve_job_def("pleo_sync"))["resources"]
+        settings = built.resources["pleo_warehouse"].settings()
+    values = [value for one in resources.values() for value in one["config"].values()]
+    assert not {"on", "off", "yes", "no"} & {value for value in values if isinstance(value, str)}
+    assert (settings.schema_name, settings.raw, settings.snapshot) == ("on", "off", "off")
+    assert resources["pleo"]["config"]["connection_label"] == {"env": "PLEO_CONNECTION"}
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [({"raw": "off"}, "none"), ({"snapshot": "on"}, "beside"), ({"snapshot": "off"}, "none"), ({"raw": "./raw"}, "./raw")],
+)
+def test_a_switch_of_a_warehouse_is_shown_by_a_word_that_stays_text(given: dict[str, str], shown: str) -> None:
+    with environment({}):
+        made = WarehouseResource(**given)
+        job = build_pleo_definitions(streams=["vendors"], warehouse=made).resolve_job_def("pleo_sync")
+        (name, value), config = *given.items(), prefilled(job)["resources"]["pleo_warehouse"]["config"]
+        assert config[name] == shown
+        assert getattr(made.settings(), name).endswith(value.removeprefix("./"))

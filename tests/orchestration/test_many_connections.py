@@ -203,10 +203,9 @@ def test_all_is_stopped_until_somebody_starts_it_and_tells_no_single_place(place
     assert "dagster/relation_identifier" not in node.metadata and "dagster/column_schema" in node.metadata
 
 
-def test_the_example_gives_each_connection_a_file_of_its_own(place: Many, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(place.folder)
+def test_the_example_gives_each_connection_a_file_of_its_own(place: Many) -> None:
     place.connect("a-b", "a_b")
-    place.use(example("many_customers").defs)
+    place.use(example("many_customers", place.folder).defs)
     assert list(place.tick()) == ["a-b", "a_b"], "nothing is shared, so nothing clashes"
     done = place.run("a-b", asset_selection=[dg.AssetKey(["pleo", "vendors"])])
     assert materialized(done)["vendors"]["dagster/relation_identifier"] == "pleo.vendors"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,12 @@ from tests.orchestration.place import Place, checks, environment, materialized
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def example(name: str) -> Any:
-    """The example's module, imported as Dagster would: under the environment of this moment."""
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+def example(name: str, folder: Path = EXAMPLES) -> Any:
+    """The example's module, imported as Dagster would: under the environment of this moment, and from a copy in this folder."""
+    file = folder / f"{name}.py"
+    if not file.exists():
+        shutil.copy(EXAMPLES / file.name, file)
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -134,11 +138,10 @@ def test_the_key_of_a_table_or_mart_is_that_of_the_definitions() -> None:
 
 
 def test_two_customers_live_side_by_side_and_one_that_fails_does_not_touch_the_other(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(place.folder)
     monkeypatch.setenv("ACME_PLEO_KEY", API_KEY)
     monkeypatch.setenv("GLOBEX_PLEO_KEY", "a-key-that-pleo-does-not-know")
     with environment({name: value for name, value in place.environment.items() if name.endswith("URL")}):
-        built = example("two_customers").defs
+        built = example("two_customers", place.folder).defs
         globex = run(built, job="globex_sync", asset_selection=[dg.AssetKey(["globex", "vendors"])])
         acme = run(built, job="acme_sync", asset_selection=[dg.AssetKey(["acme", "vendors"])])
         budgets = [built.resources[name].settings().requests_per_minute for name in ("acme", "globex")]

@@ -15,7 +15,7 @@ from pleo_connector.orchestration.launchpad import ModeChoice, PleoSyncConfig
 from pleo_connector.orchestration.partitions import MONTHS, within_partitions
 from pleo_connector.sandbox import RunningSandbox
 from pleo_connector.sync.windows import FIRST_MONTH
-from tests.orchestration.place import Place, environment
+from tests.orchestration.place import Place, environment, materialized
 
 NEW = "0c0a7a8e-9a56-4a39-9d54-6f3bb3a6f002"
 STREAMS = ["companies", "accounting_entries"]
@@ -30,11 +30,11 @@ def by_month(place: Place, sandbox: RunningSandbox) -> Iterator[dg.Definitions]:
 
 
 def execute(definitions: dg.Definitions, tags: Mapping[str, str] | None = None, *, job: str = "pleo_months", **options: Any) -> str:
-    """A run of the job to its success; returns its log."""
+    """A run of the job to its success; returns the warnings of accounting entries."""
     with dg.DagsterInstance.ephemeral() as instance:
         result = definitions.resolve_job_def(job).execute_in_process(instance=instance, tags=dict(tags or {}), **options)
         assert result.success
-        return "\n".join(record.user_message for record in instance.all_logs(result.run_id))
+        return str(materialized(result)["accounting_entries"].get("warnings", ""))
 
 
 def scheduled(definitions: dg.Definitions, schedule: str) -> dict[str, str]:
@@ -45,34 +45,36 @@ def scheduled(definitions: dg.Definitions, schedule: str) -> dict[str, str]:
     return {name: value for name, value in request.tags.items() if "range" in name}
 
 
-@pytest.mark.slow
-def test_all_months_in_one_run_are_all_of_time_so_that_an_entry_that_vanished_is_marked_deleted(
-    place: Place, sandbox: RunningSandbox, by_month: dg.Definitions
-) -> None:
+FULL = {"ops": {"pleo_monthly_tables": {"config": {"mode": "full"}}}}
+
+
+@pytest.fixture
+def filled(place: Place, sandbox: RunningSandbox, by_month: dg.Definitions) -> dg.Definitions:
+    """All is read by a run of one month with mode full: entries from before the first month and after the last one too."""
     one = sandbox.state.records("accounting_entries")[0]
-    for key, moment in ((NEW, "2009-05-01T00:00:00Z"), (NEW[:-1] + "3", "2031-05-01T00:00:00Z")):
+    for key, moment in ((NEW, "2009-05-01T00:00:00Z"), (NEW[:-1] + "3", "2046-05-01T00:00:00Z")):
         sandbox.state.put("accounting_entries", one | {"id": key, "performedAt": moment})
-    all_months = scheduled(by_month, "pleo_all_months")
-    execute(by_month, all_months)
+    execute(by_month, partition_key=MONTHS.get_partition_keys()[-8], run_config=FULL)
     assert place.scalar("SELECT count(*) FROM {schema}.accounting_entries") == len(sandbox.state.records("accounting_entries"))
-    sandbox.state.remove("accounting_entries", NEW)
-    said = execute(by_month, all_months)
-    assert place.scalar(GONE) == 1 and "no longer served" not in said
+    return by_month
 
 
-def test_an_entry_that_vanished_is_marked_deleted_in_runs_of_single_months_too(
-    place: Place, sandbox: RunningSandbox, by_month: dg.Definitions
+def test_an_entry_that_vanished_is_marked_deleted_in_runs_of_single_months(
+    place: Place, sandbox: RunningSandbox, filled: dg.Definitions
 ) -> None:
-    first, other = MONTHS.get_partition_keys()[0], MONTHS.get_partition_keys()[-8]
-    one = sandbox.state.records("accounting_entries")[0]
-    sandbox.state.put("accounting_entries", one | {"id": NEW, "performedAt": "2009-05-01T00:00:00Z"})
-    execute(by_month, partition_key=first)
-    assert place.scalar("SELECT count(*) FROM {schema}.accounting_entries") == 1, "all that is older belongs to the first month"
     sandbox.state.remove("accounting_entries", NEW)
-    execute(by_month, partition_key=first)
-    assert place.scalar(GONE) == 0, "it may have moved to another month"
-    execute(by_month, partition_key=other)
-    assert place.scalar(GONE) == 1
+    said = execute(filled, partition_key=MONTHS.get_partition_keys()[0])
+    assert place.scalar(GONE) == 0 and "the next run reads all months" in said, "it may have moved to another month"
+    said = execute(filled, partition_key=MONTHS.get_partition_keys()[-8])
+    assert place.scalar(GONE) == 1 and said == ""
+
+
+@pytest.mark.slow
+def test_all_months_in_one_run_are_all_of_time(place: Place, sandbox: RunningSandbox, filled: dg.Definitions) -> None:
+    for key in (NEW, NEW[:-1] + "3"):
+        sandbox.state.remove("accounting_entries", key)
+    execute(filled, scheduled(filled, "pleo_all_months"))
+    assert place.scalar(GONE) == 2
 
 
 @pytest.mark.parametrize(

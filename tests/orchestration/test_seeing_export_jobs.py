@@ -145,9 +145,9 @@ def test_items_that_pleo_refuses_are_asked_for_once_and_again_after_an_hour(worl
 
 def test_a_list_that_pleo_refuses_is_not_asked_for_within_the_hour(world: World) -> None:
     world.sandbox.state.set_faults(Fault("status", path=JOBS, status=403))
-    assert "lacks the scope export-jobs:read" in world.tick().skip_message
+    assert "the scope export-jobs:read" in world.tick().skip_message
     world.sandbox.state.reset_counters()
-    assert "lacks the scope export-jobs:read" in world.tick().skip_message
+    assert "the scope export-jobs:read" in world.tick().skip_message
     assert world.sandbox.state.counters()["by_path"] == {}
 
 
@@ -179,7 +179,7 @@ def test_a_company_that_may_not_be_listed_does_not_hide_the_others(world: World)
     world.sandbox.state.set_faults(Fault("status", path=JOBS, status=403, times=1))
     assert opened - 1 <= len(json.loads(world.tick().cursor)["asked"]) <= opened
     world.sandbox.state.set_faults(Fault("status", path=JOBS, status=403))
-    assert "lacks the scope export-jobs:read" in world.tick().skip_message
+    assert "the scope export-jobs:read" in world.tick().skip_message
 
 
 def test_a_look_that_runs_out_of_time_goes_on_where_it_stopped(world: World) -> None:

@@ -32,8 +32,8 @@ def said(result: dg.ExecuteInProcessResult) -> str:
     return str(failure(result).user_failure_data.description)
 
 
-def test_a_missing_scope_leaves_out_its_stream_with_a_warning(place: Place, sandbox: RunningSandbox) -> None:
-    sandbox.state.set_faults(Fault("status", path=VENDORS, status=403))
+def test_a_refused_stream_is_left_out_with_a_warning_in_pleos_words(place: Place, sandbox: RunningSandbox) -> None:
+    sandbox.state.set_refused("vendor")
     with dg.DagsterInstance.ephemeral() as instance:
         result = place.run(THREE, instance=instance)
         (seen,) = instance.fetch_observations(dg.AssetKey(["pleo", "vendors"]), limit=5).records
@@ -41,10 +41,19 @@ def test_a_missing_scope_leaves_out_its_stream_with_a_warning(place: Place, sand
     assert set(materialized(result)) == {"tax_codes", "employees"}
     assert {table for table, _ in checks(result)} == {"tax_codes", "employees"}
     told = {name: str(value.value) for name, value in seen.asset_observation.metadata.items()}  # type: ignore[union-attr]
-    assert "lacks the scope vendors:read" in told["left_out"]
-    assert "PLEO_SCOPES" in told["remedy"]
+    assert "ACCESS_DENIED: Required permission 'READ' on resource 'vendor'" in told["left_out"]
+    assert "Make a key in Pleo" in told["remedy"] and "PLEO_SCOPES" not in told["remedy"] + told["left_out"], "the credential is a key"
     assert place.scalar("SELECT count(*) FROM {schema}.tax_codes") > 0
     assert place.scalar("SELECT count(*) FROM {schema}.vendors") == 0
+
+
+def test_a_record_that_is_gone_is_a_warning_on_its_asset(place: Place, sandbox: RunningSandbox) -> None:
+    group = sandbox.state.records("tag_groups")[0]["id"]
+    sandbox.state.set_faults(Fault("status", path=f"/v0/tag-groups/{group}/dimensions", status=404))
+    result = place.run(["tag_groups", "tag_group_dimensions"])
+    assert result.success
+    told = materialized(result)
+    assert group in str(told["tag_group_dimensions"]["warnings"]) and "warnings" not in told["tag_groups"]
 
 
 def test_with_no_scope_at_all_the_step_fails_and_is_not_tried_again(place: Place, sandbox: RunningSandbox) -> None:
@@ -61,7 +70,7 @@ def test_a_company_that_is_refused_fails_the_stream(place: Place, sandbox: Runni
     assert not result.success, "some of its companies were read: it is not a scope that is missing"
     assert said(result).startswith("1 stream failed; the others are loaded. vendors: Pleo refuses vendors")
     told = {name: value.value for name, value in failure(result).user_failure_data.metadata.items()}
-    assert told["failure"] == "access" and "PLEO_SCOPES" in str(told["remedy"]) and "vendors" in str(told["failed: vendors"])
+    assert told["failure"] == "access" and "Make a key" in str(told["remedy"]) and "vendors" in str(told["failed: vendors"])
 
 
 def test_running_the_failed_table_again_repeats_only_it(place: Place, sandbox: RunningSandbox) -> None:
@@ -148,6 +157,7 @@ def test_a_pause_does_not_help_when_something_else_failed_too(others: dict[str, 
         (ConfigurationError("PLEO_API_URL is wrong."), False, "configuration", "pleo-connector doctor"),
         (ClientRejected("Pleo refused the client."), False, "re-authorisation", "pleo-connector connect"),
         (Forbidden("No."), False, "access", "PLEO_SCOPES"),
+        (Forbidden("No.", of_key=True), False, "access", "Make a key in Pleo"),
         (RefreshUnavailable("Not now."), True, "transient", "Re-execute from failure"),
         (WarehouseLocked("Held by pid 1."), True, "transient", "Re-execute from failure"),
         (PleoUnavailable("Down."), True, "transient", "Re-execute from failure"),

@@ -65,7 +65,7 @@ def test_a_company_that_appears_is_read_and_one_that_disappears_keeps_its_rows(p
     assert kept[0][0] > 0 and kept[0][1] == 0, "nobody said that its records are gone"
 
 
-NOVEMBER = {"start": datetime(2026, 11, 1, tzinfo=UTC)}
+NOVEMBER: dict[str, Any] = {"start": datetime(2026, 11, 1, tzinfo=UTC)}
 
 
 def join(place: Place, *moments: str) -> None:

@@ -87,7 +87,8 @@ def test_an_entry_that_is_really_gone_is_deleted_once_all_months_were_read(place
 
 
 def test_a_run_of_a_range_that_misses_an_entry_is_followed_by_one_of_all_months_whatever_its_range_is(place: Place) -> None:
-    november, march = {"start": NOW.replace(day=1, hour=0)}, {"start": NOW.replace(month=3, day=1), "end": NOW.replace(month=4, day=1)}
+    november: dict[str, Any] = {"start": NOW.replace(day=1, hour=0)}
+    march: dict[str, Any] = {"start": NOW.replace(month=3, day=1), "end": NOW.replace(month=4, day=1)}
     place.run("accounting_entries")
     (gone,) = entries(place, "2026-11-02", "2026-11-23")
     moved = next(one for one in entries(place, "2026-10-02", "2026-10-30", 1000) if one["companyId"] == gone["companyId"])
@@ -102,7 +103,7 @@ def test_a_run_of_a_range_that_misses_an_entry_is_followed_by_one_of_all_months_
 
 
 def test_a_mass_deletion_that_is_meant_goes_through_in_runs_of_a_range_too(place: Place) -> None:
-    march = {"start": NOW.replace(month=3, day=1, hour=0), "end": NOW.replace(month=4, day=1, hour=0)}
+    march: dict[str, Any] = {"start": NOW.replace(month=3, day=1, hour=0), "end": NOW.replace(month=4, day=1, hour=0)}
     place.run("accounting_entries")
     for entry in entries(place, "2026-03-01", "2026-04-01", 100):
         place.pleo.state.remove("accounting_entries", entry["id"])

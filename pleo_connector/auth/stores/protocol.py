@@ -31,11 +31,16 @@ class Intent:
     started: float
     """Seconds since the epoch, by the owner's clock."""
     deadline: float
-    """After this moment the owner has given up, if it lives."""
+    """After this moment the owner has given up, if it lives. It is `started` once Pleo has answered that it is unavailable."""
     access_dead: bool = False
     """The access token had been refused before: it can not tell whether the refresh went through."""
     last_retry: bool = False
     """The one retry that is allowed when nobody can tell whether the refresh went through."""
+
+    @property
+    def unavailable(self) -> bool:
+        """Pleo answered 503: nobody waits for an answer any more, and the request is sent again once no server can be at work on it."""
+        return self.deadline <= self.started
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,175 @@
+"""One record of each stream: what a sync with this credential would be refused. Writes nothing.
+
+A stream costs one request, one that is read for each record of another some more to find such a record. Else only the first company is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from pleo_connector.api import PageRequest, PleoClient, Traffic, page_request
+from pleo_connector.catalogue import CATALOGUE, Catalogue, CompanyIn, Parent, Stream
+from pleo_connector.errors import ApiError, Forbidden, JobFinished, ParentGone
+from pleo_connector.frames import split_page
+from pleo_connector.sync.asked import Connection
+from pleo_connector.sync.companies import discover
+from pleo_connector.sync.watching import PATIENCE, open_only
+
+_ENTRIES, _JOB_ITEMS, _ENTRY = "accounting_entries", "export_job_items", "/v1/accounting-entries"
+
+_COMPANIES = 5
+"""How many are looked through for a record that others are read for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What came of asking for one record of a stream."""
+
+    stream: str
+    found: str
+    """In words: what Pleo answered, or why it was not asked."""
+    error: ApiError | None = None
+    open: bool = False
+    """Whether it could not be found out, though there may be something to read."""
+
+
+def probe(connection: Connection, streams: Sequence[str], *, seconds: float = 60.0, catalogue: Catalogue = CATALOGUE) -> list[Probed]:
+    """Ask Pleo for one record of each of these streams, within the request budget; blocks for so many seconds at most.
+
+    Raises what no stream survives: ReauthRequired, CredentialError, ConfigurationError.
+    """
+    return asyncio.run(_probe(connection, [catalogue.stream(name) for name in streams], seconds, catalogue))
+
+
+async def _probe(connection: Connection, streams: Sequence[Stream], seconds: float, catalogue: Catalogue) -> list[Probed]:
+    budget = connection.budget(connection.requests_per_minute)
+    found: dict[str, Probed] = {}
+    try:
+        async with asyncio.timeout(seconds), connection.client(budget, patience=PATIENCE) as client:
+            probing = _Probing(client, catalogue)
+            for stream in streams:
+                found[stream.name] = await probing.of(stream)
+    except TimeoutError:
+        pass
+    finally:
+        await budget.close()
+    late = f"not asked: {seconds:g} s were over; the request budget may be in use by a sync"
+    return [found.get(stream.name) or Probed(stream.name, late, open=True) for stream in streams]
+
+
+Record = dict[str, Any]
+
+
+class _NotAsked(Exception):  # its text becomes a finding
+    open = False
+
+
+class _CannotAsk(_NotAsked):
+    open = True
+
+
+@dataclass(slots=True)
+class _Probing:
+    client: PleoClient
+    catalogue: Catalogue
+    traffic: Traffic = field(default_factory=Traffic)
+    _first: dict[str, Record | ApiError | None] = field(default_factory=dict)
+    """By stream: its first record, None where there is none, or the refusal."""
+    _companies: tuple[str, ...] = ()
+    """Their keys."""
+
+    async def of(self, stream: Stream) -> Probed:
+        """One stream; what Pleo refuses is part of the answer."""
+        try:
+            record = await self._record(stream)
+        except _NotAsked as reason:
+            return Probed(stream.name, f"not asked: {reason}", open=reason.open)
+        except (JobFinished, ParentGone):
+            return Probed(stream.name, "not asked: the record that it was to be read for has just ended")
+        except ApiError as error:
+            return Probed(stream.name, await self._told(stream, error), error=error)
+        where = f" for company {self._companies[0]}" if stream.of_company and stream.parent is None else ""
+        return Probed(stream.name, "Pleo answers" if record is not None else f"Pleo answers, and has none{where}")
+
+    async def _record(self, stream: Stream) -> Record | None:
+        """The first record of a stream, asked for once."""
+        if stream.name not in self._first:
+            try:
+                self._first[stream.name] = await (
+                    self._list_companies(stream) if stream.company_in is CompanyIn.NOWHERE else self._ask(stream)
+                )
+            except ApiError as error:
+                self._first[stream.name] = error
+        found = self._first[stream.name]
+        if isinstance(found, ApiError):
+            raise found
+        return found
+
+    async def _list_companies(self, listing: Stream) -> Record | None:
+        companies = await discover(listing, self.client, self.traffic)
+        self._companies = companies.ids
+        if companies.error is not None:
+            raise companies.error
+        return {"id": companies.ids[0]} if companies.ids else None
+
+    async def _ask(self, stream: Stream) -> Record | None:
+        if not stream.of_company:
+            return await self._one(page_request(stream, limit=1), stream)
+        if stream.parent is not None:
+            above = await self._parent(stream.parent)
+            return await self._one(page_request(stream, limit=1, parent_id=str(above["id"])), stream)
+        return await self._one(page_request(stream, (await self._companies_known())[0], limit=1), stream)
+
+    async def _parent(self, parent: Parent) -> Record:
+        """A record that this stream can be read for, of the first companies that have one."""
+        above = self.catalogue.stream(parent.stream)
+        listed = open_only(self.catalogue) if parent.only_open else above  # of export items Pleo serves those of open jobs alone
+        try:
+            for company_id in (await self._companies_known())[:_COMPANIES]:
+                if record := await self._one(page_request(listed, company_id, limit=1), above):
+                    return record
+        except Forbidden:
+            raise _CannotAsk(f"it is read for each of {above.name}, which Pleo refuses") from None
+        raise _NotAsked(f"there are no {'open ' if parent.only_open else ''}{above.name.replace('_', ' ')} to read it for")
+
+    async def _companies_known(self) -> tuple[str, ...]:
+        """Keys of the companies, the first of which is asked; never empty."""
+        try:
+            await self._record(next(stream for stream in self.catalogue if stream.company_in is CompanyIn.NOWHERE))
+        except Forbidden as error:
+            if not self._companies:
+                raise _CannotAsk("Pleo refuses the list of companies") from error
+        if not self._companies:
+            raise _CannotAsk("the credential covers no company")
+        return self._companies
+
+    async def _one(self, request: PageRequest, stream: Stream) -> Record | None:
+        def parse(body: bytes) -> Record | None:
+            page = split_page(body, stream.paging, request.what)
+            try:
+                return msgspec.json.decode(page.records[0], type=Record) if page.records else None
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                return {}  # a sync sets such a record aside
+
+        return await self.client.fetch(request, parse, self.traffic)
+
+    async def _told(self, stream: Stream, error: ApiError) -> str:
+        """The refusal; of entries also whether single ones may be read, which is a right of its own at Pleo."""
+        if stream.name != _ENTRIES or not isinstance(error, Forbidden):
+            return str(error)
+        try:
+            item = await self._record(self.catalogue.stream(_JOB_ITEMS))
+            if item is None or "accountingEntryId" not in item:
+                return str(error)
+            single = PageRequest("GET", f"{_ENTRY}/{item['accountingEntryId']}", "a single entry", stream.scope)
+            await self.client.fetch(single, bytes, self.traffic)
+        except (ApiError, _NotAsked):
+            return str(error)
+        return (
+            f"{error} Only the search is refused: single entries (GET {_ENTRY}/...) may be read, but the connector reads entries by search."
+        )
