@@ -66,7 +66,7 @@ DEFAULT_SCOPES = (
 
 
 _DEFAULT_WAREHOUSE = "duckdb:///spend.duckdb"
-_PLACED = ("warehouse", "token_store", "host_marks", "snapshot", "raw", "config")
+_PLACED = ("warehouse", "token_store", "host_marks", "snapshot", "raw", "config", "categories")
 
 
 def default_token_store() -> str:
