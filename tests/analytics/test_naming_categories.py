@@ -21,11 +21,13 @@ class Exports:
         books.add("export_jobs", id=OLD_JOB, company_id=COMPANY, created_at="2026-03-01T00:00:00Z")
         books.add("export_jobs", id=NEW_JOB, company_id=COMPANY, created_at="2026-05-01T00:00:00Z")
 
-    def item(self, entry: str, *accounts: tuple[str | None, str | None], job: str = OLD_JOB, splits: tuple[str, ...] = ()) -> None:
+    def item(
+        self, entry: str, *accounts: tuple[str | None, str | None], job: str = OLD_JOB, splits: tuple[str, ...] = (), **values: str
+    ) -> None:
         """An item of an entry, with a line for each account (code, name)."""
         self._items += 1
         key = f"90000000-0000-4000-8000-{self._items:012d}"
-        self._books.add("export_items", id=key, accounting_entry_id=entry, export_job_id=job)
+        self._books.add("export_items", id=key, accounting_entry_id=entry, export_job_id=job, **values)
         for place, (code, name) in enumerate(accounts):
             line = splits[place] if splits else f"91000000-0000-4000-8000-{self._items:06d}{place:06d}"
             self._books.add(
@@ -61,6 +63,19 @@ def test_the_newest_export_wins_and_in_it_the_account_of_most_lines(books: Books
         for _ in range(times):
             exports.item(books.entry("1.00", account_id=MEALS), ("7100", name), job=job)
     assert named(books) == [("7100", "Usual", "export items")]
+
+
+def test_of_as_many_lines_those_of_the_newest_entry_win(books: Books, exports: Exports) -> None:
+    for name, day in [("First", "2026-03-01"), ("Last", "2026-03-03"), ("Second", "2026-03-02")]:
+        exports.item(books.entry("1.00", account_id=MEALS), ("7100", name), booked_at=f"{day}T00:00:00Z")
+    assert named(books) == [("7100", "Last", "export items")]
+
+
+def test_items_of_jobs_that_were_not_read_are_as_new_as_their_sync(books: Books, exports: Exports) -> None:
+    for name, number, day in [("Old", 9, "2026-04-01"), ("New", 8, "2026-04-20"), ("Older", 7, "2026-03-01")]:
+        job = f"50000000-0000-4000-8000-00000000000{number}"
+        exports.item(books.entry("1.00", account_id=MEALS), ("7100", name), job=job, _synced_at=f"{day}T00:00:00Z")
+    assert named(books) == [("7100", "New", "export items")]
 
 
 def test_lines_of_several_accounts_say_nothing_of_the_category_of_an_entry_without_splits(books: Books, exports: Exports) -> None:

@@ -22,7 +22,7 @@ one_account AS (
 ),
 shown AS (
   -- An account code of the entry's or split's own outranks its category, so such a line says nothing of the category.
-  SELECT e.account_id, o.code, o.name, i.export_job_id
+  SELECT e.account_id, o.code, o.name, i.export_job_id, i.booked_at, i._synced_at
   FROM accounting_entries AS e
   JOIN export_items AS i ON i.accounting_entry_id = e.id
   JOIN one_account AS o ON o.export_item_id = i.id
@@ -30,7 +30,7 @@ shown AS (
     AND e.account_code IS NULL
     AND NOT EXISTS (SELECT 1 FROM live_splits AS s WHERE s.accounting_entry_id = e.id)
   UNION ALL
-  SELECT s.account_id, l.account_code, l.account_name, i.export_job_id
+  SELECT s.account_id, l.account_code, l.account_name, i.export_job_id, i.booked_at, i._synced_at
   FROM live_splits AS s
   JOIN export_item_lines AS l ON l.accounting_entry_line_id = s.id AND l._deleted_at IS NULL
   JOIN export_items AS i ON i.id = l.export_item_id
@@ -39,11 +39,14 @@ shown AS (
     AND coalesce(l.account_code, l.account_name) IS NOT NULL
 ),
 ranked AS (
-  -- The newest export job wins, and in it the account of most lines.
+  -- The newest export job wins, in it the account of most lines, and of several the newest entry's.
   SELECT
     s.account_id, s.code, s.name,
     row_number() OVER (
-      PARTITION BY s.account_id ORDER BY max(j.created_at) DESC NULLS LAST, s.export_job_id, count(*) DESC, s.code, s.name
+      PARTITION BY s.account_id
+      ORDER BY
+        max(coalesce(j.created_at, s._synced_at)) DESC NULLS LAST, s.export_job_id,
+        count(*) DESC, max(s.booked_at) DESC NULLS LAST, s.code, s.name
     ) AS place
   FROM shown AS s
   LEFT JOIN export_jobs AS j ON j.id = s.export_job_id
