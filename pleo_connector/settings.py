@@ -118,6 +118,8 @@ class Settings(BaseModel):
     """Proxies whose `X-Forwarded-For` is believed."""
     snapshot: Annotated[str, AfterValidator(setting_values.snapshot)] = "off"
     """Whether a DuckDB file is copied for its readers at the end of each run: off, on (beside it), or where to."""
+    storage_version: Annotated[str, AfterValidator(setting_values.storage_version)] = "v1.4.0"
+    """The oldest DuckDB that can open a new DuckDB file, or `latest`; a file that is there keeps its own."""
     raw: Annotated[str, AfterValidator(setting_values.raw)] = "warehouse"
     """Where pages are kept as they were served: `warehouse`, `off`, or a folder."""
     raw_days: int = Field(default=365, ge=0, le=36_500)
@@ -172,7 +174,7 @@ class Settings(BaseModel):
     def sources(self) -> str:
         """Where these settings were looked for, as part of a sentence."""
         file = self.folder / ENV_FILE
-        return f"the environment or {file}" if file.is_file() else f"the environment (there is no {file})"
+        return f"the environment or {file}" if file.is_file() else f"the environment; there is no {file}"
 
     def require_credentials(self) -> None:
         """Raise ConfigurationError when there is nothing to prove ourselves to Pleo with."""

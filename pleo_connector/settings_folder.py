@@ -46,11 +46,16 @@ def settings_folder(start: Path) -> Path:
 
 
 def _has_settings(folder: Path) -> bool:
-    if (folder / OPTIONS_FILE).is_file():
-        return True
     file = folder / ENV_FILE
     try:
-        return file.is_file() and _NAMES_A_SETTING.search(file.read_bytes()) is not None
+        if (folder / OPTIONS_FILE).is_file():
+            return True
+        if not file.is_file():
+            return False
+    except OSError:  # a folder that this user may not look into
+        return False
+    try:
+        return _NAMES_A_SETTING.search(file.read_bytes()) is not None
     except OSError:
         return True  # reading its settings says what is wrong with it
 

@@ -91,6 +91,7 @@ def test_every_variable_is_read() -> None:
         "PLEO_PORTAL_NAME": "Northwind Data",
         "PLEO_PORTAL_PROXIES": "127.0.0.1,  10.0.0.0/8",
         "PLEO_SNAPSHOT": "on",
+        "PLEO_STORAGE_VERSION": "1.5.0",
         "PLEO_REQUESTS_PER_MINUTE": "120",
         "PLEO_BUDGET_SCOPE": "process",
         "PLEO_CONCURRENCY": "4",
@@ -115,7 +116,7 @@ def test_every_variable_is_read() -> None:
     assert settings.host_marks == "/var/lib/pleo-host"
     assert settings.token_keys.get_secret_value() == "k1,k2"
     assert settings.warehouse == "duckdb:////data/spend.duckdb"
-    assert (settings.schema_name, settings.snapshot) == ("spend", "on")
+    assert (settings.schema_name, settings.snapshot, settings.storage_version) == ("spend", "on", "v1.5.0")
     assert settings.requests_per_minute == 120
     assert not settings.shares_budget
     assert settings.concurrency == 4

@@ -33,19 +33,21 @@ def refresh(
     *,
     categories: Sequence[Category] | None = None,
     warn: Callable[[str], object] = _log.warning,
+    left: Callable[[str], object] | None = None,
 ) -> tuple[str, ...]:
     """Make the views that are missing or differ; returns their names, none in a warehouse without views.
 
     Tables that the views need and that no sync has made yet are made, empty. `categories` (see `categories_of`) become the table
     `_categories`; None leaves it as it is. WarehouseError when the database refuses, for instance because somebody else's view has one of
-    the names, or stands on a view that must change. What a person should know goes to `warn`: families that no version before knew, and
-    a snapshot that cannot be published (the views are made, and the next run publishes them).
+    the names. A view that cannot be renewed, for somebody's own view stands on it, is told to `left` (or `warn`), and the others are made.
+    What else a person should know goes to `warn`: families that this version does not know, and a snapshot that cannot be published (the
+    views are made, and the next run publishes them).
     """
     wanted = views(catalogue)
     with warehouse.transaction() as transaction:
         transaction.ensure([*catalogue.tables(), CATEGORIES])
         renamed = categories is not None and store(transaction, categories)
-        made = transaction.define(wanted)
+        made = transaction.define(wanted, left or warn)
         unknown = _unknown_families(transaction) if any(view.name == "spend" for view in wanted) and warehouse.has_views else None
     if unknown:
         warn(f"Accounting entries have families that this version does not know, and count as spend: {unknown}. See docs/spend.md.")

@@ -69,6 +69,8 @@ class Column:
     """The known values with what each means; they are the `values` where those are not given."""
     rule: ColumnRule = ColumnRule.KEEP
     """What becomes of its values before anything is kept of them; set by `rules.under_rules`."""
+    same_as: str = ""
+    """`stream.column` that holds the same values: its rule goes for this column too, unless this one has a rule of its own."""
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -184,6 +186,10 @@ class Stream:
     """Contract fields dropped on purpose, with all below them, before anything is kept: (dotted path, reason)."""
     hash_key: HashKey | None = None
     """The key of its hashed columns; set by `rules.under_rules`."""
+    path_rules: tuple[tuple[str, ColumnRule], ...] = ()
+    """What becomes of undeclared fields, by dotted path; set by `rules.under_rules`."""
+    name_rules: tuple[tuple[str, ColumnRule], ...] = ()
+    """What becomes of undeclared fields at any depth, by `plain_name`; set by `rules.under_rules`."""
     keeps_unknown: bool = True
     """False where a field that nobody declared might be a secret: then it is reported by name and its value dropped."""
 

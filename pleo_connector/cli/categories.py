@@ -35,7 +35,8 @@ def categories(
 
     # The template may be the very file that the setting names already.
     file = categories_of(settings.categories) if Path(settings.categories).expanduser().is_file() or write is None else None
-    used = used_categories(open_warehouse(settings.warehouse, settings.schema_name), file)
+    warehouse = open_warehouse(settings.warehouse, settings.schema_name, storage_version=settings.storage_version)
+    used = used_categories(warehouse, file)
     nameless = [row for row in used if row.nameless]
     if write is not None:
         write_template(write, file or (), nameless)

@@ -37,18 +37,24 @@ def marts(
     listing = table("view", "columns", "one row is", numbers=["columns"])
     output.print(add_rows(listing, [(mart.name, len(mart.columns), mart.description) for mart in declared()]))
     made: tuple[str, ...] = ()
+    left: list[str] = []
     if settings is not None:
-        warehouse = open_warehouse(settings.warehouse, settings.schema_name, snapshot=settings.snapshot)
-        made = refresh(warehouse, categories=categories, warn=output.warn)
+        warehouse = open_warehouse(
+            settings.warehouse, settings.schema_name, snapshot=settings.snapshot, storage_version=settings.storage_version
+        )
+        made = refresh(warehouse, categories=categories, warn=output.warn, left=left.append)
         output.print("")
         output.print(
             f"{len(made)} views were made or made anew in {warehouse.location}."
             if made
+            else f"No view was made anew in {warehouse.location}."
+            if left
             else f"All views are up to date in {warehouse.location}."
         )
     output.answer(
         {
             "made": list(made),
+            "left": left,
             "marts": [
                 {
                     "view": mart.name,
@@ -61,10 +67,12 @@ def marts(
             ],
         }
     )
+    if left:
+        raise WarehouseError(" ".join(left))
 
 
-def refresh_or_warn(warehouse: Warehouse, categories: Sequence[Category] | None, output: Output) -> None:
-    """Keep the views in step after a sync. A database that refuses is told as a warning, since the rows are safe."""
+def refresh_or_warn(warehouse: Warehouse, output: Output, categories: Sequence[Category] | None = None) -> None:
+    """Keep the views in step after a sync or a replay. A database that refuses is told as a warning, since the rows are safe."""
     from pleo_connector.analytics import refresh  # noqa: PLC0415
 
     try:

@@ -71,7 +71,9 @@ def sync(
     from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
 
     categories = categories_of(settings.categories) if settings.marts else None
-    warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait, snapshot=settings.snapshot)
+    warehouse = open_warehouse(
+        settings.warehouse, settings.schema_name, wait=wait, snapshot=settings.snapshot, storage_version=settings.storage_version
+    )
     raw = RawPolicy(settings.raw, settings.raw_days)
     options = placed_files(options_of(settings.config), settings.folder)
     plan = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), allow_mass_delete, options, raw, settings.hash_key)
@@ -79,7 +81,7 @@ def sync(
     with showing(output) as progress:
         report = run(plan, reached, warehouse, on_load=progress.loaded, on_finish=progress.finished)
     if settings.marts:
-        refresh_or_warn(warehouse, categories, output)
+        refresh_or_warn(warehouse, output, categories)
     output.answer(report.as_dict() | {"warehouse": warehouse.location})
     if not output.json:
         show(report, output, warehouse.location)

@@ -15,6 +15,9 @@ import duckdb
 import pytest
 
 from pleo_connector.catalogue import CATALOGUE
+from pleo_connector.cli.demo_place import place
+from pleo_connector.settings import load
+from pleo_connector.settings_folder import settings_folder
 from tests.cli.local import command, start
 
 ROOT = Path(__file__).parents[2]
@@ -105,3 +108,11 @@ def test_the_demo_can_be_stopped(tmp_path: Path, number: signal.Signals) -> None
     assert err.splitlines()[-1] == "Error: Stopped. Run it again and it goes on where it stopped."
     assert "Traceback" not in err
     assert out == ""
+
+
+def test_a_persons_own_settings_above_the_demos_folder_are_not_the_demos(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PLEO_API_KEY=a-key-of-production\n")
+    here = place(tmp_path)
+    here.prepare()
+    settings = load(here.environment("http://127.0.0.1:9", "http://127.0.0.1:9/callback"), folder=settings_folder(here.root))
+    assert settings.folder == here.root and not settings.uses_api_key
