@@ -40,18 +40,27 @@ def renewed(
     names: Tables, views: Sequence[View], stored: Mapping[str, object], run: Run, location: str, warn: Callable[[str], object]
 ) -> Iterator[str]:
     """Make these views, each after those it reads, and yield the names of those that were made; `warn` gets a sentence for each that was not."""
-    there, left = set(stored), set[str]()
+    there, left, missing = set(stored), set[str](), set[str]()
     for view in views:
         if view.name in left:
-            if view.name not in there and not _refused(run, names, creation(names, view), _NO_SUCH_COLUMN):
+            if view.name in there:
+                continue
+            if missing.isdisjoint(view.reads) and not _refused(run, names, creation(names, view), _NO_SUCH_COLUMN):
                 yield view.name
+            else:
+                missing.add(view.name)
             continue
-        if view.name in there and not _refused(run, names, creation(names, view, replace=True), _OTHER_COLUMNS):
+        if view.name not in there:  # nothing stands on it yet, though a view that reads it now may be there
+            for statement in creation(names, view):
+                run(statement)
+            yield view.name
+            continue
+        if not _refused(run, names, creation(names, view, replace=True), _OTHER_COLUMNS):
             yield view.name
             continue
         together = [view, *_readers(view, views)]
         drops = [f"DROP VIEW {names.relation(one.name)}" for one in reversed(together) if one.name in there]
-        refused = _refused(run, names, drops, _IN_USE) if drops else ""
+        refused = _refused(run, names, drops, _IN_USE)
         if not refused:
             there -= {one.name for one in together}
             for statement in creation(names, view):
