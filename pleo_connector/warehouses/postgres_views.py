@@ -12,13 +12,11 @@ from pleo_connector.catalogue import View
 from pleo_connector.warehouses.tables import Tables
 from pleo_connector.warehouses.views import creation
 
-_OTHER_COLUMNS = "42P16"
-"""SQLSTATE of a replacement that would take a column away, or give it another name or type."""
-_IN_USE = "2BP01"
-"""SQLSTATE of a view that is not dropped, for something depends on it."""
-
-_NO_SUCH_COLUMN = "42703"
-"""SQLSTATE of a new view that reads what the view that was left as it was does not have."""
+_OTHER_COLUMNS = "invalid_table_definition"
+"""PostgreSQL's name for a replacement that would take a column away, or give it another name or type."""
+_IN_USE = "dependent_objects_still_exist"
+_DOES_NOT_FIT = "syntax_error_or_access_rule_violation"
+"""All that is wrong with a view that reads what is not there: columns, other views, types."""
 
 _ATTEMPT = """\
 DECLARE
@@ -27,7 +25,7 @@ DECLARE
 BEGIN
   PERFORM set_config('pleo.refused', '', true);
   {statements}
-EXCEPTION WHEN SQLSTATE '{unless}' THEN
+EXCEPTION WHEN {unless} THEN
   GET STACKED DIAGNOSTICS told = MESSAGE_TEXT, added = PG_EXCEPTION_DETAIL;
   PERFORM set_config('pleo.refused', coalesce(nullif(added, ''), told), true);
 END"""
@@ -40,15 +38,11 @@ def renewed(
     names: Tables, views: Sequence[View], stored: Mapping[str, object], run: Run, location: str, warn: Callable[[str], object]
 ) -> Iterator[str]:
     """Make these views, each after those it reads, and yield the names of those that were made; `warn` gets a sentence for each that was not."""
-    there, left, missing = set(stored), set[str](), set[str]()
+    there, left = set(stored), set[str]()
     for view in views:
         if view.name in left:
-            if view.name in there:
-                continue
-            if missing.isdisjoint(view.reads) and not _refused(run, names, creation(names, view), _NO_SUCH_COLUMN):
+            if view.name not in there and not _refused(run, names, creation(names, view), _DOES_NOT_FIT):
                 yield view.name
-            else:
-                missing.add(view.name)
             continue
         if view.name not in there:  # nothing stands on it yet, though a view that reads it now may be there
             for statement in creation(names, view):
@@ -87,7 +81,7 @@ def _readers(view: View, views: Sequence[View]) -> list[View]:
 
 
 def _refused(run: Run, names: Tables, statements: Iterable[str], unless: str) -> str:
-    """Run the statements. Where one is refused with this SQLSTATE all are undone, and what the server said is returned, on one line."""
+    """Run the statements. Where one is refused for this reason all are undone, and what the server said is returned, on one line."""
     literal = names.dialect.literal
     body = "\n  ".join(f"EXECUTE {literal(statement)};" for statement in statements)
     run(f"DO {literal(_ATTEMPT.format(statements=body, unless=unless))}")
