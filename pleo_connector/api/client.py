@@ -186,7 +186,8 @@ class PleoClient:
         else:
             advice = f"add {scope if request.scope else 'its scope'} to PLEO_SCOPES and {self._connect} as a person who may read it in Pleo"
         asked = f"403, {request.method} {request.path}"
-        return Forbidden(f"Pleo refuses {request.what} ({asked}){why}; {advice}, or leave this stream out.", of_key=self._uses_api_key)
+        instead = "; every stream needs this list" if request.of_all else ", or leave this stream out"
+        return Forbidden(f"Pleo refuses {request.what} ({asked}){why}; {advice}{instead}.", of_key=self._uses_api_key)
 
 
 def _refusal(request: PageRequest, response: httpx.Response) -> ApiError:

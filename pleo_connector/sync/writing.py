@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pleo_connector.catalogue import Stream
-from pleo_connector.errors import DriftError, PleoError
+from pleo_connector.errors import DriftError, Forbidden, PleoError
 from pleo_connector.frames import Batch, Served, batches_joined, normalise
 from pleo_connector.stream_options import DEFAULT, StreamOptions
 from pleo_connector.sync import counting, ledger
@@ -38,6 +38,8 @@ class StreamWork:
     """Companies that joined since other companies were read, in a run of a range: they are read whole."""
     quarantined: set[str] = field(default_factory=set)
     """Keys of records that earlier runs set aside."""
+    refused: dict[str | None, Forbidden] = field(default_factory=dict)
+    """By company: the first request of its that Pleo refused."""
     again: list[Sweep] = field(default_factory=list)
     """Sweeps that met another number of records than Pleo reported: they are read once more before the stream ends."""
     may_read_again: bool = False
@@ -49,12 +51,26 @@ class StreamWork:
         self.abandoned.append(sweep)
         self.sweeps.remove(sweep)
 
-    def note(self, error: PleoError) -> None:
-        """The first error fails the stream; further ones are told beside it."""
-        if self.report.error is None:
+    def note(self, error: PleoError, company_id: str | None = None) -> None:
+        """The first error fails the stream; further ones are told beside it. Refusals wait for `note_refusals`."""
+        if isinstance(error, Forbidden):
+            self.refused.setdefault(company_id, error)
+        elif self.report.error is None:
             self.report.error = error
         elif error is not self.report.error:
             self.report.warnings.append(str(error))
+
+    def note_refusals(self) -> None:
+        """Pleo's refusals as one error, with the companies counted, after all other errors."""
+        if not self.refused:
+            return
+        first, others = next(iter(self.refused.values())), len(self.refused) - 1
+        told = f"{first} It also refuses this for {others} other {'company' if others == 1 else 'companies'}." if others else str(first)
+        self.refused.clear()
+        if self.report.error is None:
+            self.report.error = Forbidden(told, of_key=first.of_key)
+        else:
+            self.report.warnings.append(told)
 
 
 @dataclass(frozen=True, slots=True)
