@@ -121,7 +121,9 @@ def page_request(
             params.append(("after", cursor))
     what = _told(stream, company_id, span, parent_id)
     sent = body if stream.method == "POST" else None
-    return PageRequest(stream.method, path, what, stream.scope, tuple(params), sent, cursor, parent_id is not None, stream.company_in is CompanyIn.NOWHERE)
+    return PageRequest(
+        stream.method, path, what, stream.scope, tuple(params), sent, cursor, parent_id is not None, stream.company_in is CompanyIn.NOWHERE
+    )
 
 
 def _told(stream: Stream, company_id: str | None, span: Interval | None, parent_id: str | None) -> str:
