@@ -178,9 +178,8 @@ class PleoClient:
         words = own_words(body, self._scrub)
         page = " with an HTML page, as a proxy or a firewall may send it" if is_markup(body) else ""
         said = f' and says "{words}"' if words else page
-        why = (
-            said if " " in words else f"{said}: the credential lacks {scope}, or does not cover that company"
-        )  # a code alone is no sentence
+        covers = "" if request.of_all else ", or does not cover that company"
+        why = said if " " in words else f"{said}: the credential lacks {scope}{covers}"  # a code alone is no sentence
         if self._uses_api_key:
             advice = f"make a key in Pleo with that permission{f' ({scope})' if request.scope else ''} and set PLEO_API_KEY"
         else:

@@ -44,7 +44,6 @@ class Refused:
     """A proper OAuth error: the request was looked at, and nothing was rotated."""
 
     error: str
-    status: int
 
 
 @dataclass(frozen=True, slots=True)

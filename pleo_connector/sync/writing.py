@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pleo_connector.catalogue import Stream
-from pleo_connector.errors import DriftError, Forbidden, PleoError
+from pleo_connector.errors import ApiError, DriftError, Forbidden, PleoError
 from pleo_connector.frames import Batch, Served, batches_joined, normalise
 from pleo_connector.stream_options import DEFAULT, StreamOptions
 from pleo_connector.sync import counting, ledger
@@ -21,6 +21,9 @@ from pleo_connector.sync.raw_packing import KeptPage
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.sync.sweep import ServedPage, Sweep
 from pleo_connector.warehouses import MergeCounts, Transaction
+
+_REFUSALS = (ApiError, Forbidden)
+"""Of these a stream tells the first, and for how many companies more it holds."""
 
 
 @dataclass(slots=True)
@@ -38,7 +41,7 @@ class StreamWork:
     """Companies that joined since other companies were read, in a run of a range: they are read whole."""
     quarantined: set[str] = field(default_factory=set)
     """Keys of records that earlier runs set aside."""
-    refused: dict[str | None, Forbidden] = field(default_factory=dict)
+    refused: dict[str | None, ApiError] = field(default_factory=dict)
     """By company: the first request of its that Pleo refused."""
     again: list[Sweep] = field(default_factory=list)
     """Sweeps that met another number of records than Pleo reported: they are read once more before the stream ends."""
@@ -53,7 +56,7 @@ class StreamWork:
 
     def note(self, error: PleoError, company_id: str | None = None) -> None:
         """The first error fails the stream; further ones are told beside it. Refusals wait for `note_refusals`."""
-        if isinstance(error, Forbidden):
+        if isinstance(error, ApiError) and type(error) in _REFUSALS:
             self.refused.setdefault(company_id, error)
         elif self.report.error is None:
             self.report.error = error
@@ -61,16 +64,18 @@ class StreamWork:
             self.report.warnings.append(str(error))
 
     def note_refusals(self) -> None:
-        """Pleo's refusals as one error, with the companies counted, after all other errors."""
-        if not self.refused:
-            return
-        first, others = next(iter(self.refused.values())), len(self.refused) - 1
-        told = f"{first} It also refuses this for {others} other {'company' if others == 1 else 'companies'}." if others else str(first)
+        """Pleo's refusals after all other errors: one for each kind, with the companies counted."""
+        for kind in _REFUSALS:
+            same = [error for error in self.refused.values() if type(error) is kind]
+            if not same:
+                continue
+            first, others = same[0], len(same) - 1
+            told = f"{first} It also refuses this for {others} other {'company' if others == 1 else 'companies'}." if others else str(first)
+            if self.report.error is not None:
+                self.report.warnings.append(told)
+            else:
+                self.report.error = Forbidden(told, of_key=first.of_key) if isinstance(first, Forbidden) else ApiError(told)
         self.refused.clear()
-        if self.report.error is None:
-            self.report.error = Forbidden(told, of_key=first.of_key)
-        else:
-            self.report.warnings.append(told)
 
 
 @dataclass(frozen=True, slots=True)

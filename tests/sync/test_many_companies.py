@@ -11,7 +11,7 @@ import pytest
 
 from pleo_connector import sync
 from pleo_connector.catalogue import CATALOGUE
-from pleo_connector.errors import BadAnswer, Forbidden
+from pleo_connector.errors import ApiError, BadAnswer, Forbidden
 from pleo_connector.sandbox import Fault, SandboxConfig, running
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.sync.writing import StreamWork
@@ -76,8 +76,18 @@ def test_refusals_are_told_beside_another_error() -> None:
     work = StreamWork(CATALOGUE.stream("vendors"), StreamReport("vendors"))
     work.note(Forbidden("No.", of_key=True), "a")
     work.note(BadAnswer("Bad."), "b")
+    for company in ("c", "d", "e"):
+        work.note(ApiError(f"404 of {company}."), company)
     work.note_refusals()
-    assert (str(work.report.error), work.report.warnings) == ("Bad.", ["No."])
+    assert str(work.report.error) == "Bad."
+    assert work.report.warnings == ["404 of c. It also refuses this for 2 other companies.", "No."]
+
+
+def test_a_refused_list_of_companies_is_told_where_the_credential_cannot_be_looked_at_either(place: Place) -> None:
+    place.pleo.state.set_refused("company")
+    place.pleo.state.set_faults(Fault("status", path="/v1/introspect", status=403))
+    with pytest.raises(Forbidden, match=r"refuses companies .*'company'.*; every stream needs this list\.$"):
+        place.run("vendors")
 
 
 def test_a_company_that_appears_is_read_and_one_that_disappears_keeps_its_rows(place: Place) -> None:
