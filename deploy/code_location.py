@@ -1,4 +1,7 @@
-"""What the UI, the daemon and every worker load."""
+"""What the UI, the daemon and every worker load.
+
+Settings are the containers' variables. A `pleo.toml` with options for streams would lie beside this file.
+"""
 
 from dagster_celery import celery_executor
 

@@ -1,7 +1,8 @@
 """Two Pleo customers side by side: each with its own credential, keys, group, budget and warehouse.
 
 Their API keys are in ACME_PLEO_KEY and GLOBEX_PLEO_KEY. With an OAuth client, leave `api_key` out, give each a `connection_label`,
-and connect each once: `pleo-connector connect --connection acme`.
+and connect each once: `pleo-connector connect --connection acme`. The tables are in `warehouses/` beside this file, or beside the nearest
+`.env` or `pleo.toml` above it.
 """
 
 import dagster as dg

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 
@@ -11,3 +12,11 @@ class ColumnRule(StrEnum):
     KEEP = "keep"
     HASH = "hash"
     DROP = "drop"
+
+
+_BETWEEN_WORDS = re.compile(r"[^0-9a-z]+")
+
+
+def plain_name(name: str) -> str:
+    """A field's name without case and signs: `firstName`, `first_name` and `First-Name` are one name."""
+    return _BETWEEN_WORDS.sub("", name.casefold())

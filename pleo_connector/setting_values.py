@@ -120,6 +120,13 @@ def networks(value: str) -> str:
     return " ".join(re.split(r"[\s,]+", value))
 
 
+def storage_version(value: str) -> str:
+    """A version as DuckDB spells it, or `latest`; whether there is such a version, DuckDB says."""
+    if not re.fullmatch(r"latest|v?\d+\.\d+\.\d+", value):
+        raise ValueError("must be the oldest DuckDB that shall open the file, such as v1.4.0, or latest")
+    return value if value.startswith(("v", "latest")) else f"v{value}"
+
+
 def raw(value: str) -> str:
     """One of two words, or a folder."""
     if value == "none":

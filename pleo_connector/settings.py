@@ -66,7 +66,7 @@ DEFAULT_SCOPES = (
 
 
 _DEFAULT_WAREHOUSE = "duckdb:///spend.duckdb"
-_PLACED = ("warehouse", "token_store", "host_marks", "snapshot", "raw", "config")
+_PLACED = ("warehouse", "token_store", "host_marks", "snapshot", "raw", "config", "categories")
 
 
 def default_token_store() -> str:
@@ -118,11 +118,15 @@ class Settings(BaseModel):
     """Proxies whose `X-Forwarded-For` is believed."""
     snapshot: Annotated[str, AfterValidator(setting_values.snapshot)] = "off"
     """Whether a DuckDB file is copied for its readers at the end of each run: off, on (beside it), or where to."""
+    storage_version: Annotated[str, AfterValidator(setting_values.storage_version)] = "v1.4.0"
+    """The oldest DuckDB that can open a new DuckDB file, or `latest`; a file that is there keeps its own."""
     raw: Annotated[str, AfterValidator(setting_values.raw)] = "warehouse"
     """Where pages are kept as they were served: `warehouse`, `off`, or a folder."""
     raw_days: int = Field(default=365, ge=0, le=36_500)
     """Days for which they are kept; 0 is for ever."""
     marts: bool = True
+    categories: str = ""
+    """A CSV file (id, code, name) with names of categories; empty for none."""
     requests_per_minute: int = Field(default=500, ge=1, le=1_000_000)
     budget_scope: BudgetScope | None = None
     """None: shared with OAuth, which has a token store anyway, and of one process with an API key."""
@@ -170,7 +174,7 @@ class Settings(BaseModel):
     def sources(self) -> str:
         """Where these settings were looked for, as part of a sentence."""
         file = self.folder / ENV_FILE
-        return f"the environment or {file}" if file.is_file() else f"the environment (there is no {file})"
+        return f"the environment or {file}" if file.is_file() else f"the environment; there is no {file}"
 
     def require_credentials(self) -> None:
         """Raise ConfigurationError when there is nothing to prove ourselves to Pleo with."""

@@ -19,7 +19,7 @@ ENV_FILE, OPTIONS_FILE = ".env", "pleo.toml"
 
 _NAMES_A_SETTING = re.compile(rb"^\s*(export\s+)?PLEO_", re.MULTILINE)
 _PATH_IN_URL = re.compile(r"(?P<scheme>duckdb|iceberg|sqlite):///(?P<path>[^/~?:][^?]*)", re.IGNORECASE)
-_PATHS = ("token_store", "host_marks", "snapshot", "raw", "config")
+_PATHS = ("token_store", "host_marks", "snapshot", "raw", "config", "categories")
 """Settings that are paths, unless they are one of these words."""
 _WORDS = ("", "on", "off", "true", "false", "yes", "no", "0", "1", "warehouse")
 _KEPT = {"warehouse": "PLEO_WAREHOUSE", "token_store": "PLEO_TOKEN_STORE"}
@@ -46,11 +46,16 @@ def settings_folder(start: Path) -> Path:
 
 
 def _has_settings(folder: Path) -> bool:
-    if (folder / OPTIONS_FILE).is_file():
-        return True
     file = folder / ENV_FILE
     try:
-        return file.is_file() and _NAMES_A_SETTING.search(file.read_bytes()) is not None
+        if (folder / OPTIONS_FILE).is_file():
+            return True
+        if not file.is_file():
+            return False
+    except OSError:  # a folder that this user may not look into
+        return False
+    try:
+        return _NAMES_A_SETTING.search(file.read_bytes()) is not None
     except OSError:
         return True  # reading its settings says what is wrong with it
 

@@ -92,7 +92,7 @@ class StreamOptions:
     history: bool = False
     """Keep every version of a row in a history table too."""
     columns: Mapping[str, ColumnRule] = field(default_factory=dict)
-    """By column of the stream's table, or `table.column` of a table below it; the others are kept."""
+    """By column of the stream's table, `table.column` of a table below it, or dotted path of an undeclared field; the others are kept."""
     files: ReceiptFiles | None = None
     """Fetch the files too; of receipts alone."""
 
@@ -204,7 +204,8 @@ class _Document:
     def _columns(self, table: Mapping[str, Any], stream: str, place: str) -> dict[str, ColumnRule]:
         rules = {}
         for name, value in _flat(table):
-            self._check_name(name, self._known[stream], place, "column")
+            if name not in self._known[stream] and not is_path(name, self._known[stream]):
+                self._refuse(place, no_column(name, self._known[stream]))
             rules[name] = self._choice(ColumnRule, value, place, name)
         return rules
 
@@ -228,6 +229,21 @@ class _Document:
         raise ConfigurationError(f"{self._file}:{where} {fault}{'' if fault.endswith('?') else '.'}")
 
 
+def is_path(name: str, known: Iterable[str]) -> bool:
+    """Whether a name is the path of a field, `employee.phone` or `$.nickname`: dotted, and neither a known column nor of a known table."""
+    known = set(known)
+    tables = {column.partition(".")[0] for column in known if "." in column}
+    first, dot, _ = name.partition(".")
+    return name not in known and bool(dot) and first not in tables and all(part.strip() for part in name.split("."))
+
+
+def no_column(name: str, known: Iterable[str]) -> str:
+    """What is said of a name that is neither a column nor a path."""
+    near = near_miss(name, known)
+    hint = "" if near.startswith("did you mean") else f"a field that Pleo serves and no column has is named '$.{name}'; "
+    return f"there is no column {name!r}; {hint}{near}"
+
+
 def near_miss(name: str, known: Iterable[str]) -> str:
     """`did you mean 'x'?`, or what there is."""
     names = [str(one) for one in known]
@@ -239,6 +255,6 @@ def _flat(table: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     """TOML reads `table.column = ...` as a table in a table."""
     for name, value in table.items():
         if isinstance(value, dict):
-            yield from ((f"{name}.{below}", rule) for below, rule in value.items())
+            yield from ((f"{name}.{below}", rule) for below, rule in _flat(value))
         else:
             yield name, value

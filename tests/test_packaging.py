@@ -101,6 +101,14 @@ def test_the_wheel_holds_the_package_its_types_and_the_sample_data(built: Path) 
     assert any(name.endswith("entry_points.txt") for name in names)
 
 
+def test_the_readme_installs_the_wheel_that_is_built(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"pip install 'dist/{wheel.name}[ui]'" in readme
+    assert "pip install 'pleo-connector[ui] @ git+https://" in readme
+    assert "pip install 'pleo-connector[ui]'" not in readme
+
+
 def test_the_source_distribution_holds_what_is_needed_to_test_it(built: Path) -> None:
     (source,) = built.glob("*.tar.gz")
     with tarfile.open(source) as archive:

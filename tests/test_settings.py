@@ -91,6 +91,7 @@ def test_every_variable_is_read() -> None:
         "PLEO_PORTAL_NAME": "Northwind Data",
         "PLEO_PORTAL_PROXIES": "127.0.0.1,  10.0.0.0/8",
         "PLEO_SNAPSHOT": "on",
+        "PLEO_STORAGE_VERSION": "1.5.0",
         "PLEO_REQUESTS_PER_MINUTE": "120",
         "PLEO_BUDGET_SCOPE": "process",
         "PLEO_CONCURRENCY": "4",
@@ -98,6 +99,7 @@ def test_every_variable_is_read() -> None:
         "PLEO_RAW_DAYS": "30",
         "PLEO_HASH_KEY": "h" * 32,
         "PLEO_MARTS": "off",
+        "PLEO_CATEGORIES": "categories.csv",
     }
     settings = from_environment(**given)
     assert settings.environment is Environment.STAGING
@@ -114,13 +116,14 @@ def test_every_variable_is_read() -> None:
     assert settings.host_marks == "/var/lib/pleo-host"
     assert settings.token_keys.get_secret_value() == "k1,k2"
     assert settings.warehouse == "duckdb:////data/spend.duckdb"
-    assert (settings.schema_name, settings.snapshot) == ("spend", "on")
+    assert (settings.schema_name, settings.snapshot, settings.storage_version) == ("spend", "on", "v1.5.0")
     assert settings.requests_per_minute == 120
     assert not settings.shares_budget
     assert settings.concurrency == 4
     assert (settings.raw, settings.raw_days) == ("./raw", 30)
     assert settings.hash_key.get_secret_value() == "h" * 32
     assert not settings.marts
+    assert settings.categories == "categories.csv"
     assert settings.key_provider == "keyring"
     assert settings.config == "conf/pleo.toml"
     assert settings.connection == "staging/client-1/acme"

@@ -42,7 +42,7 @@ class Interval:
 
     def __str__(self) -> str:
         start, end = (limit.date().isoformat() if limit is not None else "" for limit in self.limits)
-        return f"{start}..{end}"
+        return f"{start}..{end}" if start and end else f"before {end}" if end else f"from {start} on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +71,14 @@ def _date_filter(window: Window, span: Interval) -> dict[str, str]:
     """The filter that serves the whole span, however Pleo reads its limits.
 
     Pleo does not say whether a start or an end is included. One step before the start serves the start either way; the end may be
-    served or not. The walk leaves out what lies outside the span. An open end sends no limit.
+    served or not. The walk leaves out what lies outside the span. An open end sends no limit, and neither does one a step from it.
     """
-    start, end = span.limits
-    asked: dict[str, str] = {}
-    if start is not None:
-        asked[window.start] = iso(start - STEP)
-    if end is not None:
-        asked[window.end] = iso(end + STEP - timedelta.resolution)  # the next whole millisecond
-    return asked
+    limits: dict[str, str] = {}
+    if span.start - OPEN_START > STEP:
+        limits[window.start] = iso(span.start - STEP)
+    if OPEN_END - span.end > STEP:
+        limits[window.end] = iso(span.end + STEP - timedelta.resolution)  # the next whole millisecond
+    return limits
 
 
 def page_request(

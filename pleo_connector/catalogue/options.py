@@ -11,7 +11,7 @@ from pleo_connector.column_rules import ColumnRule
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.file_options import FILES_OF
 from pleo_connector.settings_folder import OPTIONS_FILE
-from pleo_connector.stream_options import StreamOptions, near_miss, parsed_options, read_options
+from pleo_connector.stream_options import StreamOptions, is_path, no_column, parsed_options, read_options
 
 HASHABLE = frozenset(
     {
@@ -45,7 +45,6 @@ def check_options(options: Mapping[str, StreamOptions], catalogue: Catalogue, so
     """ConfigurationError for a stream or column that is not there, and for a column that a sync cannot do without."""
     for name, chosen in options.items():
         stream = catalogue.stream(name)
-        known = columns_of(stream)
         needed = _needed(stream)
         if chosen.files is not None:
             if name != FILES_OF:
@@ -53,9 +52,13 @@ def check_options(options: Mapping[str, StreamOptions], catalogue: Catalogue, so
                     f"{source}: [streams.{name}] files can be fetched for {FILES_OF} alone; move it to [streams.{FILES_OF}]."
                 )
             needed |= {"accounting_entry_id", "file_type"}
-        for column, rule in chosen.columns.items():
-            if column not in known:
-                raise ConfigurationError(f"{source}: [streams.{name}.columns] there is no column {column!r}; {near_miss(column, known)}")
+        for given, rule in chosen.columns.items():
+            try:
+                column, path = ruled(stream, given)
+            except ValueError as error:
+                raise ConfigurationError(f"{source}: [streams.{name}.columns] {error}") from None
+            if path is not None:
+                continue
             # A column that is hashed already is text by now: under_rules may be applied twice.
             if rule is ColumnRule.HASH and (kind := _column(stream, column).type) not in HASHABLE:
                 raise ConfigurationError(
@@ -63,6 +66,42 @@ def check_options(options: Mapping[str, StreamOptions], catalogue: Catalogue, so
                 )
             if rule is not ColumnRule.KEEP and column in needed:
                 raise ConfigurationError(f"{source}: [streams.{name}.columns] {column} must be kept: the sync itself goes by it.")
+
+
+def ruled(stream: Stream, name: str) -> tuple[str, str | None]:
+    """What a rule names: (column, None), or ("", path of an undeclared field). ValueError with a sentence for anything else.
+
+    A path is dotted as Pleo nests the fields; lists leave no trace in it, and `$.` before it makes a path of a field of the record itself.
+    """
+    known = columns_of(stream)
+    if name in known:
+        return name, None
+    if not is_path(name, known):
+        raise ValueError(no_column(name, known))
+    path = name.removeprefix("$.").replace("[]", "")
+    sources = dict(sources_of(stream))
+    column = next((column for column, source in sources.items() if source == path), None)
+    if column is not None:
+        return column, None
+    below = [column for column, source in sources.items() if source.startswith(f"{path}.")]
+    if below:
+        raise ValueError(f"{name!r} holds declared columns; name each that is meant: {', '.join(below)}.")
+    if any(path == dropped or path.startswith(f"{dropped}.") for dropped, _ in stream.ignored):
+        raise ValueError(f"{name!r} is never kept, with or without a rule; take the rule out.")
+    return "", path
+
+
+def sources_of(stream: Stream) -> Iterator[tuple[str, str]]:
+    """The columns that rules may name, each with the path of its field from the record."""
+    yield from ((column.name, column.source) for column in stream.columns)
+    yield from _sources_below(stream.children, "")
+
+
+def _sources_below(children: Iterable[Child], above: str) -> Iterator[tuple[str, str]]:
+    for child in children:
+        path = f"{above}{child.source}"
+        yield from ((f"{child.name}.{column.name}", f"{path}.{column.source}".rstrip(".")) for column in child.columns)
+        yield from _sources_below(child.children, f"{path}.")
 
 
 def columns_of(stream: Stream) -> tuple[str, ...]:

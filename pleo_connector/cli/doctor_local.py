@@ -14,8 +14,10 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from pleo_connector.analytics import categories_of
 from pleo_connector.cli.app import installed_version
 from pleo_connector.cli.findings import Finding, fine, worth_a_look, wrong
+from pleo_connector.cli.output import plural
 from pleo_connector.errors import PleoError
 from pleo_connector.settings import Environment, Settings, unknown_variables, variable_of
 from pleo_connector.warehouses import Warehouse, open_warehouse
@@ -23,6 +25,9 @@ from pleo_connector.warehouses.duckdb import DuckDBWarehouse
 
 _LITTLE_SPACE = 1 << 30
 """Bytes of free disk below which a person should know."""
+
+_OLDEST_READER = "SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = current_database()"
+"""Such as `v1.4.0+`."""
 
 _PACKAGES = ("dagster", "duckdb", "pandas", "pyarrow", "httpx", "authlib")
 
@@ -80,27 +85,29 @@ def check_warehouse(settings: Settings) -> Iterator[Finding]:
     if warehouse.kind == "postgres":
         yield from _check_postgres(warehouse)
         return
-    if warehouse.location.startswith("iceberg://"):
-        yield _check_catalogue(warehouse)
+    if warehouse.location.startswith(("iceberg://", "md:")):
+        yield _check_service(warehouse)
         return
     file = Path(warehouse.location) / ("catalog.db" if warehouse.kind == "iceberg" else "")
-    if warehouse.location.startswith("md:"):
-        yield worth_a_look("warehouse", f"{warehouse.location} is a service and was not opened")
-        return
     if not file.exists():
         yield _may_write(file)
     else:
         try:
             with warehouse.transaction() as transaction:
                 engine = transaction.scalar("SELECT version()")
+                readers = f"; DuckDB {transaction.scalar(_OLDEST_READER)} can read it" if warehouse.kind == "duckdb" else ""
         except PleoError as error:
             yield wrong("warehouse", str(error))
             return
         if warehouse.kind == "iceberg":
             engine = f"(PyIceberg {version('pyiceberg')})"
             file = file.parent
+            if (closed := _closed(file)) is not None:
+                advice = "give this user write access to the folder and its files, or set PLEO_WAREHOUSE to another place"
+                yield wrong("warehouse", f"The warehouse {file} cannot be written: {closed} is closed to this user, or read-only", advice)
+                return
         size = sum(one.stat().st_size for one in ([file] if file.is_file() else file.rglob("*")) if one.is_file())
-        yield fine("warehouse", f"{warehouse.kind} {engine}, {file}, {size / 1e6:,.1f} MB, opens for writing")
+        yield fine("warehouse", f"{warehouse.kind} {engine}, {file}, {size / 1e6:,.1f} MB, opens for writing{readers}")
     folder = next((parent for parent in file.parents if parent.is_dir()), None)
     if folder is not None:
         free = shutil.disk_usage(folder).free
@@ -110,13 +117,38 @@ def check_warehouse(settings: Settings) -> Iterator[Finding]:
         yield fine("disk space", told) if free >= _LITTLE_SPACE else worth_a_look("disk space", told, "free some space before a large sync")
 
 
-def _check_catalogue(warehouse: Warehouse) -> Finding:
-    """Whether the catalogue answers; nothing is written."""
+def check_categories(settings: Settings) -> Iterator[Finding]:
+    """Whether the file with names of categories can be used, where there is one."""
+    try:
+        found = categories_of(settings.categories)
+    except PleoError as error:
+        yield wrong("categories", str(error))
+        return
+    if found is not None:
+        yield fine("categories", f"{settings.categories} names {plural(len(found), 'category', 'categories')}")
+
+
+def _closed(folder: Path) -> Path | None:
+    """The catalogue or the first folder of an Iceberg warehouse that this user may not write; None when all may be."""
+    catalogue = folder / "catalog.db"
+    if not os.access(catalogue, os.R_OK | os.W_OK):
+        return catalogue
+    for above, names, _ in os.walk(folder):
+        for name in names:
+            if not os.access(Path(above, name), os.R_OK | os.W_OK | os.X_OK):
+                return Path(above, name)
+    return None
+
+
+def _check_service(warehouse: Warehouse) -> Finding:
+    """Whether the catalogue or the service answers; nothing is written."""
     try:
         with warehouse.transaction() as transaction:
-            transaction.scalar("SELECT version()")
+            engine = transaction.scalar("SELECT version()")
     except PleoError as error:
         return wrong("warehouse", str(error))
+    if warehouse.kind == "duckdb":
+        return fine("warehouse", f"duckdb {engine}, {warehouse.location} answers")
     return fine("warehouse", f"iceberg (PyIceberg {version('pyiceberg')}), the catalogue {warehouse.location} answers")
 
 

@@ -63,13 +63,14 @@ def moment(option: str, text: str | None) -> datetime | None:
     try:
         # fromisoformat takes more than people mean by a date, such as week numbers.
         when = datetime.fromisoformat(text) if _DAY.match(text) else None
-    except ValueError:
+        when = when.astimezone(UTC) if when is not None and when.tzinfo else when
+    except (ValueError, OverflowError):
         when = None
     if when is None:
         raise ConfigurationError(
             f"{option} {text!r} is not a date; write YYYY-MM-DD (midnight UTC), or a date-time such as 2026-01-31T08:00:00Z."
         )
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    return when.replace(tzinfo=UTC)
 
 
 def span(start: str | None, end: str | None) -> tuple[datetime | None, datetime | None]:

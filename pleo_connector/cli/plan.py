@@ -47,7 +47,7 @@ def plan(
     from pleo_connector.sync.forecast import forecast  # noqa: PLC0415
     from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
 
-    warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait)
+    warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait, storage_version=settings.storage_version)
     asked = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), options=options_of(settings.config))
     found = forecast(asked, warehouse, requests_per_minute=settings.requests_per_minute)
     output.answer(found.as_dict() | {"warehouse": warehouse.location})

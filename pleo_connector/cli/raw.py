@@ -48,7 +48,7 @@ def raw(
     from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
 
     policy = RawPolicy(settings.raw, settings.raw_days)
-    warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait)
+    warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait, storage_version=settings.storage_version)
     gone: list[str] = []
     with warehouse.transaction() as transaction:
         transaction.ensure([*STATE_TABLES, *RAW_TABLES])

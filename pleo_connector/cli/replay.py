@@ -9,6 +9,7 @@ import typer
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.catalogue.options import options_of
 from pleo_connector.cli.inputs import output_of, settings_in_use, stream_names
+from pleo_connector.cli.marts import refresh_or_warn
 from pleo_connector.cli.output import add_rows, plural, table
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ def replay(
     from pleo_connector.sync.replay import replay as again  # noqa: PLC0415
     from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
 
-    source = open_warehouse(settings.warehouse, settings.schema_name, wait=wait)
-    target = open_warehouse(into, settings.schema_name, wait=wait) if into is not None else None
+    source = open_warehouse(settings.warehouse, settings.schema_name, wait=wait, storage_version=settings.storage_version)
+    target = open_warehouse(into, settings.schema_name, wait=wait, storage_version=settings.storage_version) if into is not None else None
     policy = RawPolicy(settings.raw, settings.raw_days)
     report = again(
         source,
@@ -52,6 +53,8 @@ def replay(
         partial=partial,
     )
     location = (target or source).location
+    if settings.marts:
+        refresh_or_warn(target or source, output)
     output.answer(report.as_dict() | {"warehouse": location})
     if output.json:
         return

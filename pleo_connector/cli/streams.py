@@ -8,10 +8,10 @@ import typer
 
 from pleo_connector.catalogue import CATALOGUE, Stream
 from pleo_connector.catalogue.options import named_columns, options_of
+from pleo_connector.catalogue.rules import under_rules
 from pleo_connector.cli.inputs import output_of, settings_in_use
 from pleo_connector.cli.output import Output, add_rows, table
 from pleo_connector.column_rules import ColumnRule
-from pleo_connector.stream_options import DEFAULT
 
 
 def streams(
@@ -47,19 +47,16 @@ def streams(
 
 
 def _personal(output: Output) -> None:
-    options = options_of(settings_in_use(output).config)
-    found = [
-        {
-            "stream": stream.name,
-            "column": name,
-            "rule": options.get(stream.name, DEFAULT).columns.get(name, ColumnRule.KEEP).value,
-            "personal": column.personal,
-            "description": column.description,
-        }
-        for stream in CATALOGUE
-        for name, column in named_columns(stream)
-        if column.personal or options.get(stream.name, DEFAULT).columns.get(name, ColumnRule.KEEP) is not ColumnRule.KEEP
-    ]
+    found: list[dict[str, Any]] = []
+    for stream in under_rules(CATALOGUE, options_of(settings_in_use(output).config)):
+        declared = dict(named_columns(CATALOGUE.stream(stream.name)))
+        rules = [(name, column.rule, declared[name].personal, declared[name].description) for name, column in named_columns(stream)]
+        rules += [(f"$.{path}", rule, False, "Undeclared field, by its path.") for path, rule in stream.path_rules]
+        found += [
+            {"stream": stream.name, "column": name, "rule": rule.value, "personal": personal, "description": description}
+            for name, rule, personal, description in rules
+            if personal or rule is not ColumnRule.KEEP
+        ]
     output.answer({"columns": found})
     if output.json:
         return

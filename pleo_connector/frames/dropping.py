@@ -19,21 +19,33 @@ from pleo_connector.catalogue.hash_key import HashKey
 from pleo_connector.column_rules import ColumnRule
 from pleo_connector.frames.envelope import Page, RawRecord
 from pleo_connector.frames.plan import compile_plan
+from pleo_connector.frames.undeclared import WITHHELD, Screen, elements, hashed, members, screen_of
 
 
 def cuts(stream: Stream) -> bool:
-    """Whether anything of the stream's records is not kept as it is served."""
+    """Whether something of each of the stream's records is not kept as it is served."""
     return bool(_tree(stream)) or not stream.keeps_unknown
 
 
+def withholds(stream: Stream, body: bytes) -> bool:
+    """Whether a body that cannot be taken apart may hold what must not be kept."""
+    return cuts(stream) or screen_of(stream).finds(body)
+
+
 def cut_page(stream: Stream, page: Page, body: bytes) -> tuple[Page, bytes]:
-    """The page and its body without what is dropped; both as they are where nothing is.
+    """The page and its body without what must not be kept; both as they are where nothing is.
 
     Of a stream whose unknown fields may be secrets their names stay, for the drift report, and no values.
     """
-    if not cuts(stream):
+    screen, drops = screen_of(stream), cuts(stream)
+    look = screen.may_find(body)
+    if not look and not drops:
         return page, body
-    records = tuple(_cut(stream, bytes(record)) for record in page.records)
+    served = tuple(bytes(record) for record in page.records)
+    tree = _tree(stream) if drops else None
+    records = tuple(_cut(stream, record, tree, screen if look else None) for record in served)
+    if records == served and not drops and not _odd_envelope(stream, page, body):
+        return page, body
     kept = replace(page, records=records)
     return kept, records[0] if stream.paging is Paging.ONE else _enveloped(kept)
 
@@ -43,15 +55,25 @@ def _enveloped(page: Page) -> bytes:
     return b'{"data":[' + b",".join(bytes(record) for record in page.records) + b'],"pagination":' + msgspec.json.encode(pagination) + b"}"
 
 
-def _cut(stream: Stream, text: bytes) -> bytes:
+def _odd_envelope(stream: Stream, page: Page, body: bytes) -> bool:
+    """Whether a closer look at what stands around the records is worth it; nobody declared anything there but the pagination."""
+    if stream.paging is Paging.ONE or page.is_bare:
+        return False
     try:
-        cut = msgspec.json.encode(_dropped(text, _tree(stream), stream.hash_key))
-        return cut if stream.keeps_unknown else msgspec.json.encode(_declared(cut, compile_plan(stream).top.structure))
+        return any(screen_of(stream).may_find(bytes(value)) for name, value in members(body).items() if name != "data")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return True
+
+
+def _cut(stream: Stream, text: bytes, tree: Tree | None, screen: Screen | None) -> bytes:
+    try:
+        if tree is not None:
+            text = msgspec.json.encode(_dropped(text, tree, stream.hash_key))
+        if not stream.keeps_unknown:
+            text = msgspec.json.encode(_declared(text, compile_plan(stream).top.structure))
+        return text if screen is None else screen.record(text)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _withheld(text, None).encode()
-
-
-_WITHHELD = msgspec.Raw(b'"withheld"')
 
 
 def _declared(text: bytes | msgspec.Raw, structure: object) -> object:
@@ -63,10 +85,10 @@ def _declared(text: bytes | msgspec.Raw, structure: object) -> object:
     if bytes(text).strip() == b"null":
         return None
     if isinstance(structure, list):
-        return [_declared(one, structure[0]) for one in _elements(text)] if start == b"[" else _WITHHELD
+        return [_declared(one, structure[0]) for one in elements(text)] if start == b"[" else WITHHELD
     if start != b"{" or not isinstance(structure, dict):
-        return _WITHHELD
-    return {name: _declared(value, structure[name]) if name in structure else _WITHHELD for name, value in _members(text).items()}
+        return WITHHELD
+    return {name: _declared(value, structure[name]) if name in structure else WITHHELD for name, value in members(text).items()}
 
 
 def without_dropped(stream: Stream, record: RawRecord) -> str:
@@ -75,12 +97,14 @@ def without_dropped(stream: Stream, record: RawRecord) -> str:
     Of a stream whose unknown fields may be secrets only the key stays, as of a record that cannot be taken apart.
     """
     text = bytes(record)
-    if not cuts(stream):
+    if not cuts(stream) and not screen_of(stream).may_find(text):
         return text.decode("utf-8", "replace")
     try:
         if not stream.keeps_unknown:
-            return _withheld(text, _members(text).get(stream.key))
-        return msgspec.json.encode(_dropped(text, _tree(stream), stream.hash_key)).decode("utf-8", "replace")
+            return _withheld(text, members(text).get(stream.key))
+        if cuts(stream):
+            text = msgspec.json.encode(_dropped(text, _tree(stream), stream.hash_key))
+        return screen_of(stream).record(text).decode("utf-8", "replace")
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _withheld(text, None)
 
@@ -109,6 +133,9 @@ def _tree(stream: Stream) -> Tree:
     for path, _ in stream.ignored:
         _put(tree, path.split("."), Act.DROP)
     _add_rules(tree, stream.columns, stream.children, [])
+    for path, rule in sorted(stream.path_rules, key=lambda one: one[0].count(".")):
+        if rule is not ColumnRule.KEEP:
+            _put(tree, path.split("."), Act.HASH if rule is ColumnRule.HASH else Act.DROP)
     return tree
 
 
@@ -128,22 +155,20 @@ def _add_rules(tree: dict[str, Any], columns: Sequence[Column], children: Sequen
 def _put(tree: dict[str, Any], parts: Sequence[str], act: Act) -> None:
     for part in parts[:-1]:
         tree = tree.setdefault(part, {})
+        if isinstance(tree, Act):  # what is above it goes as a whole
+            return
     tree[parts[-1]] = act
-
-
-def _members(text: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
-    return msgspec.json.decode(text, type=dict[str, msgspec.Raw])
 
 
 def _dropped(text: bytes | msgspec.Raw, tree: Tree, key: HashKey | None) -> object:
     """The object, or each object of the list, as the tree says; anything else is none of its declared shapes: nothing of it."""
     start = bytes(text).lstrip()[:1]
     if start == b"[":
-        return [_dropped(element, tree, key) for element in _elements(text)]
+        return [_dropped(element, tree, key) for element in elements(text)]
     if start != b"{":
         return None
     kept: dict[str, object] = {}
-    for name, value in _members(text).items():
+    for name, value in members(text).items():
         act = tree.get(name)
         if act is None:
             kept[name] = value
@@ -158,19 +183,5 @@ def _acted(value: msgspec.Raw, act: Act, key: HashKey | None) -> object:
     if act is Act.EMPTY:
         return []
     if act is Act.HASH_EACH and bytes(value).lstrip()[:1] == b"[":
-        return [_hashed(element, key) for element in _elements(value)]
-    return _hashed(value, key)
-
-
-def _hashed(value: msgspec.Raw, key: HashKey | None) -> str | None:
-    """The hash of a text, or of the JSON of what is no text where one is wanted."""
-    text = bytes(value).strip()
-    if text == b"null":
-        return None
-    if key is None:
-        raise RuntimeError("a stream with hashed columns has no key")
-    return key.of(msgspec.json.decode(text, type=str).encode() if text[:1] == b'"' else text)
-
-
-def _elements(text: bytes | msgspec.Raw) -> list[msgspec.Raw]:
-    return msgspec.json.decode(text, type=list[msgspec.Raw])
+        return [hashed(element, key) for element in elements(value)]
+    return hashed(value, key)

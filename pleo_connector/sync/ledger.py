@@ -158,6 +158,7 @@ def write_sweeps(transaction: Transaction, states: Iterable[SweepState], *, at: 
             "pages": sweep.pages,
             "rows_served": sweep.rows_served,
             "rows_quarantined": sweep.rows_quarantined,
+            "rows_outside": sweep.rows_outside,
             "rows_reported": sweep.rows_reported,
             "rows_met": sweep.rows_met,
             "rows_changed": sweep.rows_changed,
@@ -252,6 +253,7 @@ def _sweep(row: dict[str, Any], catalogue: Catalogue) -> Sweep:
         pages=row["pages"],
         rows_served=row["rows_served"],
         rows_quarantined=row["rows_quarantined"],
+        rows_outside=row["rows_outside"] or 0,  # earlier versions did not count them
         rows_reported=row["rows_reported"],
         proves_absence=row["rows_quarantined"] == 0,
         owner=row["owner"] or "",

@@ -21,6 +21,6 @@ def moment_in(page: Page, place: int, stream: Stream, column: str) -> datetime |
     try:
         value = msgspec.json.decode(page.records[place], type=dict[str, msgspec.Raw])[source]
         moment = datetime.fromisoformat(msgspec.json.decode(value, type=str))
-    except (msgspec.DecodeError, KeyError, ValueError):
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (msgspec.DecodeError, KeyError, ValueError, OverflowError):  # the last: year 0 or 10000 in UTC
         return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

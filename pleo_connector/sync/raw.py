@@ -11,7 +11,7 @@ import msgspec
 
 from pleo_connector.api import PageRequest
 from pleo_connector.catalogue import Catalogue
-from pleo_connector.frames import cuts
+from pleo_connector.frames import withholds
 from pleo_connector.sync.ledger import frame_of
 from pleo_connector.sync.raw_folder import RawFolder
 from pleo_connector.sync.raw_packing import KeptPage, packed
@@ -124,12 +124,12 @@ class RawLanding:
     def keep_failed(self, warehouse: Warehouse, failed: FailedPage) -> str:
         """Keep an answer that could not be read, in a transaction of its own; where it is, as a sentence.
 
-        Of a stream of which something is dropped, only its fingerprint: nobody can cut out of it what must not be kept.
+        Where something of it must not be kept, only its fingerprint: nobody can cut it out.
         """
         if not self.policy.is_on:
             return ""
         answer, sweep = packed(failed.body), failed.sweep
-        withheld = cuts(sweep.stream)
+        withheld = withholds(sweep.stream, failed.body)
         row = asked(failed.request) | {
             "sweep_id": sweep.sweep_id,
             "number": failed.number,

@@ -43,6 +43,7 @@ SWEEPS = Table(
         Field("pages", Storage.BIGINT, "Pages committed."),
         Field("rows_served", Storage.BIGINT, "Records that Pleo served."),
         Field("rows_quarantined", Storage.BIGINT, "Records set aside because they could not be typed."),
+        Field("rows_outside", Storage.BIGINT, "Records served beside these that lie outside the span: another sweep reads them."),
         Field("rows_reported", Storage.BIGINT, "The total that Pleo reported, where it does, without records outside the span."),
         Field("rows_met", Storage.BIGINT, "Different records met, where Pleo reports a total to compare it with."),
         Field("rows_changed", Storage.BIGINT, "Rows that the sweep wrote because they were new or changed, of a stream with windows."),

@@ -48,6 +48,7 @@ class Sweep:
     rows_served: int = 0
     rows_quarantined: int = 0
     rows_outside: int = 0
+    """Records served that lie outside the span."""
     rows_reported: int | None = None
     """The total that Pleo reported, without the records outside the span."""
     rows_met: int | None = None

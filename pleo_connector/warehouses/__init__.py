@@ -16,7 +16,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.warehouses.duckdb import DuckDBWarehouse
+from pleo_connector.warehouses.duckdb import STORAGE_VERSION, DuckDBWarehouse
 from pleo_connector.warehouses.protocol import SEEN_KEYS, Batches, Gathers, MergeCounts, Publishes, Scope, Transaction, Warehouse
 from pleo_connector.warehouses.snapshot import snapshot_path
 
@@ -31,22 +31,31 @@ FORMS = (
 _CATALOGUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 """A name that PyIceberg's configuration can hold, in its variables too."""
 
+_STORES = ("s3", "s3a", "s3n", "gs", "gcs", "r2", "az", "azure", "abfs", "abfss", "wasb", "wasbs", "hdfs")
+"""Schemes of object stores."""
+
 _FILES = ("sqlite", "sqlite3", "file")
 """Schemes of other databases that are one file, as DuckDB's are."""
 
 __all__ = ["GROUP", "SEEN_KEYS", "Batches", "Gathers", "MergeCounts", "Publishes", "Scope", "Transaction", "Warehouse", "open_warehouse"]
 
 
-def open_warehouse(url: str, schema: str, *, wait: float = 60.0, snapshot: str = "") -> Warehouse:
+def open_warehouse(url: str, schema: str, *, wait: float = 60.0, snapshot: str = "", storage_version: str = STORAGE_VERSION) -> Warehouse:
     """The warehouse of a URL; nothing is opened or created yet. ConfigurationError says what is wrong with the URL.
 
-    `wait` is how many seconds a transaction waits for its turn; `snapshot` what PLEO_SNAPSHOT says.
+    `wait` is how many seconds a transaction waits for its turn; `snapshot` and `storage_version` are what
+    PLEO_SNAPSHOT and PLEO_STORAGE_VERSION say.
     """
     if not schema or "\0" in schema:
         raise ConfigurationError("PLEO_SCHEMA must name a schema: it is empty or holds a NUL character.")
-    scheme, colon, _ = url.strip().partition(":")
+    scheme, colon, rest = url.strip().partition(":")
+    if (store := _store_in(scheme, rest)) and store not in {plugin.name for plugin in entry_points(group=GROUP)}:
+        raise ConfigurationError(
+            f"PLEO_WAREHOUSE names a place in an object store ({store}://), and only Iceberg tables with a catalogue can be kept in one: describe the "
+            "catalogue in PyIceberg's configuration and write iceberg://name (docs/warehouses.md), or write duckdb:///spend.duckdb."
+        )
     if colon and scheme == "duckdb":
-        return _duckdb(url.strip(), schema, wait=wait, snapshot=snapshot)
+        return _duckdb(url.strip(), schema, wait=wait, snapshot=snapshot, storage_version=storage_version)
     if snapshot_path(snapshot, Path("any")) is not None:
         raise ConfigurationError("PLEO_SNAPSHOT is for a DuckDB file alone: readers of other warehouses need none; unset it.")
     builders: dict[str, Callable[..., Warehouse]] = {
@@ -71,7 +80,7 @@ def open_warehouse(url: str, schema: str, *, wait: float = 60.0, snapshot: str =
     raise _unknown(url.strip(), scheme if colon else "", [*builders, *(plugin.name for plugin in entry_points(group=GROUP))])
 
 
-def _duckdb(url: str, schema: str, *, wait: float, snapshot: str = "") -> Warehouse:
+def _duckdb(url: str, schema: str, *, wait: float, snapshot: str = "", storage_version: str = STORAGE_VERSION) -> Warehouse:
     path = url.removeprefix("duckdb:///")
     if path == url:
         raise ConfigurationError(
@@ -86,7 +95,14 @@ def _duckdb(url: str, schema: str, *, wait: float, snapshot: str = "") -> Wareho
     place = snapshot_path(snapshot, Path(path).expanduser().absolute())
     if place is not None and (place.is_dir() or place == Path(path).expanduser().absolute()):
         raise ConfigurationError(f"PLEO_SNAPSHOT must name a file other than the warehouse's own, and {place} is not one; or write on.")
-    return DuckDBWarehouse(path, schema, wait=wait, snapshot=place)
+    return DuckDBWarehouse(path, schema, wait=wait, snapshot=place, storage_version=storage_version)
+
+
+def _store_in(scheme: str, rest: str) -> str:
+    """The scheme of an object store, by itself or where a path of DuckDB or Iceberg should be; empty where there is none."""
+    found = re.match(r"/*([a-z0-9]+):/", rest) if scheme in ("duckdb", "iceberg") else None
+    store = found[1] if found else scheme
+    return store if store in _STORES else ""
 
 
 def _motherduck(url: str, schema: str, *, wait: float) -> Warehouse:
@@ -94,6 +110,8 @@ def _motherduck(url: str, schema: str, *, wait: float) -> Warehouse:
         raise ConfigurationError(
             "PLEO_WAREHOUSE takes no options after '?'; write md:name, and give the token in the variable motherduck_token."
         )
+    if not url.removeprefix("md:").strip():
+        raise ConfigurationError("PLEO_WAREHOUSE names no database of MotherDuck; write md:name.")
     return DuckDBWarehouse(url, schema, wait=wait)
 
 

@@ -25,6 +25,9 @@ from pleo_connector.warehouses.turn import turn
 if TYPE_CHECKING:
     import duckdb
 
+STORAGE_VERSION = "v1.4.0"
+"""Of new files: that of the oldest DuckDB that the connector runs with."""
+
 
 class DuckDBWarehouse:
     """Tables in one schema of a DuckDB file; `wait` is how many seconds a transaction waits for its turn."""
@@ -33,13 +36,21 @@ class DuckDBWarehouse:
     has_views = True
 
     def __init__(
-        self, database: str, schema: str, *, wait: float = 60.0, snapshot: Path | None = None, pause: Callable[[float], None] = sleep
+        self,
+        database: str,
+        schema: str,
+        *,
+        wait: float = 60.0,
+        snapshot: Path | None = None,
+        storage_version: str = STORAGE_VERSION,
+        pause: Callable[[float], None] = sleep,
     ) -> None:
         self._remote = database.startswith("md:")
         self._path = Path(database).expanduser().absolute()
         self._database = database if self._remote else str(self._path)
         self._wait = wait
         self.snapshot = snapshot
+        self._storage_version = storage_version
         self._pause = pause
         self._schema = schema
         self.location = database if self._remote else str(self._path)
@@ -128,11 +139,10 @@ class DuckDBWarehouse:
             raise refusal(self.location, error, waited=self._wait) from error
 
     def _connect(self) -> tuple[duckdb.DuckDBPyConnection, bool]:
-        import duckdb
+        from pleo_connector.warehouses.duckdb_opening import connected, connected_to_motherduck
 
-        from pleo_connector.warehouses.duckdb_opening import connected
-
-        connection, own = (duckdb.connect(self._database), False) if self._remote else connected(self._database)
+        opened = (connected_to_motherduck(self._database), False) if self._remote else connected(self._database, self._storage_version)
+        connection, own = opened
         try:
             connection.execute("SET enable_progress_bar = false")  # it would be drawn into what a command prints
             connection.execute("SET TimeZone = 'UTC'")

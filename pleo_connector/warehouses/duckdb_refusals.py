@@ -17,6 +17,10 @@ _IO = (duckdb.IOException, duckdb.FatalException, duckdb.SerializationException,
 
 _UNWRITABLE = (
     (
+        r"extension \"?motherduck",
+        f"needs DuckDB's extension motherduck, which could not be had: run INSTALL motherduck in DuckDB {duckdb.__version__} where it can download extensions, then run again.",
+    ),
+    (
         r"No such file or directory|cannot find the path",
         "cannot be made: neither its folder nor the folder above exists; create the folder, or set PLEO_WAREHOUSE to another place.",
     ),

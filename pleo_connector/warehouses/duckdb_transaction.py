@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cached_property
@@ -22,7 +22,7 @@ from pleo_connector.warehouses.plan import ABSENT, ROW, Plan
 from pleo_connector.warehouses.protocol import MergeCounts, Scope
 from pleo_connector.warehouses.schema_changes import changes, snapshot
 from pleo_connector.warehouses.staging import refuse_faults, staged, typed
-from pleo_connector.warehouses.views import outdated, redefinition
+from pleo_connector.warehouses.views import log, outdated, redefinition
 
 
 class DuckDBTransaction:
@@ -49,7 +49,7 @@ class DuckDBTransaction:
         if statements := list(changes(plan, tables, stored, self._location)):
             self.run(";\n".join(statements))
 
-    def define(self, views: Sequence[View]) -> tuple[str, ...]:
+    def define(self, views: Sequence[View], warn: Callable[[str], object] = log.warning) -> tuple[str, ...]:  # noqa: ARG002 - DuckDB drops a view that others stand on
         """Make the views that are missing or differ; returns their names. WarehouseError for a name that somebody else's view has."""
         stored = {str(name): comment for name, comment in self.run(DUCKDB.views, [self._schema])}
         changed = outdated(views, stored, self._location)

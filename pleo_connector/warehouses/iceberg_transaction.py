@@ -7,7 +7,7 @@ about. What is to be written is kept in `IcebergRows` and becomes files at the e
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime
@@ -38,6 +38,7 @@ from pleo_connector.warehouses.iceberg_unchanged import unchanged
 from pleo_connector.warehouses.plan import DECISIVE, ROW
 from pleo_connector.warehouses.protocol import SEEN_KEYS, Batches, MergeCounts, Scope
 from pleo_connector.warehouses.staging import staged, typed
+from pleo_connector.warehouses.views import log
 
 BATCHES = Batches(rows=500_000, linger=60.0, oldest=60.0)
 """A load costs half a second for its files and snapshots, however few its rows; so many take 1.7 GB of memory, and more would take more. A stopped run loses a minute of pages."""
@@ -78,7 +79,7 @@ class IcebergTransaction(DuckDBTransaction):
                 else:
                     widened(rows.work, table, self._location)
 
-    def define(self, views: Sequence[View]) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's
+    def define(self, views: Sequence[View], warn: Callable[[str], object] = log.warning) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's
         """Nothing: Iceberg's catalogues keep no views that every engine reads."""
         return ()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -23,10 +23,11 @@ from pleo_connector.warehouses.postgres_keys import by_key, compared, key_faults
 from pleo_connector.warehouses.postgres_plan import STAGED, PostgresPlan
 from pleo_connector.warehouses.postgres_refusals import DriverError, refusal
 from pleo_connector.warehouses.postgres_rows import wired
+from pleo_connector.warehouses.postgres_views import renewed
 from pleo_connector.warehouses.protocol import MergeCounts, Scope
 from pleo_connector.warehouses.schema_changes import changes, snapshot
 from pleo_connector.warehouses.staging import refuse_faults, staged, typed
-from pleo_connector.warehouses.views import outdated, redefinition
+from pleo_connector.warehouses.views import outdated
 
 _log = logging.getLogger(__name__)
 
@@ -68,14 +69,17 @@ class PostgresTransaction:
         for statement in changes(plan, tables, stored, self._location):
             self.run(statement)
 
-    def define(self, views: Sequence[View]) -> tuple[str, ...]:
-        """Make the views that are missing or differ; returns their names. WarehouseError for a name that somebody else's view has."""
+    def define(self, views: Sequence[View], warn: Callable[[str], object] = _log.warning) -> tuple[str, ...]:
+        """Make the views that are missing or differ; returns their names. WarehouseError for a name that somebody else's view has.
+
+        `warn` is told of those that cannot be renewed because somebody's own view stands on them.
+        """
         stored = {str(name): comment for name, comment in self.run(POSTGRES.views, [self._schema])}
         changed = outdated(views, stored, self._location)
-        if changed:
-            for statement in redefinition(self._plan, changed, stored):
-                self.run(statement)
-        return tuple(view.name for view in changed)
+        if not changed:
+            return ()
+        self.run(POSTGRES.enter.format(schema=self._plan.schema_name))
+        return tuple(renewed(self._plan, changed, stored, self.run, self._location, warn))
 
     def keep_history(self, tables: Sequence[Table]) -> None:
         """Create the history tables of a parent and its children, with a version of what they hold."""

@@ -9,7 +9,7 @@ Frames are pandas DataFrames on Arrow-backed dtypes whose columns are exactly
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -55,11 +55,12 @@ class Transaction(Protocol):
         another type raises WarehouseError.
         """
 
-    def define(self, views: Sequence[View]) -> tuple[str, ...]:
+    def define(self, views: Sequence[View], warn: Callable[[str], object] = ...) -> tuple[str, ...]:
         """Make the views that are missing or differ from what is stored, each after those it reads; returns their names.
 
         Their tables are there. A view of one of these names that the connector did not make raises WarehouseError. A warehouse
-        that has no views does nothing and returns ().
+        that has no views does nothing and returns (). A view that cannot be renewed, for somebody's own view stands on it, stays as it
+        was, with those that read it; `warn` is told what stands on it, and the others are made.
         """
 
     def keep_history(self, tables: Sequence[Table]) -> None:

@@ -6,12 +6,15 @@ always nothing, and never touches a view that somebody else made.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from pleo_connector.catalogue import View
 from pleo_connector.errors import WarehouseError
 from pleo_connector.warehouses.tables import Tables
+
+log = logging.getLogger(__name__)
 
 _MARK = re.compile(r"\(definition ([0-9a-f]{8})\)$")
 
@@ -34,15 +37,20 @@ def outdated(views: Sequence[View], stored: Mapping[str, object], location: str)
 
 def redefinition(names: Tables, views: Sequence[View], stored: Mapping[str, object]) -> Iterator[str]:
     """Statements that drop these views, the last first, and make them as they are declared."""
-    quote, literal = names.dialect.quote, names.dialect.literal
     for view in reversed(views):
         if view.name in stored:
             yield f"DROP VIEW {names.relation(view.name)}"
     # Bare names in a view's SQL are those of its own schema, also when the file is copied under another name.
     yield names.dialect.enter.format(schema=names.schema_name)
     for view in views:
-        columns = ", ".join(quote(column.name) for column in view.columns)
-        yield f"CREATE VIEW {quote(view.name)} ({columns}) AS\n{view.sql}"
-        yield f"COMMENT ON VIEW {quote(view.name)} IS {literal(f'{view.description} (definition {view.mark})')}"
-        for column in view.columns:
-            yield f"COMMENT ON COLUMN {quote(view.name)}.{quote(column.name)} IS {literal(column.description)}"
+        yield from creation(names, view)
+
+
+def creation(names: Tables, view: View, *, replace: bool = False) -> Iterator[str]:
+    """Statements that make a view, or put it in the place of the one there, with its comments; for a session that is in the schema."""
+    quote, literal = names.dialect.quote, names.dialect.literal
+    columns = ", ".join(quote(column.name) for column in view.columns)
+    yield f"CREATE {'OR REPLACE ' if replace else ''}VIEW {quote(view.name)} ({columns}) AS\n{view.sql}"
+    yield f"COMMENT ON VIEW {quote(view.name)} IS {literal(f'{view.description} (definition {view.mark})')}"
+    for column in view.columns:
+        yield f"COMMENT ON COLUMN {quote(view.name)}.{quote(column.name)} IS {literal(column.description)}"

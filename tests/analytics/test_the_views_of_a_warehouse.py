@@ -106,6 +106,68 @@ def test_a_view_of_somebody_else_is_left_alone(url: str, warehouse: Warehouse) -
         assert ask("SELECT mine FROM number") == [(42,)]
 
 
+def test_a_view_of_somebody_s_own_over_ours_stops_only_what_it_stands_on(url: str, warehouse: Warehouse) -> None:
+    other = View("other", "Another.", "SELECT 1 AS n", (ViewColumn("n", Storage.BIGINT, "One."),), ())
+    _define(warehouse, NUMBER, DOUBLED, other)
+    _run(url, "CREATE SCHEMA reports")
+    _run(url, "CREATE VIEW reports.mine AS SELECT n + 1 AS more FROM pleo.doubled")
+    anew = [
+        View(one.name, one.description, f"SELECT 'x' AS x, n FROM ({one.sql}) AS before", (text, *one.columns), one.reads)
+        for text in [ViewColumn("x", Storage.TEXT, "New.")]
+        for one in (NUMBER, DOUBLED, other)
+    ]
+    new = [View("tripled", "Thrice it.", f"SELECT {column} AS n FROM number", NUMBER.columns, ("number",)) for column in ("n * 3", "x")]
+    anew += [new[0], View("odd", "Needs what is new.", new[1].sql, (ViewColumn("n", Storage.TEXT, "New."),), new[1].reads)]
+    told: list[str] = []
+    for _ in range(2):  # nothing changes until the person does something
+        told.clear()
+        with warehouse.transaction() as transaction:
+            made = transaction.define(anew, told.append)
+        if url.startswith("duckdb"):
+            break
+        assert made in (("other", "tripled"), ())
+        (sentence,) = told
+        assert "The view number in postgresql://" in sentence
+        assert (
+            "is left as it was, with doubled, tripled, odd: view reports.mine depends on view doubled. Drop what depends on it, run"
+            in sentence
+        )
+    else:
+        with _asking(url) as ask:
+            assert ask("SELECT n FROM doubled") == [(0,)] and ask("SELECT x FROM other") == [("x",)]
+            assert ask("SELECT more FROM reports.mine") == [(1,)]
+        _run(url, "DROP VIEW reports.mine")
+        told.clear()
+        with warehouse.transaction() as transaction:
+            made = transaction.define(anew, told.append)
+    assert not told and {"number", "doubled"} <= set(made)
+    with _asking(url) as ask:
+        assert ask("SELECT x, n FROM doubled") == [("x", 0)]
+
+
+def test_a_view_that_keeps_its_columns_is_renewed_under_somebody_s_own(url: str, warehouse: Warehouse) -> None:
+    _define(warehouse, NUMBER, DOUBLED)
+    _run(url, "CREATE VIEW mine AS SELECT n + 1 AS more FROM doubled")
+    told: list[str] = []
+    described = View("number", "Now seven.", "SELECT 7::BIGINT AS n", NUMBER.columns, ())
+    with warehouse.transaction() as transaction:
+        assert transaction.define([described, DOUBLED], told.append) == ("number", "doubled")
+    assert not told
+    with _asking(url) as ask:
+        assert ask("SELECT more FROM mine") == [(15,)]
+
+
+def test_a_new_view_below_an_old_one_is_no_reason_to_drop_it(url: str, warehouse: Warehouse) -> None:
+    first = View("number", "One.", "SELECT 1 AS n", (ViewColumn("n", Storage.BIGINT, "One."),), ())
+    _define(warehouse, first)
+    _run(url, "CREATE VIEW mine AS SELECT n FROM number")
+    below = View("below", "Two.", "SELECT CAST(2 AS INTEGER) AS n", (ViewColumn("n", Storage.BIGINT, "Two."),), ())
+    over = View("number", "Two.", "SELECT n FROM below", (ViewColumn("n", Storage.BIGINT, "Two."),), ("below",))
+    assert _define(warehouse, below, over) == ("below", "number")
+    with _asking(url) as ask:
+        assert ask("SELECT n FROM mine") == [(2,)]
+
+
 def test_types_and_comments_are_the_declared_ones(url: str, warehouse: Warehouse) -> None:
     refresh(warehouse)
     dialect: Dialect = POSTGRES if url.startswith("postgresql") else DUCKDB

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import duckdb
 import pytest
 
 from pleo_connector.catalogue import CATALOGUE
+from pleo_connector.cli.inputs import moment
+from pleo_connector.errors import ConfigurationError
 from tests.cli.local import Local, contents, local
 
 
@@ -135,6 +138,12 @@ def test_a_missing_scope_is_asked_for_under_the_label_of_the_connection(pleo: Lo
     ended = pleo.run("sync", "vendors")
     assert ended.code == 1
     assert "run `pleo-connector connect --connection acme`" in " ".join((ended.out + ended.err).split())
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+02:00", "9999-12-31T23:30:00-01:00", "10000-01-01", "2026-02-30"])
+def test_a_day_outside_the_calendar_is_refused_by_the_name_of_its_option(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(f"--from '{text}' is not a date; write YYYY-MM-DD")):
+        moment("--from", text)
 
 
 def test_the_report_names_the_span_that_was_read(pleo: Local) -> None:

@@ -123,6 +123,16 @@ def test_streams_need_no_credentials_and_have_every_column(capsys: pytest.Captur
         assert table.name in listing
 
 
+def test_the_list_of_personal_columns_shows_the_rules_as_they_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = tmp_path / "pleo.toml"
+    options.write_text('[streams.employees.columns]\nemail = "hash"\n[streams.accounting_entries.columns]\n"employee.phone" = "drop"\n')
+    assert run(["streams", "--personal", "--json"], {"PLEO_CONFIG": str(options)}) == 0
+    rules = {(one["stream"], one["column"]): one["rule"] for one in json.loads(capsys.readouterr().out)["columns"]}
+    assert rules[("employees", "email")] == rules[("accounting_entries", "employee_email")] == "hash"
+    assert rules[("accounting_entries", "$.employee.phone")] == "drop"
+    assert rules[("accounting_entries", "employee_first_name")] == "keep"
+
+
 def test_an_unknown_setting_is_told_once_with_the_nearest_name(tmp_path: Path) -> None:
     store = str(tmp_path / "tokens.sqlite")
     ended = command("status", "--json", pleo={"PLEO_TOKEN_STORE": store, "PLEO_WAREHOUS": "x", "PLEO_DEBUG": "0"}, cwd=tmp_path)

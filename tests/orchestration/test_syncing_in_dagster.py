@@ -100,6 +100,7 @@ def test_the_launchpad_chooses_companies_and_days(place: Place, sandbox: Running
     assert 0 < wanted < len(performed)
     found = materialized(result)
     assert found["accounting_entries"]["rows_served"] == wanted
+    assert found["accounting_entries"]["months_read"] == "2026-03 to 2026-04"
     assert found["employees"]["rows_served"] == len(sandbox.state.records("employees", company["id"]))
 
 
@@ -107,6 +108,7 @@ def test_the_launchpad_chooses_companies_and_days(place: Place, sandbox: Running
     ("config", "said"),
     [
         ({"from": "yesterday"}, "from must be a day such as 2026-01-31"),
+        ({"to": "9999-12-31T23:30:00-01:00"}, "to must be a day such as 2026-01-31"),
         ({"from": "2026-02-01", "to": "2026-01-01"}, "from (2026-02-01) must be before to (2026-01-01)"),
         ({"companies": ["Nobody Ltd"]}, "Company 'Nobody Ltd' is not covered"),
     ],

@@ -48,7 +48,7 @@ def test_it_starts_as_it_was_configured_and_starts_over_so(sandbox: RunningSandb
 
 
 def times_of(client: httpx.Client, company: str, order: str, **limits: str) -> set[str]:
-    params = {"company_id": company, "limit": 100, "sorting_keys": "performedAt", "sorting_order": order}
+    params: dict[str, str | int] = {"company_id": company, "limit": 100, "sorting_keys": "performedAt", "sorting_order": order}
     page = client.post(ENTRIES, params=params, json={"includeDeleted": True, **limits}).json()
     assert page["pagination"].get("total", len(page["data"])) == len(page["data"])
     return {record["performedAt"] for record in page["data"]}

@@ -108,7 +108,8 @@ def sweeps_of_old_months(warehouse: Warehouse, made: Made) -> list[str]:
     with warehouse.transaction() as work:
         sweeps = work.read(SWEEPS, ("sweep_id", "span_start", "span_end"), stream="accounting_entries").to_pylist()
     ended = made.last_sync - timedelta(days=130)
-    return sorted(row["sweep_id"] for row in sweeps if row["span_start"].year > 2020 and row["span_end"] < ended)
+    months = [row for row in sweeps if None not in row.values()]  # the windows without a limit are no months
+    return sorted(row["sweep_id"] for row in months if row["span_start"].year > 2020 and row["span_end"] < ended)
 
 
 def synced(pleo: RunningSandbox, warehouse: Warehouse, made: Made, raw: RawPolicy, auth: httpx.Auth | None = None) -> SyncReport:

@@ -61,8 +61,16 @@ def plant(place: Place) -> None:
     state.put("employees", second | {"phone": [CANARY, 1]})
     state.put("employees", third | {"jobTitle": 17})
     state.put("subscriptions", state.records("subscriptions")[0] | {"deletedBy": CANARY})
-    vendor = state.records("vendors")[0]
+    vendor, other = state.records("vendors")[:2]
     state.put("vendors", vendor | {"name": "Kept as it is"})
+    undeclared = {"email": f"{CANARY}@x.example", "First_Name": CANARY, "phones": [{"phone": CANARY}], "deep": {"er": [{"note": CANARY}]}}
+    state.put("vendors", other | {"contact": undeclared})
+    state.put("accounting_entries", state.records("accounting_entries")[-2] | {"approver": undeclared, "createdAt": "never"})
+    state.put("accounting_entries", state.records("accounting_entries")[-3] | {"approver": undeclared, "email": CANARY})
+    for number, record in enumerate(state.records("accounting_entries")):
+        if "employee" in record:
+            inline = {field: f"{CANARY} {field} {number % 3}" for field in ("email", "firstName", "lastName", "jobTitle")}
+            state.put("accounting_entries", record | {"employee": record["employee"] | inline})
 
 
 def kept(place: Place) -> bytes:
@@ -85,7 +93,7 @@ def test_nothing_of_it_is_kept_anywhere(place: Place, rule: ColumnRule, caplog: 
     caplog.set_level(logging.DEBUG)
     report = place.run(options=everywhere(rule), hash_key=SecretStr(KEY))
     assert report.failures == {}
-    assert report.streams["accounting_entries"].quarantined == 1
+    assert report.streams["accounting_entries"].quarantined == 2
     found = kept(place)
     assert CANARY.encode() not in found
     assert b"Kept as it is" in found
@@ -117,7 +125,7 @@ def test_nothing_of_it_is_kept_in_postgres() -> None:
     with running(SandboxConfig(port=0, requests_per_minute=0)) as pleo:
         place = Place(pleo, open_warehouse(url, "pleo"))
         plant(place)
-        place.run("employees", "accounting_entries", options=everywhere(ColumnRule.HASH), hash_key=SecretStr(KEY))
+        place.run("employees", "accounting_entries", "vendors", options=everywhere(ColumnRule.HASH), hash_key=SecretStr(KEY))
     with psycopg.connect(url) as analyst:
         names = analyst.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'pleo'").fetchall()
         texts = [str(analyst.execute(f'SELECT t::text FROM pleo."{name}" t').fetchall()) for (name,) in names]
@@ -125,6 +133,34 @@ def test_nothing_of_it_is_kept_in_postgres() -> None:
     found = "".join(texts).encode() + b"".join(unpacked(page, size) for page, size in pages)
     assert CANARY.encode() not in found
     assert hashed(f"{CANARY} email 0").encode() in found
+
+
+def test_the_address_of_an_employee_is_nowhere_in_the_clear_when_employees_email_is_hashed(place: Place) -> None:
+    state = place.pleo.state
+    inline = next(record for record in state.records("accounting_entries") if "employee" in record)
+    address = inline["employee"]["email"]
+    state.put("accounting_entries", inline | {"owner": {"email": address}})
+    rule = {"employees": StreamOptions(columns={"email": ColumnRule.HASH})}
+    report = place.run("employees", "accounting_entries", options=rule, hash_key=SecretStr(KEY))
+    assert report.failures == {}
+    assert address.encode() not in kept(place)
+    where = f"WHERE id = '{inline['id']}'"
+    assert place.rows(f"SELECT employee_email, _extra->>'$.owner.email' FROM pleo.accounting_entries {where}") == [(hashed(address),) * 2]
+    joined = (
+        "SELECT count(*) > 1 FROM pleo.accounting_entries e JOIN pleo.employees m ON e.employee_email = m.email AND e.employee_id = m.id"
+    )
+    assert place.rows(joined) == [(True,)]
+
+
+def test_a_replay_under_a_rule_treats_undeclared_fields_of_older_pages_too(place: Place) -> None:
+    vendor = place.pleo.state.records("vendors")[0]
+    place.pleo.state.put("vendors", vendor | {"contact": {"email": CANARY}})
+    place.run("vendors")
+    extra = f"SELECT _extra->>'$.contact.email' FROM pleo.vendors WHERE id = '{vendor['id']}'"
+    assert place.rows(extra) == [(CANARY,)]
+    rule = {"employees": StreamOptions(columns={"email": ColumnRule.HASH})}
+    replay(place.warehouse, streams=("vendors",), raw=RawPolicy(), options=rule, hash_key=KEY)
+    assert place.rows(extra) == [(hashed(CANARY),)]
 
 
 def test_a_key_is_needed_when_something_is_hashed_and_only_then(place: Place) -> None:

@@ -164,15 +164,15 @@ def test_a_range_that_is_asked_for_holds_its_start_and_not_its_end(place: Place)
 
 def test_a_stopped_walk_goes_on_to_records_outside_its_window(place: Place) -> None:
     inside = [f"2026-07-10T{minute // 60:02}:{minute % 60:02}:00Z" for minute in range(205)]
-    made = put(place.pleo, [*inside, "2026-08-01T00:00:00Z", "2026-08-01T00:00:00Z"])
+    made = put(place.pleo, ["2026-06-30T23:59:59.9995Z", *inside, "2026-08-01T00:00:00Z", "2026-08-01T00:00:00Z"])
     company = made[0]["companyId"]
     july = {"start": datetime(2026, 7, 1, tzinfo=UTC), "end": datetime(2026, 8, 1, tzinfo=UTC)}
     place.pleo.state.set_faults(Fault("status", path=ENTRIES.path, status=500, after=3))  # the first month, and two pages
     assert sync(place, company, patience=0.0, **july).error is not None
-    assert place.rows("SELECT pages, rows_served FROM pleo._sweeps WHERE stream = 'accounting_entries'") == [(2, 200)]
+    assert place.rows("SELECT pages, rows_served FROM pleo._sweeps WHERE stream = 'accounting_entries'") == [(2, 199)]
     place.pleo.state.set_faults()
     report = sync(place, company, **july)
-    assert (report.pages, report.served, report.walked, report.warnings) == (1, 5, 1, [])
+    assert (report.pages, report.served, report.walked, report.warnings) == (1, 6, 1, [])
 
 
 def test_the_tables_are_made_again_from_raw_pages(place: Place, tmp_path: Path) -> None:
@@ -235,6 +235,11 @@ def test_a_request_carries_whole_milliseconds_and_no_limit_where_the_window_is_o
         "0899-12-31T23:59:59.999Z",
         "0901-01-01T00:00:00.000Z",
     )
+
+
+def test_a_limit_at_the_end_of_the_calendar_is_no_fault() -> None:
+    step = timedelta(microseconds=1)
+    assert asked(Interval(OPEN_START + step, OPEN_END - step)) == (None, None)
 
 
 def asked(span: Interval) -> tuple[str | None, str | None]:

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pleo_connector.api import OPEN_END, OPEN_START, Interval
+from pleo_connector.stream_options import SweepPolicy
 from pleo_connector.sync import Mode, StreamReport, SyncPlan, ledger, windows
 from pleo_connector.sync.forecast import forecast
+from pleo_connector.sync.raw_policy import RawPolicy
+from pleo_connector.sync.raw_tables import RAW_LOADS, RAW_REQUESTS
+from pleo_connector.sync.replay import replay
 from pleo_connector.sync.state import SWEEPS
 from pleo_connector.sync.windows import FIRST_MONTH, Why
+from pleo_connector.warehouses import open_warehouse
 from tests.sync.places import NOW, Place
 
 OLD_START = datetime(2000, 1, 1, tzinfo=UTC)
@@ -86,10 +92,12 @@ def test_an_entry_whose_year_no_warehouse_holds_is_set_aside_and_its_row_stays(p
     assert place.rows("SELECT count(*) FROM pleo.accounting_entries WHERE _deleted_at IS NULL") == [(3,)]
 
 
-def test_an_unreadable_first_entry_does_not_hide_the_first_month(place: Place, entries: list[dict[str, Any]]) -> None:
-    move(place, entries[0], "0000-01-01T00:00:00Z")
+@pytest.mark.parametrize("moment", ["0000-01-01T00:00:00Z", "0001-01-01T00:30:00+01:00"])
+def test_an_unreadable_first_entry_does_not_hide_the_first_month(place: Place, entries: list[dict[str, Any]], moment: str) -> None:
+    move(place, entries[0], moment)
+    move(place, entries[2], "9999-12-31T23:30:00-01:00")
     report = sync(place, entries)
-    assert (report.sweeps, report.quarantined, report.inserted) == (3, 1, 2)
+    assert (report.sweeps, report.quarantined, report.inserted) == (3, 2, 1)
 
 
 def as_an_earlier_version(place: Place, company: str) -> None:
@@ -134,6 +142,26 @@ def test_walks_that_an_earlier_version_left_open_are_read_anew_in_the_new_window
     assert place.rows("SELECT count(*) FROM pleo._sweeps WHERE status = 'open'") == [(0,)]
 
 
+def test_raw_pages_of_an_earlier_version_give_its_deletions_too(place: Place, entries: list[dict[str, Any]], tmp_path: Path) -> None:
+    sync(place, entries)
+    place.pleo.state.remove("accounting_entries", entries[0]["id"])
+    assert sync(place, entries, mode=Mode.FULL).absent == 1
+    with place.warehouse.transaction() as transaction:
+        for row in transaction.read(RAW_REQUESTS, stream="accounting_entries").to_pylist():
+            old = {"span_start": row["span_start"] or OLD_START, "span_end": row["span_end"] or OLD_END}
+            transaction.upsert(RAW_REQUESTS, ledger.frame_of(RAW_REQUESTS, [row | old]))
+        for row in transaction.read(RAW_LOADS).to_pylist():
+            ended = row["ended"].replace("0001-01-01T00:00:00Z", "2000-01-01T00:00:00Z")
+            ended = ended.replace("9999-12-31T23:59:59.999999Z", OLD_END.isoformat())
+            transaction.upsert(RAW_LOADS, ledger.frame_of(RAW_LOADS, [row | {"ended": ended}]))
+    other = Place(place.pleo, open_warehouse(f"duckdb:///{tmp_path / 'other.duckdb'}", "pleo"))
+    replay(place.warehouse, other.warehouse, ("accounting_entries",), raw=RawPolicy())
+    query = "SELECT id, _deleted_source FROM pleo.accounting_entries ORDER BY id"
+    assert other.rows(query) == place.rows(query)
+    assert other.rows("SELECT count(*) FROM pleo.accounting_entries WHERE _deleted_source = 'sweep_absent'") == [(1,)]
+    assert other.rows(f"SELECT count(*) FROM pleo._sweeps WHERE span_start = '{OLD_START}' OR span_end = '{OLD_END}'") == [(4,)]
+
+
 def test_months_before_2015_in_the_state_of_an_earlier_version_become_one_window() -> None:
     old = [Interval(OLD_START, datetime(1970, 1, 1, tzinfo=UTC))]  # the first month lay before the beginning
     month = datetime(1970, 1, 1, tzinfo=UTC)
@@ -144,7 +172,7 @@ def test_months_before_2015_in_the_state_of_an_earlier_version_become_one_window
     spans = windows.windows(windows.first_month(old), NOW)
     assert spans[0] == Interval(OPEN_START, FIRST_MONTH)
     swept = dict.fromkeys(old, NOW - timedelta(minutes=10))
-    never = [one.span for one in windows.due(spans, swept, NOW, windows.SweepPolicy()) if one.why is Why.NEVER_READ]
+    never = [one.span for one in windows.due(spans, swept, NOW, SweepPolicy()) if one.why is Why.NEVER_READ]
     assert never == [spans[0]]
 
 

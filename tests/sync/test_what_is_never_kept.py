@@ -35,6 +35,19 @@ def test_no_link_and_no_secret_reaches_the_warehouse(place: Place) -> None:
     assert '"kept":"as served"' in held[0][0], "only the link is gone from a record set aside"
 
 
+def test_a_link_in_an_undeclared_field_is_kept_nowhere_and_is_no_change_when_it_is_signed_anew(place: Place) -> None:
+    vendor, broken = place.pleo.state.records("vendors")[:2]
+    for number, mode in enumerate((sync.Mode.INCREMENTAL, sync.Mode.FULL)):
+        link = f"https://files.pleo-sandbox.example/logo?X-Sandbox-Signature={number}"
+        place.pleo.state.put("vendors", vendor | {"logo": {"href": link, "size": 1}})
+        place.pleo.state.put("vendors", broken | {"archived": "perhaps", "createdAt": "never", "logo": link})
+        report = place.run("vendors", mode=mode)
+        assert "logo" in report.streams["vendors"].drift.unknown_fields
+    assert report.streams["vendors"].updated == 0
+    assert place.rows(f"SELECT _extra FROM pleo.vendors WHERE id = '{vendor['id']}'") == [('{"logo":{"href":"withheld","size":1}}',)]
+    assert [secret for secret in SECRETS if secret in everything(place)] == []
+
+
 def test_unknown_fields_of_a_subscription_are_reported_by_name_alone(place: Place) -> None:
     record = place.pleo.state.records("subscriptions")[0]
     place.pleo.state.put("subscriptions", record | {"signingSecret": "whsec_1"})

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pleo_connector.api import Interval
+from pleo_connector.api import OPEN_END, Interval
 from pleo_connector.stream_options import SweepPolicy
 from pleo_connector.sync import windows
 from pleo_connector.sync.windows import BEGINNING, Why
@@ -134,7 +134,7 @@ def test_a_span_that_was_cut_in_words() -> None:
     assert words(day, day + timedelta(days=1)) == "2026-01-15"
     assert words(day, day + timedelta(days=3)) == "2026-01-15 to 2026-01-17"
     assert words(day, day + timedelta(hours=30)) == "2026-01-15 to 2026-01-16T06:00"
-    assert words(day + timedelta(hours=30), windows.OPEN_END) == "2026-01-16T06:00 on"
+    assert words(day + timedelta(hours=30), OPEN_END) == "2026-01-16T06:00 on"
     assert words(BEGINNING, day) == "before 2026-01-15"
     assert words(datetime(900, 1, 1, tzinfo=UTC), datetime(901, 1, 1, tzinfo=UTC)) == "0900-01 to 0900-12"
-    assert words(BEGINNING, windows.OPEN_END) == "all"
+    assert words(BEGINNING, OPEN_END) == "all"
