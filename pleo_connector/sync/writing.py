@@ -11,19 +11,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pleo_connector.catalogue import Stream
-from pleo_connector.errors import ApiError, DriftError, Forbidden, PleoError
+from pleo_connector.errors import ApiError, DriftError, PleoError
 from pleo_connector.frames import Batch, Served, batches_joined, normalise
 from pleo_connector.stream_options import DEFAULT, StreamOptions
 from pleo_connector.sync import counting, ledger
 from pleo_connector.sync.finish import Finished, finish
 from pleo_connector.sync.raw import RawLanding
 from pleo_connector.sync.raw_packing import KeptPage
+from pleo_connector.sync.refusals import REFUSALS, folded
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.sync.sweep import ServedPage, Sweep
 from pleo_connector.warehouses import MergeCounts, Transaction
-
-_REFUSALS = (ApiError, Forbidden)
-"""Of these a stream tells the first, and for how many companies more it holds."""
 
 
 @dataclass(slots=True)
@@ -56,7 +54,7 @@ class StreamWork:
 
     def note(self, error: PleoError, company_id: str | None = None) -> None:
         """The first error fails the stream; further ones are told beside it. Refusals wait for `note_refusals`."""
-        if isinstance(error, ApiError) and type(error) in _REFUSALS:
+        if isinstance(error, ApiError) and type(error) in REFUSALS:
             self.refused.setdefault(company_id, error)
         elif self.report.error is None:
             self.report.error = error
@@ -64,17 +62,12 @@ class StreamWork:
             self.report.warnings.append(str(error))
 
     def note_refusals(self) -> None:
-        """Pleo's refusals after all other errors: one for each kind, with the companies counted."""
-        for kind in _REFUSALS:
-            same = [error for error in self.refused.values() if type(error) is kind]
-            if not same:
-                continue
-            first, others = same[0], len(same) - 1
-            told = f"{first} It also refuses this for {others} other {'company' if others == 1 else 'companies'}." if others else str(first)
-            if self.report.error is not None:
-                self.report.warnings.append(told)
+        """Pleo's refusals, after all other errors."""
+        for error in folded(self.refused):
+            if self.report.error is None:
+                self.report.error = error
             else:
-                self.report.error = Forbidden(told, of_key=first.of_key) if isinstance(first, Forbidden) else ApiError(told)
+                self.report.warnings.append(str(error))
         self.refused.clear()
 
 
