@@ -11,8 +11,9 @@ import pytest
 
 from pleo_connector import sync
 from pleo_connector.catalogue import CATALOGUE
-from pleo_connector.errors import ApiError, BadAnswer, Forbidden
+from pleo_connector.errors import ApiError, BadAnswer, Forbidden, PleoUnavailable
 from pleo_connector.sandbox import Fault, SandboxConfig, running
+from pleo_connector.sync.refusals import folded
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.sync.writing import StreamWork
 from pleo_connector.warehouses import open_warehouse
@@ -81,6 +82,12 @@ def test_refusals_are_told_beside_another_error() -> None:
     work.note_refusals()
     assert str(work.report.error) == "Bad."
     assert work.report.warnings == ["404 of c. It also refuses this for 2 other companies.", "No."]
+
+
+def test_a_fault_of_pleo_is_no_refusal_and_is_told_for_each_company() -> None:
+    errors: dict[str | None, ApiError] = {"a": PleoUnavailable("500 for a."), "b": Forbidden("No.")}
+    errors |= {"c": PleoUnavailable("500 for c."), "d": Forbidden("No.")}
+    assert [str(error) for error in folded(errors)] == ["500 for a.", "500 for c.", "No. It also refuses this for 1 other company."]
 
 
 def test_a_refused_list_of_companies_is_told_where_the_credential_cannot_be_looked_at_either(place: Place) -> None:
