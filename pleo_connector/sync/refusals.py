@@ -19,6 +19,6 @@ def folded(errors: Mapping[str | None, ApiError]) -> list[ApiError]:
             found += same
             continue
         others = "1 other company" if len(same) == 2 else f"{len(same) - 1} other companies"  # noqa: PLR2004
-        first, told = same[0], f"{same[0]} It also refuses this for {others}."
+        first, told = same[0], f"{same[0]} Pleo also refuses this for {others}."
         found.append(Forbidden(told, of_key=first.of_key) if isinstance(first, Forbidden) else ApiError(told))
     return found

@@ -60,7 +60,7 @@ def test_one_refusal_of_many_companies_is_one_line_of_each_stream(place: Place) 
     for name, error in report.failures.items():
         assert report.streams[name].warnings == []
         assert isinstance(error, Forbidden) and str(error).count("ACCESS_DENIED") == 1
-        assert str(error).endswith(f"It also refuses this for {others} other companies."), name
+        assert str(error).endswith(f"Pleo also refuses this for {others} other companies."), name
 
 
 def test_companies_are_counted_and_not_requests() -> None:
@@ -69,7 +69,7 @@ def test_companies_are_counted_and_not_requests() -> None:
         work.note(Forbidden(f"{company} in month {month}.", of_key=True), company)
     work.note_refusals()
     assert isinstance(work.report.error, Forbidden) and work.report.error.of_key
-    assert str(work.report.error) == "a in month 1. It also refuses this for 1 other company."
+    assert str(work.report.error) == "a in month 1. Pleo also refuses this for 1 other company."
     assert work.report.warnings == []
 
 
@@ -81,13 +81,13 @@ def test_refusals_are_told_beside_another_error() -> None:
         work.note(ApiError(f"404 of {company}."), company)
     work.note_refusals()
     assert str(work.report.error) == "Bad."
-    assert work.report.warnings == ["404 of c. It also refuses this for 2 other companies.", "No."]
+    assert work.report.warnings == ["404 of c. Pleo also refuses this for 2 other companies.", "No."]
 
 
 def test_a_fault_of_pleo_is_no_refusal_and_is_told_for_each_company() -> None:
     errors: dict[str | None, ApiError] = {"a": PleoUnavailable("500 for a."), "b": Forbidden("No.")}
     errors |= {"c": PleoUnavailable("500 for c."), "d": Forbidden("No.")}
-    assert [str(error) for error in folded(errors)] == ["500 for a.", "500 for c.", "No. It also refuses this for 1 other company."]
+    assert [str(error) for error in folded(errors)] == ["500 for a.", "500 for c.", "No. Pleo also refuses this for 1 other company."]
 
 
 def test_a_refused_list_of_companies_is_told_where_the_credential_cannot_be_looked_at_either(place: Place) -> None:
