@@ -64,8 +64,8 @@ class StreamReport:
 
     @property
     def months_read(self) -> str:
-        """`spans` in words; empty for a stream without windows."""
-        return ", ".join(told([span]) for span in self.spans)
+        """`spans` in words; empty for a stream without windows, and for one that failed: of some company less was read."""
+        return ", ".join(told([span]) for span in self.spans) if self.error is None else ""
 
     @property
     def balanced(self) -> bool:
@@ -86,7 +86,7 @@ class StreamReport:
             "pages": self.pages,
             "sweeps": self.sweeps,
             "sweeps_completed": self.sweeps_completed,
-            "spans": [span.as_dict() for span in self.spans],
+            "spans": [span.as_dict() for span in self.spans] if self.error is None else [],
             "seconds": round(self.seconds, 3),
             **asdict(self.traffic),
             "tables": dict(self.tables),

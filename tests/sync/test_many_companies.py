@@ -45,6 +45,8 @@ def test_a_company_that_is_refused_fails_its_own_part_alone(tmp_path: Path) -> N
         assert isinstance(report.failures[name], Forbidden), name
         assert BAD in str(report.failures[name])
         assert report.streams[name].inserted == 1, name
+    entries = report.streams["accounting_entries"]
+    assert (entries.months_read, entries.as_dict()["spans"]) == ("", []), "nothing was read of one company"
     assert report.streams["companies"].inserted == 2
     with warehouse.transaction() as transaction:
         done = transaction.scalar(f"SELECT count(*) FROM {{schema}}._sweeps WHERE company_id = '{GOOD}' AND status <> 'complete'")
