@@ -17,7 +17,7 @@ def moment_in(page: Page, place: int, stream: Stream, column: str) -> datetime |
     return moments_of([page.records[place]], stream, column)[0] if page.records else None
 
 
-def moments_of(records: Iterable[msgspec.Raw], stream: Stream, column: str) -> list[datetime | None]:
+def moments_of(records: Iterable[bytes | msgspec.Raw], stream: Stream, column: str) -> list[datetime | None]:
     """The time in `column` of each record, in UTC. None when the record does not say: it is quarantined when it is loaded."""
     decoder = _decoder(next(declared.source for declared in stream.columns if declared.name == column))
     return [_moment(record, decoder) for record in records]
@@ -33,7 +33,7 @@ def _decoder(source: str) -> msgspec.json.Decoder[_Timed]:
     return msgspec.json.Decoder(msgspec.defstruct("_Timed", [("moment", str)], bases=(_Timed,), rename={"moment": source}))
 
 
-def _moment(record: msgspec.Raw, decoder: msgspec.json.Decoder[_Timed]) -> datetime | None:
+def _moment(record: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[_Timed]) -> datetime | None:
     try:
         moment = datetime.fromisoformat(decoder.decode(record).moment)
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

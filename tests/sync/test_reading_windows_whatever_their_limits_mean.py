@@ -191,6 +191,7 @@ def test_the_tables_are_made_again_from_raw_pages(place: Place, tmp_path: Path) 
 def test_the_order_of_records_and_the_page_that_names_the_total_make_no_difference(tmp_path: Path) -> None:
     moments = ("2026-09-30T23:59:59.999Z", "2026-10-01T00:00:00Z", "2026-10-02T00:00:00Z", "2026-10-03T00:00:00Z", "2026-11-01T00:00:00Z")
     records = [entry(n, performedAt=moment, companyId=COMPANY) for n, moment in enumerate(moments)]
+    times = [moment.replace("00Z", "00.000Z") for moment in moments]
 
     def answer(request: httpx.Request) -> httpx.Response:
         """Both limits included, in no order of time, two records to a page, the total on the first page only."""
@@ -198,7 +199,7 @@ def test_the_order_of_records_and_the_page_that_names_the_total_make_no_differen
             return httpx.Response(200, json={"data": [{"id": COMPANY, "name": "One"}], "pagination": {"hasNextPage": False}})
         body, at = msgspec.json.decode(request.content), int(request.url.params.get("after", 0))
         limits = body.get("performedAtStart", ""), body.get("performedAtEnd", "~")
-        found = [records[n] for n in (2, 1, 4, 0, 3) if limits[0] <= records[n]["performedAt"].replace("00Z", "00.000Z") <= limits[1]]
+        found = [records[n] for n in (2, 1, 4, 0, 3) if limits[0] <= times[n] <= limits[1]]
         pagination = {"hasNextPage": at + 2 < len(found), "endCursor": str(at + 2)} | ({} if at else {"total": len(found)})
         return httpx.Response(200, json={"data": found[at : at + 2], "pagination": pagination})
 
