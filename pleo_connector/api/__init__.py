@@ -3,7 +3,7 @@
 from pleo_connector.api.budget import Budget, RequestBudget
 from pleo_connector.api.client import PleoClient, Traffic
 from pleo_connector.api.file_client import FetchedFile, FileClient, Refusal
-from pleo_connector.api.pages import OPEN_END, OPEN_START, Interval, PageRequest, page_request
+from pleo_connector.api.pages import OPEN_END, OPEN_START, Interval, PageRequest, iso, page_request
 from pleo_connector.api.shared_budget import Notes, SharedBudget
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "RequestBudget",
     "SharedBudget",
     "Traffic",
+    "iso",
     "page_request",
 ]

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from pleo_connector.api import Interval, PageRequest, PleoClient, Traffic, page_request
+from pleo_connector.api import Interval, PageRequest, PleoClient, Traffic, iso, page_request
 from pleo_connector.catalogue import Stream
 from pleo_connector.errors import BadAnswer, CursorRefused, PleoError, WalkStalled
 from pleo_connector.frames import Page, cut_page, split_page
-from pleo_connector.sync.moments import moment_in
+from pleo_connector.sync.moments import moment_in, moments_of
 from pleo_connector.sync.windows import Why
 
 Scope: TypeAlias = tuple[str, str | None, Interval | None, str | None]
@@ -185,31 +185,25 @@ def served_page(
     sweep: Sweep, number: int, cursor: str | None, page: Page, body: bytes, request: PageRequest, sha256: str, fetched_at: datetime
 ) -> ServedPage:
     """The page with what its sweep must know of it, without the records outside the sweep's span."""
-    inside = _inside(sweep, page)
+    inside = _inside(sweep, page, request)
     newest, cut, rows = _created(sweep, page, 0), _below(sweep, page), len(inside.records)
     outside = len(page.records) - rows
     return ServedPage(sweep, number, cursor, inside, sha256, body, request, fetched_at, newest, cut, rows, outside)
 
 
-def _inside(sweep: Sweep, page: Page) -> Page:
-    """The page without what lies before and after the sweep's span, where a walk in order of time begins and ends.
+def _inside(sweep: Sweep, page: Page, request: PageRequest) -> Page:
+    """The page without the records outside the sweep's span. One whose time cannot be read stays: the load sets it aside.
 
-    A record whose time cannot be read stays: the load sets it aside.
+    A kept page of an earlier version was asked for from the span's start itself. Nothing of it is left out: no other window may have it.
     """
     span, window = sweep.span, sweep.stream.window
-    if span is None or window is None:
+    if span is None or window is None or (request.body or {}).get(window.start) == iso(span.start):
         return page
-
-    def is_outside(place: int) -> bool:
-        moment = moment_in(page, place, sweep.stream, window.column)
-        return moment is not None and moment not in span
-
-    first, end = 0, len(page.records)
-    while first < end and is_outside(first):
-        first += 1
-    while first < end and is_outside(end - 1):
-        end -= 1
-    return page if end - first == len(page.records) else replace(page, records=page.records[first:end])
+    moments = moments_of(page.records, sweep.stream, window.column)
+    if all(moment is None or moment in span for moment in moments):
+        return page
+    kept = (record for record, moment in zip(page.records, moments, strict=True) if moment is None or moment in span)
+    return replace(page, records=tuple(kept))
 
 
 def _created(sweep: Sweep, page: Page, place: int) -> datetime | None:

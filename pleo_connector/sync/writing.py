@@ -214,6 +214,8 @@ def _advance(batch: Batch, pages: Sequence[ServedPage], owner: str) -> None:
         sweep.rows_outside += served.outside
         if served.page.total is not None:
             sweep.rows_reported = served.page.total - sweep.rows_outside
+        elif sweep.rows_reported is not None:
+            sweep.rows_reported -= served.outside  # the total came with an earlier page
     sweeps = {served.sweep.sweep_id: served.sweep for served in pages}
     for row in batch.quarantined.itertuples():
         sweep = sweeps[str(row.sweep_id)]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from hypothesis import given
@@ -23,12 +24,14 @@ from pleo_connector.sandbox import Fault, RunningSandbox, SandboxConfig, WindowB
 from pleo_connector.sandbox.contract import operation
 from pleo_connector.sandbox.query import understand
 from pleo_connector.sandbox.times import iso, nanoseconds
-from pleo_connector.sync import Mode, StreamReport
+from pleo_connector.sync import Connection, Mode, StreamReport, SyncPlan, run
 from pleo_connector.sync.raw_policy import RawPolicy
 from pleo_connector.sync.replay import replay
 from pleo_connector.sync.sweep import Sweep, served_page
 from pleo_connector.warehouses import open_warehouse
-from tests.sync.places import Place
+from tests.frames.records import entry
+from tests.sync.answering import serving
+from tests.sync.places import NOW, Place
 
 READINGS = ("[)", "[]", "()", "(]")
 ENTRIES = CATALOGUE.stream("accounting_entries")
@@ -183,6 +186,39 @@ def test_the_tables_are_made_again_from_raw_pages(place: Place, tmp_path: Path) 
     assert (report.served, report.duplicates, report.warnings) == (len(made), 0, [])
     query = "SELECT * FROM pleo.accounting_entries ORDER BY id"
     assert other.rows(query) == place.rows(query)
+
+
+def test_the_order_of_records_and_the_page_that_names_the_total_make_no_difference(tmp_path: Path) -> None:
+    moments = ("2026-09-30T23:59:59.999Z", "2026-10-01T00:00:00Z", "2026-10-02T00:00:00Z", "2026-10-03T00:00:00Z", "2026-11-01T00:00:00Z")
+    records = [entry(n, performedAt=moment, companyId=COMPANY) for n, moment in enumerate(moments)]
+    times = [moment.replace("00Z", "00.000Z") for moment in moments]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        """Both limits included, in no order of time, two records to a page, the total on the first page only."""
+        if request.method == "GET":
+            return httpx.Response(200, json={"data": [{"id": COMPANY, "name": "One"}], "pagination": {"hasNextPage": False}})
+        body, at = msgspec.json.decode(request.content), int(request.url.params.get("after", 0))
+        limits = body.get("performedAtStart", ""), body.get("performedAtEnd", "~")
+        found = [records[n] for n in (2, 1, 4, 0, 3) if limits[0] <= times[n] <= limits[1]]
+        pagination = {"hasNextPage": at + 2 < len(found), "endCursor": str(at + 2)} | ({} if at else {"total": len(found)})
+        return httpx.Response(200, json={"data": found[at : at + 2], "pagination": pagination})
+
+    warehouse = open_warehouse(f"duckdb:///{tmp_path / 'w.duckdb'}", "pleo")
+    with serving(answer) as url:
+        for mode in (Mode.INCREMENTAL, Mode.FULL):
+            plan, connection = SyncPlan(("accounting_entries",), mode=mode), Connection(url, httpx.BasicAuth("k", ""))
+            report = run(plan, connection, warehouse, now=NOW).streams["accounting_entries"]
+            assert (report.served, report.duplicates, report.warnings, report.walked) == (len(moments), 0, [], report.sweeps)
+
+
+def test_a_kept_page_of_an_earlier_version_keeps_what_no_other_window_has() -> None:
+    start, end = datetime(2026, 9, 1, tzinfo=UTC), datetime(2026, 10, 1, tzinfo=UTC)
+    records = tuple(msgspec.Raw(msgspec.json.encode({"performedAt": f"2026-{day}T00:00:00Z"})) for day in ("09-02", "10-01"))
+    request = page_request(ENTRIES, COMPANY, Interval(start, end))
+    earlier = replace(request, body=(request.body or {}) | {"performedAtStart": "2026-09-01T00:00:00.000Z"})
+    for asked_for, rows in ((request, 1), (earlier, 2)):
+        page = served_page(Sweep(ENTRIES, COMPANY, Interval(start, end)), 1, None, Page(records), b"", asked_for, "", start)
+        assert (page.rows, page.outside) == (rows, 2 - rows)
 
 
 def nanos(moment: datetime) -> int:
