@@ -172,3 +172,20 @@ def test_without_a_connection_no_file_is_made_and_the_message_says_where_it_look
     assert f"Nothing is connected as sandbox/sandbox-client in the token store {project}/tokens.sqlite" in said
     assert f"settings are those of the environment or {project}/.env" in said and "pleo-connector connect" in said
     assert [file.name for file in project.rglob("*")] == [".env", "code"]
+
+
+@pytest.mark.parametrize("address", ["duckdb:///data.duckdb", "iceberg:///lake"])
+@pytest.mark.parametrize("command", ["marts", "replay", "replay --into duckdb:///other.duckdb", "raw", "raw purge", "maintain", "plan"])
+def test_a_command_that_needs_a_warehouse_makes_none(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, address: str
+) -> None:
+    (project / ".env").write_text(f"PLEO_WAREHOUSE={address}\n")
+    monkeypatch.chdir(project)
+    assert run(command.split()) == (0 if command == "plan" else 2), "a plan is that of the first sync"
+    told = capsys.readouterr()
+    assert (
+        f"There is no warehouse at {project}/{address.rpartition('/')[2]} yet (settings are those of the environment or {project}/.env)"
+        in told.err
+    )
+    assert command == "plan" or not told.out
+    assert sorted(file.name for file in project.rglob("*")) == [".env", "code"]

@@ -20,9 +20,10 @@ def maintain(
     """
     output = output_of(ctx, json)
     settings = settings_in_use(output)
-    from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415 - pandas and duckdb load here, not for --help
+    from pleo_connector.warehouses import open_warehouse, require_made  # noqa: PLC0415 - pandas and duckdb load here, not for --help
 
     warehouse = open_warehouse(settings.warehouse, settings.schema_name)
+    require_made(warehouse, settings.sources)
     if warehouse.kind != "iceberg":
         output.answer({"warehouse": warehouse.location, "done": False})
         if not output.json:

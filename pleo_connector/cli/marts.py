@@ -29,16 +29,19 @@ def marts(
 
     from pleo_connector.analytics import marts as declared  # noqa: PLC0415 - DuckDB loads here, not for --help
     from pleo_connector.analytics import refresh  # noqa: PLC0415
-    from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
+    from pleo_connector.warehouses import open_warehouse, require_made  # noqa: PLC0415
 
-    listing = table("view", "columns", "one row is", numbers=["columns"])
-    output.print(add_rows(listing, [(mart.name, len(mart.columns), mart.description) for mart in declared()]))
-    made: tuple[str, ...] = ()
-    left: list[str] = []
+    warehouse = None
     if settings is not None:
         warehouse = open_warehouse(
             settings.warehouse, settings.schema_name, snapshot=settings.snapshot, storage_version=settings.storage_version
         )
+        require_made(warehouse, settings.sources)
+    listing = table("view", "columns", "one row is", numbers=["columns"])
+    output.print(add_rows(listing, [(mart.name, len(mart.columns), mart.description) for mart in declared()]))
+    made: tuple[str, ...] = ()
+    left: list[str] = []
+    if warehouse is not None:
         made = refresh(warehouse, warn=output.warn, left=left.append)
         output.print("")
         output.print(

@@ -37,7 +37,20 @@ _STORES = ("s3", "s3a", "s3n", "gs", "gcs", "r2", "az", "azure", "abfs", "abfss"
 _FILES = ("sqlite", "sqlite3", "file")
 """Schemes of other databases that are one file, as DuckDB's are."""
 
-__all__ = ["GROUP", "SEEN_KEYS", "Batches", "Gathers", "MergeCounts", "Publishes", "Scope", "Transaction", "Warehouse", "open_warehouse"]
+__all__ = [
+    "GROUP",
+    "SEEN_KEYS",
+    "Batches",
+    "Gathers",
+    "MergeCounts",
+    "Publishes",
+    "Scope",
+    "Transaction",
+    "Warehouse",
+    "is_missing",
+    "open_warehouse",
+    "require_made",
+]
 
 
 def open_warehouse(url: str, schema: str, *, wait: float = 60.0, snapshot: str = "", storage_version: str = STORAGE_VERSION) -> Warehouse:
@@ -78,6 +91,21 @@ def open_warehouse(url: str, schema: str, *, wait: float = 60.0, snapshot: str =
             warehouse: Warehouse = build(url.strip(), schema, wait=wait)
             return warehouse
     raise _unknown(url.strip(), scheme if colon else "", [*builders, *(plugin.name for plugin in entry_points(group=GROUP))])
+
+
+def is_missing(warehouse: Warehouse) -> bool:
+    """True for a DuckDB file or an Iceberg folder that is not there yet: only a sync or a replay makes one."""
+    place = Path(warehouse.location)
+    return warehouse.kind in ("duckdb", "iceberg") and place.is_absolute() and not place.exists()
+
+
+def require_made(warehouse: Warehouse, sources: str) -> None:
+    """ConfigurationError when the file or folder is missing; `sources` is where its name was looked for."""
+    if is_missing(warehouse):
+        raise ConfigurationError(
+            f"There is no warehouse at {warehouse.location} yet (settings are those of {sources}); `pleo-connector sync` makes it, "
+            "or write the address of the one that is there into PLEO_WAREHOUSE."
+        )
 
 
 def _duckdb(url: str, schema: str, *, wait: float, snapshot: str = "", storage_version: str = STORAGE_VERSION) -> Warehouse:
