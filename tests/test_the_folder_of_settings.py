@@ -159,6 +159,7 @@ def test_a_command_takes_the_settings_of_the_nearest_folder_above(
     assert run(["sync"]) == 2
     said = capsys.readouterr().err
     assert f"Looked for in the environment or {project}/.env." in said
+    assert f"Settings and relative paths are those of {project}." in said, "the folder may be of another project"
     assert [file.name for file in project.rglob("*")] == [".env", "code"], "no file is made before there is a credential"
 
 

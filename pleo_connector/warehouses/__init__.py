@@ -96,6 +96,10 @@ def open_warehouse(url: str, schema: str, *, wait: float = 60.0, snapshot: str =
 def is_missing(warehouse: Warehouse) -> bool:
     """True for a DuckDB file or an Iceberg folder that is not there yet: only a sync or a replay makes one."""
     place = Path(warehouse.location)
+    if warehouse.kind == "iceberg":
+        from pleo_connector.warehouses.iceberg import CATALOGUE_FILE  # noqa: PLC0415 - its library comes with an extra
+
+        place /= CATALOGUE_FILE
     return warehouse.kind in ("duckdb", "iceberg") and place.is_absolute() and not place.exists()
 
 
