@@ -23,12 +23,12 @@ def maintain(
     from pleo_connector.warehouses import open_warehouse, require_made  # noqa: PLC0415 - pandas and duckdb load here, not for --help
 
     warehouse = open_warehouse(settings.warehouse, settings.schema_name)
-    require_made(warehouse, settings.sources)
     if warehouse.kind != "iceberg":
         output.answer({"warehouse": warehouse.location, "done": False})
         if not output.json:
             output.print(f"{warehouse.location} ({warehouse.kind}) looks after itself: nothing was done.")
         return
+    require_made(warehouse, settings.sources)
     from pleo_connector.warehouses.iceberg import IcebergWarehouse  # noqa: PLC0415 - its library comes with an extra
     from pleo_connector.warehouses.iceberg_named import NamedIcebergWarehouse  # noqa: PLC0415
     from pleo_connector.warehouses.iceberg_upkeep import keep_up  # noqa: PLC0415

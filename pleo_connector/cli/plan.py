@@ -47,18 +47,16 @@ def plan(
 
     from pleo_connector.sync import Mode, SyncPlan  # noqa: PLC0415 - pandas and duckdb load here, not for --help
     from pleo_connector.sync.forecast import forecast  # noqa: PLC0415
-    from pleo_connector.warehouses import is_missing, open_warehouse  # noqa: PLC0415
+    from pleo_connector.warehouses import missing, open_warehouse  # noqa: PLC0415
 
     warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait, storage_version=settings.storage_version)
     asked = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), options=options_of(settings.config))
-    missing = is_missing(warehouse)
-    with TemporaryDirectory() if missing else nullcontext("") as folder:  # a plan makes no file
-        looked_at = open_warehouse(f"duckdb:///{folder}/empty.duckdb", settings.schema_name) if missing else warehouse
+    unmade = missing(warehouse, settings.sources)
+    with TemporaryDirectory() if unmade else nullcontext("") as folder:  # a plan makes no file
+        looked_at = open_warehouse(f"duckdb:///{folder}/empty.duckdb", settings.schema_name) if unmade else warehouse
         found = forecast(asked, looked_at, requests_per_minute=settings.requests_per_minute)
-    if missing:
-        output.warn(
-            f"There is no warehouse at {warehouse.location} yet (settings are those of {settings.sources}); the first sync makes it."
-        )
+    if unmade:
+        output.warn(unmade)
     output.answer(found.as_dict() | {"warehouse": warehouse.location})
     if not output.json:
         show(found, output)

@@ -93,23 +93,27 @@ def open_warehouse(url: str, schema: str, *, wait: float = 60.0, snapshot: str =
     raise _unknown(url.strip(), scheme if colon else "", [*builders, *(plugin.name for plugin in entry_points(group=GROUP))])
 
 
-def is_missing(warehouse: Warehouse) -> bool:
-    """True for a DuckDB file or an Iceberg folder that is not there yet: only a sync or a replay makes one."""
+def missing(warehouse: Warehouse, sources: str) -> str:
+    """What to say of a DuckDB file or Iceberg folder that is not there yet, empty for others; `sources` is where its name was looked for."""
+    if warehouse.kind not in ("duckdb", "iceberg"):
+        return ""
     place = Path(warehouse.location)
     if warehouse.kind == "iceberg":
         from pleo_connector.warehouses.iceberg import CATALOGUE_FILE  # noqa: PLC0415 - its library comes with an extra
 
         place /= CATALOGUE_FILE
-    return warehouse.kind in ("duckdb", "iceberg") and place.is_absolute() and not place.exists()
+    if not place.is_absolute() or place.exists():  # MotherDuck and catalogues elsewhere have a name
+        return ""
+    return (
+        f"There is no warehouse at {warehouse.location} yet (settings are those of {sources}): the first sync makes it; "
+        "or write the address of the one that is there into PLEO_WAREHOUSE."
+    )
 
 
 def require_made(warehouse: Warehouse, sources: str) -> None:
-    """ConfigurationError when the file or folder is missing; `sources` is where its name was looked for."""
-    if is_missing(warehouse):
-        raise ConfigurationError(
-            f"There is no warehouse at {warehouse.location} yet (settings are those of {sources}); `pleo-connector sync` makes it, "
-            "or write the address of the one that is there into PLEO_WAREHOUSE."
-        )
+    """ConfigurationError when the file or folder is not there: what reads a warehouse makes none."""
+    if told := missing(warehouse, sources):
+        raise ConfigurationError(told)
 
 
 def _duckdb(url: str, schema: str, *, wait: float, snapshot: str = "", storage_version: str = STORAGE_VERSION) -> Warehouse:
