@@ -66,7 +66,7 @@ DEFAULT_SCOPES = (
 
 
 _DEFAULT_WAREHOUSE = "duckdb:///spend.duckdb"
-_PLACED = ("warehouse", "token_store", "host_marks", "snapshot", "raw", "config")
+_PLACED = ("warehouse", "token_store", "host_marks", "snapshot", "raw", "config", "categories")
 
 
 def default_token_store() -> str:
@@ -125,6 +125,8 @@ class Settings(BaseModel):
     raw_days: int = Field(default=365, ge=0, le=36_500)
     """Days for which they are kept; 0 is for ever."""
     marts: bool = True
+    categories: str = ""
+    """A CSV file (id, code, name) with names of categories; empty for none."""
     requests_per_minute: int = Field(default=500, ge=1, le=1_000_000)
     budget_scope: BudgetScope | None = None
     """None: shared with OAuth, which has a token store anyway, and of one process with an API key."""

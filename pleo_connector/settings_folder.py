@@ -19,7 +19,7 @@ ENV_FILE, OPTIONS_FILE = ".env", "pleo.toml"
 
 _NAMES_A_SETTING = re.compile(rb"^\s*(export\s+)?PLEO_", re.MULTILINE)
 _PATH_IN_URL = re.compile(r"(?P<scheme>duckdb|iceberg|sqlite):///(?P<path>[^/~?:][^?]*)", re.IGNORECASE)
-_PATHS = ("token_store", "host_marks", "snapshot", "raw", "config")
+_PATHS = ("token_store", "host_marks", "snapshot", "raw", "config", "categories")
 """Settings that are paths, unless they are one of these words."""
 _WORDS = ("", "on", "off", "true", "false", "yes", "no", "0", "1", "warehouse")
 _KEPT = {"warehouse": "PLEO_WAREHOUSE", "token_store": "PLEO_TOKEN_STORE"}

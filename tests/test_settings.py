@@ -99,6 +99,7 @@ def test_every_variable_is_read() -> None:
         "PLEO_RAW_DAYS": "30",
         "PLEO_HASH_KEY": "h" * 32,
         "PLEO_MARTS": "off",
+        "PLEO_CATEGORIES": "categories.csv",
     }
     settings = from_environment(**given)
     assert settings.environment is Environment.STAGING
@@ -122,6 +123,7 @@ def test_every_variable_is_read() -> None:
     assert (settings.raw, settings.raw_days) == ("./raw", 30)
     assert settings.hash_key.get_secret_value() == "h" * 32
     assert not settings.marts
+    assert settings.categories == "categories.csv"
     assert settings.key_provider == "keyring"
     assert settings.config == "conf/pleo.toml"
     assert settings.connection == "staging/client-1/acme"

@@ -60,13 +60,14 @@ def test_relative_paths_belong_to_the_folder(project: Path) -> None:
         "PLEO_SNAPSHOT": "copy.duckdb",
         "PLEO_HOST_MARKS": "marks",
         "PLEO_CONFIG": "options.toml",
+        "PLEO_CATEGORIES": "names/categories.csv",
     }
     settings = load(given, folder=project)
     assert settings.schema_name == "books" and settings.folder == project
     assert settings.warehouse == f"duckdb:///{project}/spend.duckdb"
     assert settings.token_store == str(project / "tokens.sqlite")
-    assert (settings.raw, settings.snapshot, settings.host_marks, settings.config) == tuple(
-        str(project / name) for name in ("raw", "copy.duckdb", "marks", "options.toml")
+    assert (settings.raw, settings.snapshot, settings.host_marks, settings.config, settings.categories) == tuple(
+        str(project / name) for name in ("raw", "copy.duckdb", "marks", "options.toml", "names/categories.csv")
     )
 
 

@@ -12,6 +12,8 @@ def personal_columns(views: Iterable[View], catalogue: Catalogue) -> dict[str, f
     personal = {table.name: frozenset(field.name for field in table.fields if field.personal) for table in catalogue.tables()}
     found = {}
     for view in views:
-        named = frozenset(column.name for column in view.columns if any(source in personal[table] for table, source in column.sources))
+        named = frozenset(
+            column.name for column in view.columns if any(source in personal.get(table, ()) for table, source in column.sources)
+        )
         personal[view.name] = found[view.name] = named
     return found

@@ -178,15 +178,15 @@ class PleoClient:
         words = own_words(body, self._scrub)
         page = " with an HTML page, as a proxy or a firewall may send it" if is_markup(body) else ""
         said = f' and says "{words}"' if words else page
-        why = (
-            said if " " in words else f"{said}: the credential lacks {scope}, or does not cover that company"
-        )  # a code alone is no sentence
+        covers = "" if request.of_all else ", or does not cover that company"
+        why = said if " " in words else f"{said}: the credential lacks {scope}{covers}"  # a code alone is no sentence
         if self._uses_api_key:
             advice = f"make a key in Pleo with that permission{f' ({scope})' if request.scope else ''} and set PLEO_API_KEY"
         else:
             advice = f"add {scope if request.scope else 'its scope'} to PLEO_SCOPES and {self._connect} as a person who may read it in Pleo"
         asked = f"403, {request.method} {request.path}"
-        return Forbidden(f"Pleo refuses {request.what} ({asked}){why}; {advice}, or leave this stream out.", of_key=self._uses_api_key)
+        instead = "; every stream needs this list" if request.of_all else ", or leave this stream out"
+        return Forbidden(f"Pleo refuses {request.what} ({asked}){why}; {advice}{instead}.", of_key=self._uses_api_key)
 
 
 def _refusal(request: PageRequest, response: httpx.Response) -> ApiError:

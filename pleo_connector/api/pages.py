@@ -58,6 +58,8 @@ class PageRequest:
     cursor: str | None = field(default=None, repr=False)
     of_parent: bool = False
     """Whether it reads what belongs to one record that was listed before."""
+    of_all: bool = False
+    """Whether all streams need it, as the list of companies."""
 
 
 def iso(moment: datetime) -> str:
@@ -118,7 +120,9 @@ def page_request(
             params.append(("after", cursor))
     what = _told(stream, company_id, span, parent_id)
     sent = body if stream.method == "POST" else None
-    return PageRequest(stream.method, path, what, stream.scope, tuple(params), sent, cursor, of_parent=parent_id is not None)
+    return PageRequest(
+        stream.method, path, what, stream.scope, tuple(params), sent, cursor, parent_id is not None, stream.company_in is CompanyIn.NOWHERE
+    )
 
 
 def _told(stream: Stream, company_id: str | None, span: Interval | None, parent_id: str | None) -> str:

@@ -27,7 +27,7 @@ def own_words(body: bytes, scrub: Callable[[str], str]) -> str:
     if is_markup(body):
         return ""
     try:
-        content = json.loads(text)
+        content = json.loads(text, strict=False)
     except (ValueError, RecursionError):
         content = text
     line = scrub(_one_line(_told(content)))

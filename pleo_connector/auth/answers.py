@@ -44,7 +44,6 @@ class Refused:
     """A proper OAuth error: the request was looked at, and nothing was rotated."""
 
     error: str
-    status: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +63,11 @@ GRANT_GONE = frozenset({"invalid_grant", "invalid_token", "invalid_refresh_token
 CLIENT_WRONG = frozenset({"invalid_client", "unauthorized_client"})
 SCOPE_WRONG = frozenset({"invalid_scope", "insufficient_scope"})
 REQUEST_WRONG = frozenset({"invalid_request", "unsupported_grant_type"})
+_EXPLAINED = GRANT_GONE | CLIENT_WRONG | SCOPE_WRONG | REQUEST_WRONG
 
 _TOO_EARLY = (425, 429)
 _UNAVAILABLE = (408, 503)
-_CHALLENGE = re.compile(r'\berror="?([^\s",]+)')
+_CHALLENGE = re.compile(r'\berror\s*=\s*"?([^\s",]+)')
 _NOT_IN_A_CODE = re.compile(r"[^\x20-\x21\x23-\x5B\x5D-\x7E]")
 _LONGEST_CODE = 60
 _LONGEST_WAIT = 3600.0
@@ -103,29 +103,39 @@ def accept(status: int, headers: dict[str, str], body: bytes) -> Accepted:
         raise Unusable(NotProcessed(f"Pleo answered {status}", wait))
     if status in _UNAVAILABLE:
         raise Unusable(Uncertain(f"Pleo answered {status}", unavailable=True, retry_after=wait))
-    content = _object(body)
+    content = _object(body) or {}
+    error = _error_code(content, headers)
     if status == 200:  # noqa: PLR2004 - the one status of RFC 6749 section 5.1
         problem = _why_not_tokens(content)
-        if problem:
+        if not problem:
+            return Accepted(200, content)
+        if error not in GRANT_GONE:
             raise Unusable(Uncertain(f"Pleo answered 200 {problem} ({len(body)} bytes)"))
-        return Accepted(200, content or {})
-    error = _error_code(content, headers) if status in (400, 401, 403) else ""
-    if error:
+    if error and (status in (400, 401, 403) or (status < 500 and error in _EXPLAINED)):  # noqa: PLR2004
         _raise_if_busy(status, error, wait)
         # Only the code: a description may hold characters on which Authlib's error class itself fails.
         return Accepted(status, {"error": error})
     if 400 <= status < 500 or 300 <= status < 400:  # noqa: PLR2004
-        raise Unusable(NotProcessed(f"Pleo answered {status} without an OAuth error; check PLEO_AUTH_URL", worth_retrying=False))
+        raise Unusable(NotProcessed(f"Pleo answered {status} without an OAuth error", worth_retrying=False))
     raise Unusable(Uncertain(f"Pleo answered {status}"))
 
 
-def _error_code(content: dict[str, Any] | None, headers: dict[str, str]) -> str:
-    """The `error` of the body (RFC 6749), else of the header WWW-Authenticate (RFC 6750), short and printable; empty where neither has one."""
-    error = None if content is None else content.get("error")
-    if not isinstance(error, str) or not error:
-        challenge = _CHALLENGE.search(headers.get("www-authenticate", ""))
-        error = challenge[1] if challenge else ""
-    return _NOT_IN_A_CODE.sub("?", error)[:_LONGEST_CODE]
+def _error_code(content: dict[str, Any], headers: dict[str, str]) -> str:
+    """The `error` of the body (RFC 6749), else of the header WWW-Authenticate (RFC 6750), in small letters, short and printable; empty where neither has one.
+
+    A code that a standard explains is also taken where Pleo's other services put theirs: `{"type": "..."}`, `{"error": {"code": "..."}}`.
+    """
+    error = content.get("error")
+    challenge = _CHALLENGE.search(headers.get("www-authenticate", ""))
+    codes = _codes(error, challenge and challenge[1])
+    nested = error if isinstance(error, dict) else content
+    elsewhere = [code for code in _codes(nested.get("code"), nested.get("type")) if code in _EXPLAINED]
+    return next(iter(codes + elsewhere), "")
+
+
+def _codes(*found: Any) -> list[str]:
+    texts = [each.strip().lower() for each in found if isinstance(each, str)]
+    return [_NOT_IN_A_CODE.sub("?", text)[:_LONGEST_CODE] for text in texts if text]
 
 
 def _raise_if_busy(status: int, error: str, wait: float | None) -> None:
@@ -159,8 +169,8 @@ def _object(body: bytes) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _why_not_tokens(content: dict[str, Any] | None) -> str:
-    if content is None:
+def _why_not_tokens(content: dict[str, Any]) -> str:
+    if not content:
         return "without a JSON object"
     for name in ("access_token", "refresh_token"):
         if not isinstance(content.get(name), str) or not content[name]:

@@ -90,7 +90,7 @@ def status(
         raise missing_key(binding.connection)
     tokens = keys.open(record.blob, binding).aged(record.stored_ago, given.clock())
     told, active = None, None
-    if online:
+    if online and record.state is not State.REAUTH_REQUIRED:  # nothing is sent for a grant that is gone
         told = TokenEndpoint(settings.auth_url, credentials_of(settings), client).introspect(tokens.access, "access_token")
         # "Inactive" is also the answer to a client that may not introspect: a cheap read decides.
         active = True if told and told["active"] else AccessProbe(settings.api_url, client).works(tokens.access)

@@ -205,7 +205,7 @@ class TokenEndpoint:
         except Unusable as unusable:
             return unusable.outcome
         except OAuth2Error as error:
-            return Refused(str(error.error), 400)
+            return Refused(str(error.error))
         except ConfigurationError as error:  # a certificate that does not pass, a proxy that is none: nothing was sent
             return NotProcessed(str(error), worth_retrying=False, setting=type(error)(str(error)))
         except (*_NOT_SENT, httpx.InvalidURL) as error:

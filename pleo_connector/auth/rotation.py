@@ -243,7 +243,8 @@ class Rotation:
         if owner_may_live and self._moved_on(record, end):
             return Verdict.NOT_ROTATED
         if intent.unavailable and (pause := self._pause.left()) > 0:
-            why = f"{record.reason}, and Pleo asks to wait until {utc(self._clock() + pause)}"
+            met = record.reason if uncertain is None else uncertain.why
+            why = f"{met}, and Pleo asks to wait until {utc(self._clock() + pause)}"
             return Postponed(why, tokens, record.generation, max(pause, end - self._monotonic()))
         verdict = self._oracle.ask(tokens, intent)
         _log.info("Refresh %s by host=%s pid=%d has an unknown outcome: %s.", intent.id, intent.host, intent.pid, verdict.name)
@@ -259,7 +260,8 @@ class Rotation:
         doubt = record.reason if intent.unavailable else unanswered(intent)
         if (left := end - self._monotonic()) > 0:
             # The server may have read the request and not have come to it yet: to send the token again now could end the grant.
-            why = doubt if intent.unavailable else "an earlier refresh may still go through" if uncertain is None else uncertain.why
+            earlier = doubt if intent.unavailable else "an earlier refresh may still go through"
+            why = earlier if uncertain is None else uncertain.why
             return Postponed(why, tokens, record.generation, left, intact=known)
         self._mark(record, State.ACTIVE, doubt, intent=intent)
         return Postponed(uncertain.why, tokens, record.generation) if known and uncertain is not None else verdict

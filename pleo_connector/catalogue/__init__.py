@@ -2,7 +2,7 @@
 
 from pleo_connector.catalogue.history import history_of, known_view
 from pleo_connector.catalogue.registry import CATALOGUE, Catalogue
-from pleo_connector.catalogue.relations import RELATIONS, AddsUp, Counts, NetAndTax, Reference, Relation, Relations
+from pleo_connector.catalogue.relations import RELATIONS, AddsUp, Counts, KnownValues, NetAndTax, Reference, Relation, Relations
 from pleo_connector.catalogue.stream import Child, Column, CompanyIn, Paging, Parent, Stream, SyncMode, Window
 from pleo_connector.catalogue.table import SYSTEM_FIELDS, Table
 from pleo_connector.catalogue.types import Field, LogicalType, Storage
@@ -19,6 +19,7 @@ __all__ = [
     "CompanyIn",
     "Counts",
     "Field",
+    "KnownValues",
     "LogicalType",
     "NetAndTax",
     "Paging",

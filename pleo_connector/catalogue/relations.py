@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from pleo_connector.catalogue.entry_values import FAMILIES
 from pleo_connector.catalogue.exports import FINAL
 from pleo_connector.catalogue.registry import CATALOGUE, Catalogue
 from pleo_connector.catalogue.table import Table
@@ -83,7 +84,23 @@ class Counts:
         yield from ((self.table, self.column), (self.table, self.status), (self.parts, self.parts_column))
 
 
-Relation = Reference | AddsUp | NetAndTax | Counts
+@dataclass(frozen=True, slots=True)
+class KnownValues:
+    """`column` of `table` holds only these values."""
+
+    check: str
+    table: str
+    column: str
+    values: tuple[str, ...]
+    otherwise: str
+    """What a row with another value means to who reads the tables, as a sentence."""
+
+    def names(self) -> Iterator[tuple[str, str]]:
+        """(table, column) of everything it names."""
+        yield self.table, self.column
+
+
+Relation = Reference | AddsUp | NetAndTax | Counts | KnownValues
 
 
 class Relations:
@@ -149,6 +166,7 @@ RELATIONS = Relations(
         tuple((f"line_amount_{currency}", f"net_amount_{currency}", f"tax_amount_{currency}") for currency in (_SUPPLIER, _WALLET)),
         "tax_type",
     ),
+    KnownValues("family_is_known", "accounting_entries", "family", tuple(FAMILIES), "An entry of another family counts as spend."),
     Counts("item_counts_match_job", "export_jobs", "number_of_items", "export_job_items", "export_job_id", "status", FINAL),
 )
 """What the checks hold the tables against."""

@@ -65,6 +65,8 @@ class Column:
     """Says something about a person."""
     values: tuple[str, ...] = ()
     """Known values of an open set: an unseen one loads, and is reported."""
+    meanings: tuple[tuple[str, str], ...] = ()
+    """The known values with what each means; they are the `values` where those are not given."""
     rule: ColumnRule = ColumnRule.KEEP
     """What becomes of its values before anything is kept of them; set by `rules.under_rules`."""
     same_as: str = ""
@@ -73,12 +75,22 @@ class Column:
     def __post_init__(self) -> None:
         if not self.name:
             object.__setattr__(self, "name", snake_case(self.source))
+        if self.meanings and not self.values:
+            object.__setattr__(self, "values", tuple(value for value, _ in self.meanings))
         if not self.description.endswith("."):
             raise ValueError(f"column {self.name}: the description must be a sentence ending in a full stop")
 
     def fields(self) -> tuple[Field, ...]:
         """The warehouse columns this becomes."""
-        return fields_of(self.name, self.type, self.description, personal=self.personal)
+        return fields_of(self.name, self.type, f"{self.description}{self._known_values()}", personal=self.personal)
+
+    def _known_values(self) -> str:
+        """A sentence on the values, for the column's description."""
+        if not self.values:
+            return ""
+        meaning = dict(self.meanings)
+        listed = "; ".join(f"{value} ({meaning[value]})" if value in meaning else value for value in self.values)
+        return f" Values: {listed}. Pleo may add others."
 
 
 @dataclass(frozen=True, slots=True)

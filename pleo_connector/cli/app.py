@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from pleo_connector.cli.categories import categories
 from pleo_connector.cli.connect import connect
 from pleo_connector.cli.demo import demo
 from pleo_connector.cli.disconnect import disconnect
@@ -95,6 +96,7 @@ for verb in (
     replay,
     raw,
     marts,
+    categories,
     maintain,
 ):
     app.command()(verb)

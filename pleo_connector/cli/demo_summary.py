@@ -19,12 +19,12 @@ from pleo_connector.cli.demo_place import SCHEMA
 from pleo_connector.cli.output import Output, add_rows, table
 
 _SPEND = """
-SELECT strftime(performed_at, '%Y-%m') AS month, total_bill_value_currency AS currency,
-       count(*) AS entries, sum(total_bill_value) AS spend
-FROM {schema}.accounting_entries
-WHERE _deleted_at IS NULL AND total_bill_value IS NOT NULL AND family IN ('CARD_PURCHASE', 'OUT_OF_POCKET', 'BILL_INVOICE', 'MILEAGE', 'PER_DIEM')
+SELECT strftime(month, '%Y-%m') AS month, currency, sum(entries) AS entries, sum(spend) AS spend
+FROM {schema}.spend_by_month
+WHERE currency IS NOT NULL
 GROUP BY ALL ORDER BY month DESC, currency
 """
+"""Entries without an amount have no currency yet."""
 
 _MONTHS = 3
 """Months of spend shown to a person; `--json` has all."""
@@ -48,7 +48,8 @@ def summary(file: Path, counters: Mapping[str, Any], began: datetime, seconds: f
         "warehouse": str(file),
         "tables": tables,
         "spend": [
-            {"month": month, "currency": currency, "entries": entries, "spend": str(value)} for month, currency, entries, value in spend
+            {"month": month, "currency": currency, "entries": int(entries), "spend": str(value)}
+            for month, currency, entries, value in spend
         ],
         "written": sum(written.values()),
         "written_by_stream": written,

@@ -56,7 +56,13 @@ def doctor(
 
 
 def _all(settings: Settings, output: Output, streams: Sequence[Stream]) -> Iterator[Finding]:
-    from pleo_connector.cli.doctor_local import check_environment, check_settings, check_versions, check_warehouse  # noqa: PLC0415 - pandas and duckdb
+    from pleo_connector.cli.doctor_local import (  # noqa: PLC0415 - pandas and duckdb
+        check_categories,
+        check_environment,
+        check_settings,
+        check_versions,
+        check_warehouse,
+    )
     from pleo_connector.cli.doctor_online import check_access, check_hosts, check_scopes  # noqa: PLC0415
     from pleo_connector.cli.doctor_portal import check_portal  # noqa: PLC0415
     from pleo_connector.cli.doctor_redirect import check_redirect  # noqa: PLC0415
@@ -74,6 +80,7 @@ def _all(settings: Settings, output: Output, streams: Sequence[Stream]) -> Itera
     if not any(finding.verdict is Verdict.FAIL for finding in online):
         yield from check_access(settings, scopes, streams)
     yield from check_warehouse(settings)
+    yield from check_categories(settings)
 
 
 def _check_connection(settings: Settings, scopes: list[str]) -> Iterator[Finding]:

@@ -14,8 +14,10 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from pleo_connector.analytics import categories_of
 from pleo_connector.cli.app import installed_version
 from pleo_connector.cli.findings import Finding, fine, worth_a_look, wrong
+from pleo_connector.cli.output import plural
 from pleo_connector.errors import PleoError
 from pleo_connector.settings import Environment, Settings, unknown_variables, variable_of
 from pleo_connector.warehouses import Warehouse, open_warehouse
@@ -113,6 +115,17 @@ def check_warehouse(settings: Settings) -> Iterator[Finding]:
         if isinstance(warehouse, DuckDBWarehouse) and warehouse.snapshot is not None:
             yield _snapshot(warehouse.snapshot)
         yield fine("disk space", told) if free >= _LITTLE_SPACE else worth_a_look("disk space", told, "free some space before a large sync")
+
+
+def check_categories(settings: Settings) -> Iterator[Finding]:
+    """Whether the file with names of categories can be used, where there is one."""
+    try:
+        found = categories_of(settings.categories)
+    except PleoError as error:
+        yield wrong("categories", str(error))
+        return
+    if found is not None:
+        yield fine("categories", f"{settings.categories} names {plural(len(found), 'category', 'categories')}")
 
 
 def _closed(folder: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ from pleo_connector.cli.output import Output, add_rows, table
 from pleo_connector.errors import WarehouseError
 
 if TYPE_CHECKING:
+    from pleo_connector.analytics import Category
     from pleo_connector.warehouses import Warehouse
 
 
@@ -27,11 +29,12 @@ def marts(
     output = output_of(ctx, json)
     settings = None if show else settings_in_use(output)
 
+    from pleo_connector.analytics import categories_of, refresh  # noqa: PLC0415
     from pleo_connector.analytics import marts as declared  # noqa: PLC0415 - DuckDB loads here, not for --help
-    from pleo_connector.analytics import refresh  # noqa: PLC0415
     from pleo_connector.warehouses import open_warehouse, require_made  # noqa: PLC0415
 
     warehouse = None
+    categories = categories_of(settings.categories) if settings is not None else None
     if settings is not None:
         warehouse = open_warehouse(
             settings.warehouse, settings.schema_name, snapshot=settings.snapshot, storage_version=settings.storage_version
@@ -42,7 +45,7 @@ def marts(
     made: tuple[str, ...] = ()
     left: list[str] = []
     if warehouse is not None:
-        made = refresh(warehouse, warn=output.warn, left=left.append)
+        made = refresh(warehouse, categories=categories, warn=output.warn, left=left.append)
         output.print("")
         output.print(
             f"{len(made)} views were made or made anew in {warehouse.location}."
@@ -71,11 +74,11 @@ def marts(
         raise WarehouseError(" ".join(left))
 
 
-def refresh_or_warn(warehouse: Warehouse, output: Output) -> None:
+def refresh_or_warn(warehouse: Warehouse, output: Output, categories: Sequence[Category] | None = None) -> None:
     """Keep the views in step after a sync or a replay. A database that refuses is told as a warning, since the rows are safe."""
     from pleo_connector.analytics import refresh  # noqa: PLC0415
 
     try:
-        refresh(warehouse, warn=output.warn)
+        refresh(warehouse, categories=categories, warn=output.warn)
     except WarehouseError as error:
         output.warn(f"The rows are loaded; the views for analysts are as they were: {error}")

@@ -99,9 +99,9 @@ def add_rows(made: Table, rows: Iterable[Sequence[object]]) -> Table:
     return made
 
 
-def plural(count: int, noun: str) -> str:
-    """`1 row`, `2,000 rows`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def plural(count: int, noun: str, many: str | None = None) -> str:
+    """`1 row`, `2,000 rows`; `many` where an s does not do."""
+    return f"{count:,} {noun if count == 1 else many or f'{noun}s'}"
 
 
 def _shown(value: object) -> Text:

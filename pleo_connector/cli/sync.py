@@ -65,10 +65,12 @@ def sync(
     low, high = span(start, end)
     settings = settings_in_use(output, connection=connection)
 
-    from pleo_connector.cli.progress import showing  # noqa: PLC0415 - pandas, duckdb and httpx load here, not for --help
+    from pleo_connector.analytics import categories_of  # noqa: PLC0415 - pandas, duckdb and httpx load here, not for --help
+    from pleo_connector.cli.progress import showing  # noqa: PLC0415
     from pleo_connector.sync import Mode, RawPolicy, SyncPlan, reach, run  # noqa: PLC0415
     from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
 
+    categories = categories_of(settings.categories) if settings.marts else None
     warehouse = open_warehouse(
         settings.warehouse, settings.schema_name, wait=wait, snapshot=settings.snapshot, storage_version=settings.storage_version
     )
@@ -79,7 +81,7 @@ def sync(
     with showing(output) as progress:
         report = run(plan, reached, warehouse, on_load=progress.loaded, on_finish=progress.finished)
     if settings.marts:
-        refresh_or_warn(warehouse, output)
+        refresh_or_warn(warehouse, output, categories)
     output.answer(report.as_dict() | {"warehouse": warehouse.location})
     if not output.json:
         show(report, output, warehouse.location)

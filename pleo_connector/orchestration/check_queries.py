@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from pleo_connector.catalogue import AddsUp, Column, CompanyIn, Counts, LogicalType, NetAndTax, Reference, Stream, Table
+from pleo_connector.catalogue import AddsUp, Column, CompanyIn, Counts, KnownValues, LogicalType, NetAndTax, Reference, Stream, Table
 
 if TYPE_CHECKING:
     from pleo_connector.frames.plan import Level
@@ -231,6 +231,16 @@ def count_tally(relation: Counts, table: Table) -> Tally:
         f"WHERE one._deleted_at IS NULL AND one.{relation.status} IN ({final}) AND one.{relation.column} <> coalesce(found.parts, 0) "
         f"AND EXISTS (SELECT 1 FROM {_relation(relation.parts)} AS any_part JOIN {_relation(table.name)} AS sibling "
         f"ON sibling.id = any_part.{relation.parts_column} WHERE sibling.{company} = one.{company})",
+    )
+
+
+def value_tally(relation: KnownValues, table: Table) -> Tally:
+    """Live rows with another value; named by the value too, which is a word of Pleo's and no content."""
+    column, known = f'one."{relation.column}"', ", ".join(f"'{value}'" for value in relation.values)
+    return Tally(
+        f"unknown_{relation.column}",
+        f"SELECT coalesce(substr({column}, 1, 60), 'none') || ' / ' || {_name('one', table)} AS shown FROM {_relation(table.name)} AS one "
+        f"WHERE one._deleted_at IS NULL AND coalesce({column}, '') NOT IN ({known})",
     )
 
 

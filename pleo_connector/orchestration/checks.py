@@ -18,6 +18,7 @@ from pleo_connector.catalogue import (
     AddsUp,
     Catalogue,
     Counts,
+    KnownValues,
     NetAndTax,
     Paging,
     Reference,
@@ -82,7 +83,9 @@ class Checks:
             yield from self._of_stream(table, stream)
         relations = RELATIONS.of(table, self.catalogue)
         if references := tuple(one for one in relations if isinstance(one, Reference)):
-            said = ", ".join(f"{one.column} is in {one.target}" for one in references)
+            said = ", ".join(
+                f"{one.column} is in {one.target}{' (or in no list, which is only counted)' if one.optional else ''}" for one in references
+            )
             yield Check(REFERENCES, table, stream, f"{said}; archived and deleted ones count as there.", relations=references)
         for relation in relations:
             if not isinstance(relation, Reference):
@@ -189,6 +192,8 @@ class Checks:
                 yield queries.sum_tally(relation, check.table)
             elif isinstance(relation, NetAndTax):
                 yield queries.tax_tally(relation, check.table)
+            elif isinstance(relation, KnownValues):
+                yield queries.value_tally(relation, check.table)
             else:
                 yield queries.count_tally(relation, check.table)
 
@@ -212,7 +217,9 @@ def drift_of_last(stream: Stream, last: dg.AssetMaterialization | None) -> Drift
     return found
 
 
-def _meaning(relation: AddsUp | NetAndTax | Counts) -> str:
+def _meaning(relation: AddsUp | NetAndTax | Counts | KnownValues) -> str:
+    if isinstance(relation, KnownValues):
+        return f"Each {relation.column} is one that this version knows. {relation.otherwise}"
     if isinstance(relation, AddsUp):
         return f"The rows of each record sum to the record in {relation.whole}, in every currency; exact, and only where Pleo served all amounts."
     if isinstance(relation, NetAndTax):

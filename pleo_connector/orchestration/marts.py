@@ -1,11 +1,11 @@
 """The marts of a connection as assets: views that follow the tables by themselves, so materialising one makes it and counts its rows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
-from pleo_connector.analytics import personal_columns, refresh, views
+from pleo_connector.analytics import Category, personal_columns, refresh, views
 from pleo_connector.catalogue import CATALOGUE, Catalogue, View
 from pleo_connector.errors import PleoError, WarehouseError
 from pleo_connector.orchestration import failures
@@ -27,7 +27,7 @@ def mart_specs(
         data = PleoMartData(view, name, warehouse.kind, warehouse.relation(view), personal[view.name], warehouse.location)
         spec = translator.get_mart_spec(data)
         keys[view.name] = spec.key
-        spec = spec.replace_attributes(deps=[*spec.deps, *(keys[read] for read in view.reads)], skippable=True)
+        spec = spec.replace_attributes(deps=[*spec.deps, *(keys[read] for read in view.reads if read in keys)], skippable=True)
         spec = spec.merge_attributes(metadata={"dagster/column_lineage": _lineage(view, keys)})
         specs[view.name] = named(spec, name, view.name)
     return specs
@@ -36,18 +36,20 @@ def mart_specs(
 def _lineage(view: View, keys: Mapping[str, dg.AssetKey]) -> dg.TableColumnLineage:
     return dg.TableColumnLineage(
         {
-            column.name: [dg.TableColumnDep(asset_key=keys[table], column_name=source) for table, source in column.sources]
+            column.name: [dg.TableColumnDep(asset_key=keys[table], column_name=source) for table, source in column.sources if table in keys]
             for column in view.columns
         }
     )
 
 
-def make_views(context: dg.AssetExecutionContext, warehouse: Warehouse, catalogue: Catalogue) -> None:
-    """Bring the views in step after a sync. A database that refuses is a warning: the rows are loaded."""
-    if not warehouse.has_views:
+def make_views(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, catalogue: Catalogue, categories: Sequence[Category] | None = None
+) -> None:
+    """Bring the views and the names of categories in step after a sync. A database that refuses is a warning: the rows are loaded."""
+    if not warehouse.has_views and categories is None:
         return
     try:
-        made = refresh(warehouse, catalogue, warn=context.log.warning)
+        made = refresh(warehouse, catalogue, categories=categories, warn=context.log.warning)
     except WarehouseError as error:
         context.log.warning("The rows are loaded; the views for analysts are as they were: %s", error)
         return
@@ -78,7 +80,7 @@ def build_pleo_marts(
         try:
             warehouse = resource.open()
             require_made(warehouse, resource.settings().sources)
-            made = refresh(warehouse, catalogue, warn=context.log.warning)
+            made = refresh(warehouse, catalogue, categories=resource.named_categories(), warn=context.log.warning)
             with warehouse.transaction() as transaction:
                 counts = {
                     spec.key: int(str(transaction.scalar(f'SELECT count(*) FROM {{schema}}."{view}"')))

@@ -21,6 +21,7 @@ from pleo_connector.settings_folder import settings_folder
 from pleo_connector.warehouses import Warehouse, open_warehouse
 
 if TYPE_CHECKING:
+    from pleo_connector.analytics import Category
     from pleo_connector.sync import Connection, RawPolicy
 
 HIDDEN = "***"
@@ -182,6 +183,7 @@ class WarehouseResource(_PleoSettings):
     storage_version: str | None = _field("The oldest DuckDB that can open a new DuckDB file, such as v1.4.0, or latest.")
     raw: str | None = _field("Where pages are kept as they were served: warehouse, off, or a folder.")
     raw_days: int | None = _field("Days for which those pages are kept; 0 is for ever.")
+    categories: str | None = _field("A CSV file with names of categories (id, code, name).")
 
     def open(self) -> Warehouse:
         """The warehouse; nothing is opened before its first transaction."""
@@ -189,6 +191,12 @@ class WarehouseResource(_PleoSettings):
         return open_warehouse(
             settings.warehouse, settings.schema_name, snapshot=settings.snapshot, storage_version=settings.storage_version
         )
+
+    def named_categories(self) -> "tuple[Category, ...] | None":
+        """What the file with names of categories says; None without one. ConfigurationError says what is wrong with it."""
+        from pleo_connector.analytics import categories_of
+
+        return categories_of(self.settings().categories)
 
     def raw_policy(self) -> "RawPolicy":
         """Where and for how long pages are kept as they were served."""

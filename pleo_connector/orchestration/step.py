@@ -1,11 +1,12 @@
 """What one step does: sync the streams of the selected tables, and yield each table as its stream finishes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dagster as dg
 
+from pleo_connector.analytics import Category
 from pleo_connector.catalogue import Catalogue, Table
 from pleo_connector.errors import Forbidden, PleoError
 from pleo_connector.orchestration import failures
@@ -57,13 +58,14 @@ class Step:
             checks = CheckRun(self.checks, wanted, self.keys, warehouse, selection.streams)
             yield from checks.without_sync(lambda key: _last(context, key))
             if selection.streams:
+                categories = warehouse_resource.named_categories() if self.views else None
                 plan = replace(
                     config.plan(selection.streams),
                     options=placed_files(self.options, pleo.settings().folder),
                     raw=warehouse_resource.raw_policy(),
                     hash_key=pleo.settings().hash_key,
                 )
-                yield from self._sync(context, plan, pleo, warehouse, selection, checks)
+                yield from self._sync(context, plan, pleo, warehouse, selection, checks, categories)
         except PleoError as error:
             raise failures.whole_run(error) from None
         except (dg.Failure, dg.RetryRequested):
@@ -79,6 +81,7 @@ class Step:
         warehouse: Warehouse,
         selection: "_Selection",
         checks: CheckRun,
+        categories: Sequence[Category] | None,
     ) -> Iterator[Event]:
         connection = pleo.connection()
         pace = connection.requests_per_minute
@@ -116,7 +119,7 @@ class Step:
         finally:
             events.close()
         if self.views:
-            make_views(context, warehouse, self.catalogue)
+            make_views(context, warehouse, self.catalogue, categories)
         # A step for one table of several cannot tell that nothing else was asked for: the others have steps of their own.
         nothing_else = len(refused) == len(selection.streams) and self._is_alone(context)
         if failed or nothing_else or (refused and ALL_OR_FAIL in context.run.tags):

@@ -73,7 +73,10 @@ async def _own_company(stream: Stream, client: PleoClient, traffic: Traffic, ref
         except msgspec.DecodeError:
             raise BadAnswer("Pleo's answer about this credential (/v1/introspect) is not the JSON it should be; run again later.") from None
 
-    credential = await client.fetch(PageRequest("GET", "/v1/introspect", "this credential"), parse, traffic)
+    try:
+        credential = await client.fetch(PageRequest("GET", "/v1/introspect", "this credential"), parse, traffic)
+    except Forbidden:
+        raise refused from None
     if not credential.subject.startswith(_COMPANY_URN):
         raise refused
     company_id = credential.subject.removeprefix(_COMPANY_URN)

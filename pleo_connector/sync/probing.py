@@ -6,7 +6,7 @@ A stream costs one request, one that is read for each record of another some mor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,7 +51,7 @@ async def _probe(connection: Connection, streams: Sequence[Stream], seconds: flo
     found: dict[str, Probed] = {}
     try:
         async with asyncio.timeout(seconds), connection.client(budget, patience=PATIENCE) as client:
-            probing = _Probing(client, catalogue)
+            probing = _Probing(client, catalogue, [stream.name for stream in streams])
             for stream in streams:
                 found[stream.name] = await probing.of(stream)
     except TimeoutError:
@@ -77,6 +77,8 @@ class _CannotAsk(_NotAsked):
 class _Probing:
     client: PleoClient
     catalogue: Catalogue
+    asked: Collection[str]
+    """Names of the streams. What is refused beside them, though they need it, is told of them."""
     traffic: Traffic = field(default_factory=Traffic)
     _first: dict[str, Record | ApiError | None] = field(default_factory=dict)
     """By stream: its first record, None where there is none, or the refusal."""
@@ -134,14 +136,19 @@ class _Probing:
                 if record := await self._one(page_request(listed, company_id, limit=1), above):
                     return record
         except Forbidden:
+            if above.name not in self.asked:
+                raise
             raise _CannotAsk(f"it is read for each of {above.name}, which Pleo refuses") from None
         raise _NotAsked(f"there are no {'open ' if parent.only_open else ''}{above.name.replace('_', ' ')} to read it for")
 
     async def _companies_known(self) -> tuple[str, ...]:
         """Keys of the companies, the first of which is asked; never empty."""
+        listing = next(stream for stream in self.catalogue if stream.company_in is CompanyIn.NOWHERE)
         try:
-            await self._record(next(stream for stream in self.catalogue if stream.company_in is CompanyIn.NOWHERE))
+            await self._record(listing)
         except Forbidden as error:
+            if not self._companies and listing.name not in self.asked:
+                raise
             if not self._companies:
                 raise _CannotAsk("Pleo refuses the list of companies") from error
         if not self._companies:

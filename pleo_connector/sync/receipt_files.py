@@ -21,6 +21,7 @@ from pleo_connector.sync.receipt_folder import KeptFile, ReceiptFolder
 from pleo_connector.sync.receipt_links import ENTRIES, links
 from pleo_connector.sync.receipt_report import WAITING, FilesReport
 from pleo_connector.sync.receipt_table import NOT_SERVED, RECEIPT_FILES, Wanted
+from pleo_connector.sync.refusals import folded
 from pleo_connector.warehouses import Transaction, Warehouse
 
 AT_ONCE = 4
@@ -58,7 +59,7 @@ class FileFetching:
         if not now:
             return []
         rest = await asyncio.to_thread(self._adopt, now, report)
-        stopped: dict[str, ApiError] = {}
+        stopped: dict[str | None, ApiError] = {}
         async with FileClient(plain_http=self._plain_http, proxy=self._proxy, connections=AT_ONCE) as files:
             for company_id, some in portions(rest):
                 if company_id in stopped:
@@ -69,7 +70,7 @@ class FileFetching:
                     stopped[company_id] = error
                 else:
                     await self._fetch(files, some, found, report)
-        return [f"Files wait for the next run: {error}" for error in stopped.values()]
+        return [f"Files wait for the next run: {error}" for error in folded(stopped)]
 
     def _wanted(self, companies: Sequence[str]) -> list[Wanted]:
         with self._warehouse.transaction() as transaction:

@@ -104,8 +104,8 @@ class Walks:
             return await self.due.sweeps(work, ids, self._earliest)
         listing = self.listings[parent.stream]
         await listing.done.wait()
-        for error in listing.failed.values():
-            work.note(error)
+        for company_id, error in listing.failed.items():
+            work.note(error, company_id)
         return self.due.sweeps_of_parents(work, parent, listing, ids)
 
     async def _sweeps_of(self, work: StreamWork, company_id: str) -> list[Sweep]:
@@ -115,7 +115,7 @@ class Walks:
         except FATAL:
             raise
         except PleoError as error:
-            work.note(error)
+            work.note(error, company_id)
             return []
 
     async def _earliest(self, work: StreamWork, company_id: str) -> datetime | None:
@@ -134,6 +134,7 @@ class Walks:
         async with asyncio.TaskGroup() as walks:
             for sweep in sweeps:
                 walks.create_task(self._walk(work, sweep, gone))
+        work.note_refusals()
         if gone and work.stream.parent is not None:
             work.report.warnings.append(_told_gone(work.stream, work.stream.parent, gone, len(sweeps)))
 
@@ -176,7 +177,7 @@ class Walks:
         sweep.error = error
         if isinstance(error, WalkStalled):
             work.abandon(sweep)  # its cursor leads nowhere: the next run starts from the first page
-        work.note(error)
+        work.note(error, sweep.company_id)
         if (listing := self.listings.get(work.stream.name)) is not None:
             listing.failed[sweep.company_id] = error
 
@@ -195,6 +196,6 @@ def _told_gone(stream: Stream, parent: Parent, gone: Sequence[Sweep], asked: int
     """The warning about records that were listed and are gone; ids of three of them at most."""
     what = parent.stream.replace("_", " ")
     ids = ", ".join(str(sweep.parent_id) for sweep in gone[:3]) + (", ..." if len(gone) > 3 else "")  # noqa: PLR2004 - a sentence, not a list
-    told = f"Pleo no longer has {len(gone)} of the {asked} {what} that it had listed (404: {ids}): their {stream.name} were skipped, rows read before stay."
+    told = f"Pleo no longer has {len(gone)} of the {asked} {what} that it had listed (404 or 410: {ids}): their {stream.name} were skipped, and rows that were read before are kept."
     every = " These are all of them: if the next run says so again, check PLEO_API_URL, and report it." if len(gone) == asked else ""
     return told + every

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pleo_connector.catalogue import Stream
-from pleo_connector.errors import DriftError, PleoError
+from pleo_connector.errors import ApiError, DriftError, PleoError
 from pleo_connector.frames import Batch, Served, batches_joined, normalise
 from pleo_connector.stream_options import DEFAULT, StreamOptions
 from pleo_connector.sync import counting, ledger
 from pleo_connector.sync.finish import Finished, finish
 from pleo_connector.sync.raw import RawLanding
 from pleo_connector.sync.raw_packing import KeptPage
+from pleo_connector.sync.refusals import REFUSALS, folded
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.sync.sweep import ServedPage, Sweep
 from pleo_connector.warehouses import MergeCounts, Transaction
@@ -38,6 +39,8 @@ class StreamWork:
     """Companies that joined since other companies were read, in a run of a range: they are read whole."""
     quarantined: set[str] = field(default_factory=set)
     """Keys of records that earlier runs set aside."""
+    refused: dict[str | None, ApiError] = field(default_factory=dict)
+    """By company: the first request of its that Pleo refused."""
     again: list[Sweep] = field(default_factory=list)
     """Sweeps that met another number of records than Pleo reported: they are read once more before the stream ends."""
     may_read_again: bool = False
@@ -49,12 +52,23 @@ class StreamWork:
         self.abandoned.append(sweep)
         self.sweeps.remove(sweep)
 
-    def note(self, error: PleoError) -> None:
-        """The first error fails the stream; further ones are told beside it."""
-        if self.report.error is None:
+    def note(self, error: PleoError, company_id: str | None = None) -> None:
+        """The first error fails the stream; further ones are told beside it. Refusals wait for `note_refusals`."""
+        if isinstance(error, ApiError) and type(error) in REFUSALS:
+            self.refused.setdefault(company_id, error)
+        elif self.report.error is None:
             self.report.error = error
         elif error is not self.report.error:
             self.report.warnings.append(str(error))
+
+    def note_refusals(self) -> None:
+        """Pleo's refusals, after all other errors."""
+        for error in folded(self.refused):
+            if self.report.error is None:
+                self.report.error = error
+            else:
+                self.report.warnings.append(str(error))
+        self.refused.clear()
 
 
 @dataclass(frozen=True, slots=True)

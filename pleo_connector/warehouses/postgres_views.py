@@ -44,13 +44,18 @@ def renewed(
             if view.name not in there and not _refused(run, names, creation(names, view), _DOES_NOT_FIT):
                 yield view.name
             continue
-        if view.name in there and not _refused(run, names, creation(names, view, replace=True), _OTHER_COLUMNS):
+        if view.name not in there:  # nothing stands on it yet, though a view that reads it now may be there
+            for statement in creation(names, view):
+                run(statement)
+            yield view.name
+            continue
+        if not _refused(run, names, creation(names, view, replace=True), _OTHER_COLUMNS):
             yield view.name
             continue
         together = [view, *_readers(view, views)]
         present = ", ".join(names.relation(one.name) for one in together if one.name in there)
         # One statement: a refusal then names all that stands on any of them.
-        refused = _refused(run, names, [f"DROP VIEW {present}"], _IN_USE) if present else ""
+        refused = _refused(run, names, [f"DROP VIEW {present}"], _IN_USE)
         if not refused:
             there -= {one.name for one in together}
             for statement in creation(names, view):

@@ -4,11 +4,12 @@ import pytest
 from sqlglot import exp, parse_one
 from sqlglot.lineage import lineage
 
-from pleo_connector.analytics import live_views, marts, views
+from pleo_connector.analytics import CATEGORIES, live_views, marts, views
 from pleo_connector.analytics.marts import parse
 from pleo_connector.catalogue import CATALOGUE, Catalogue, View
 
-_KNOWN = {table.name: dict.fromkeys(table.column_names, "text") for table in CATALOGUE.tables()} | {
+_TABLES = (*CATALOGUE.tables(), CATEGORIES)
+_KNOWN = {table.name: dict.fromkeys(table.column_names, "text") for table in _TABLES} | {
     mart.name: {column.name: "text" for column in mart.columns} for mart in marts()
 }
 
@@ -28,7 +29,7 @@ def test_the_declared_columns_are_those_of_the_sql(mart: View) -> None:
 
 
 def test_views_come_after_what_they_read() -> None:
-    made: set[str] = {table.name for table in CATALOGUE.tables()}
+    made: set[str] = {table.name for table in _TABLES}
     for view in views():
         assert made.issuperset(view.reads), view.name
         assert view.name not in made

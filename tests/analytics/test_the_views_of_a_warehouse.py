@@ -157,6 +157,17 @@ def test_a_view_that_keeps_its_columns_is_renewed_under_somebody_s_own(url: str,
         assert ask("SELECT more FROM mine") == [(15,)]
 
 
+def test_a_new_view_below_an_old_one_is_no_reason_to_drop_it(url: str, warehouse: Warehouse) -> None:
+    first = View("number", "One.", "SELECT 1 AS n", (ViewColumn("n", Storage.BIGINT, "One."),), ())
+    _define(warehouse, first)
+    _run(url, "CREATE VIEW mine AS SELECT n FROM number")
+    below = View("below", "Two.", "SELECT CAST(2 AS INTEGER) AS n", (ViewColumn("n", Storage.BIGINT, "Two."),), ())
+    over = View("number", "Two.", "SELECT n FROM below", (ViewColumn("n", Storage.BIGINT, "Two."),), ("below",))
+    assert _define(warehouse, below, over) == ("below", "number")
+    with _asking(url) as ask:
+        assert ask("SELECT n FROM mine") == [(2,)]
+
+
 def test_types_and_comments_are_the_declared_ones(url: str, warehouse: Warehouse) -> None:
     refresh(warehouse)
     dialect: Dialect = POSTGRES if url.startswith("postgresql") else DUCKDB

@@ -2,78 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
 
-import duckdb
 import pytest
 
-from pleo_connector.analytics import refresh
-from pleo_connector.warehouses import open_warehouse
-
-COMPANY = "c0000000-0000-4000-8000-000000000001"
-ANNA = "e0000000-0000-4000-8000-000000000001"
-TRAVEL, FOOD = "a0000000-0000-4000-8000-000000000001", "a0000000-0000-4000-8000-000000000002"
-REDUCED = "70000000-0000-4000-8000-000000000001"
-GROUP = "60000000-0000-4000-8000-000000000001"
-BERLIN, PARIS = "b0000000-0000-4000-8000-000000000001", "b0000000-0000-4000-8000-000000000002"
-
-
-class Books:
-    """A DuckDB file with the connector's tables; rows are written the way a person would."""
-
-    def __init__(self, file: Path) -> None:
-        refresh(open_warehouse(f"duckdb:///{file}", "books"))
-        self._connection = duckdb.connect(str(file))
-        self._connection.execute("USE books; SET TimeZone = 'America/New_York'")  # a mart's months are UTC wherever it is read
-        self._entries = 0
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def add(self, table: str, **values: Any) -> None:
-        names = ", ".join(f'"{name}"' for name in values)
-        marks = ", ".join("?" for _ in values)
-        self._connection.execute(f'INSERT INTO "{table}" ({names}) VALUES ({marks})', list(values.values()))
-
-    def entry(self, amount: str | None, **values: Any) -> str:
-        self._entries += 1
-        key = f"f0000000-0000-4000-8000-{self._entries:012d}"
-        usual = {
-            "company_id": COMPANY, "employee_id": ANNA, "family": "CARD_PURCHASE", "status": "COMPLETED", "review_status": "OK",
-            "export_status": "EXPORTED", "performed_at": "2026-03-10T12:00:00Z", "settled_at": "2026-03-11T12:00:00Z",
-            "transaction_value": amount, "transaction_value_currency": "EUR",
-            "total_bill_value": amount, "total_bill_value_currency": "EUR" if amount else None,
-        }  # fmt: skip
-        self.add("accounting_entries", id=key, **{**usual, **values})
-        return key
-
-    def split(self, entry: str, position: int, amount: str | None, **values: Any) -> None:
-        currency = {"total_bill_value_currency": "EUR" if amount else None}
-        self.add("accounting_entry_splits", accounting_entry_id=entry, position=position, total_bill_value=amount, **currency, **values)
-
-    def ask(self, sql: str) -> list[tuple[Any, ...]]:
-        return self._connection.execute(sql).fetchall()
-
-    def entries_of(self, view: str) -> set[str]:
-        return {str(key) for (key,) in self.ask(f"SELECT entry_id FROM {view}")}
-
-
-@pytest.fixture
-def books(tmp_path: Path) -> Iterator[Books]:
-    made = Books(tmp_path / "books.duckdb")
-    made.add("companies", id=COMPANY, name="Lindgren ApS")
-    made.add("employees", id=ANNA, company_id=COMPANY, first_name="Anna", last_name="Holm")
-    made.add("accounts", id=TRAVEL, company_id=COMPANY, code="7000", name="Travel")
-    made.add("accounts", id=FOOD, company_id=COMPANY, code="7100", name="Food")
-    made.add("tax_codes", id=REDUCED, company_id=COMPANY, code="R", name="Reduced", rate="0.07")
-    made.add("tag_groups", id=GROUP, company_id=COMPANY, name="Office")
-    made.add("tags", id=BERLIN, company_id=COMPANY, tag_group_id=GROUP, code="B", name="Berlin")
-    made.add("tags", id=PARIS, company_id=COMPANY, tag_group_id=GROUP, code="P", name="Paris")
-    yield made
-    made.close()
+from pleo_connector.catalogue.entry_values import COST_SUB_FAMILIES, FAMILIES, STATUSES, Kind
+from tests.analytics.books import ANNA, BERLIN, COMPANY, FOOD, GROUP, PARIS, REDUCED, TRAVEL, Books
 
 
 def exact(*amounts: str) -> Sequence[tuple[Decimal]]:
@@ -89,6 +24,61 @@ def test_spend_counts_purchases_and_leaves_movements_failures_and_deleted_entrie
     assert books.entries_of("spend") == kept
     assert books.ask("SELECT spend FROM spend_by_month") == exact("18.1000")
     assert books.ask("SELECT entries, entries_without_amount FROM spend_by_month") == [(3, 0)]
+
+
+def test_a_credit_note_lowers_the_spend_by_what_it_credits(books: Books) -> None:
+    books.entry("1000.00", family="BILL_INVOICE")
+    books.entry("-400.00", family="CREDIT_NOTE")
+    assert books.ask("SELECT spend, entries FROM spend_by_month") == [(Decimal("600.0000"), 2)]
+    assert books.ask("SELECT sum(amount) FROM spend") == exact("600.0000")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_family_is_what_the_catalogue_says(books: Books, family: str) -> None:
+    entry = books.entry("5.00", family=family)
+    kind = FAMILIES[family][0]
+    assert books.ask("SELECT kind FROM counted_entries") == [(kind,)]
+    assert books.entries_of("spend") == ({entry} if kind is Kind.SPEND else set())
+    assert books.entries_of("pleo_costs") == ({entry} if kind is Kind.COST else set())
+
+
+@pytest.mark.parametrize("family", ["CHARITY_DONATION", "", None])
+def test_a_family_that_nobody_knows_counts_as_spend(books: Books, family: str | None) -> None:
+    entry = books.entry("7.00", family=family, export_status="QUEUED", review_status="NOT_SET", settled_at=None)
+    assert books.ask("SELECT spend FROM spend_by_month") == exact("7.0000")
+    for view in ("unexported_entries", "unreviewed_entries", "unsettled_entries", "missing_receipts"):
+        assert books.entries_of(view) == {entry}, view
+
+
+@pytest.mark.parametrize("sub_family", COST_SUB_FAMILIES)
+@pytest.mark.parametrize("family", [family for family, (kind, _) in FAMILIES.items() if kind is Kind.MOVEMENT])
+def test_a_fee_is_a_cost_whatever_movement_it_was_taken_with(books: Books, family: str, sub_family: str) -> None:
+    entry = books.entry("5.00", family=family, sub_family=sub_family)
+    assert books.entries_of("pleo_costs") == {entry}
+
+
+def test_fees_and_interest_are_costs_of_pleo_and_cashback_lowers_them(books: Books) -> None:
+    books.entry("100.00", family="PLEO_INVOICE")
+    books.entry("9.00", family="OVERDRAFT", sub_family="INTEREST")
+    books.entry("1.50", family="BALANCE_AMENDMENT", sub_family="FEE")
+    books.entry("-3.00", family="CASHBACK")
+    books.entry("500.00", family="BALANCE_AMENDMENT", sub_family="LOAD")
+    books.entry("20.00", sub_family="FEE")  # a purchase stays one
+    assert books.ask("SELECT sum(amount) FROM pleo_costs") == exact("107.5000")
+    assert books.ask("SELECT sum(amount) FROM spend") == exact("20.0000")
+
+
+@pytest.mark.parametrize("status", [*STATUSES, "ON_HOLD", None])
+def test_entries_count_by_their_status(books: Books, status: str | None) -> None:
+    entry = books.entry("5.00", status=status)
+    counts = STATUSES.get(str(status), (True, ""))[0]
+    assert books.entries_of("spend") == books.entries_of("counted_entries") == ({entry} if counts else set())
+
+
+def test_a_state_that_nobody_knows_is_still_open(books: Books) -> None:
+    entry = books.entry("5.00", review_status=None, export_status=None)
+    other = books.entry("5.00", review_status="WAITING_FOR_THE_MOON", export_status="LOST")
+    assert books.entries_of("unreviewed_entries") == books.entries_of("unexported_entries") == {entry, other}
 
 
 def test_the_month_is_that_of_utc(books: Books) -> None:
@@ -190,6 +180,24 @@ def test_merchants_and_team_names_come_from_the_newest_export_item(books: Books)
     assert {str(key) for (key,) in books.ask("SELECT entry_id FROM spend WHERE merchant IS NULL")} == {other}
 
 
+def test_the_merchant_of_the_entry_outranks_that_of_its_export_item(books: Books) -> None:
+    entry = books.entry("8.00", merchant_name="Trattoria")
+    books.add("export_items", id="90000000-0000-4000-8000-000000000001", accounting_entry_id=entry, supplier_name="TRATTORIA*BERLIN 12")
+    assert books.ask("SELECT merchant FROM spend") == [("Trattoria",)]
+
+
+def test_a_spender_who_is_in_no_list_has_the_name_on_the_entry(books: Books) -> None:
+    stranger = "e0000000-0000-4000-8000-000000000009"
+    books.entry("1.00", employee_id=stranger, employee_first_name="Bo", employee_last_name="Ek")
+    books.entry("2.00", employee_id=None, inline_employee_id=stranger, employee_first_name="Bo")
+    books.entry("4.00", employee_first_name="Not", employee_last_name="Anna")
+    assert books.ask("SELECT CAST(employee_id AS VARCHAR), employee_name FROM spend ORDER BY amount") == [
+        (stranger, "Bo Ek"),
+        (stranger, "Bo"),
+        (ANNA, "Anna Holm"),
+    ]
+
+
 def test_spend_in_foreign_currency_keeps_both_amounts(books: Books) -> None:
     books.entry("10.00", transaction_value="1500", transaction_value_currency="ISK")
     assert books.ask("SELECT paid_currency, currency, paid, spend FROM spend_by_currency") == [
@@ -202,6 +210,7 @@ def test_what_is_open_is_listed_by_what_it_waits_for(books: Books) -> None:
     unexported = books.entry("1.00", export_status="QUEUED")
     unsettled = books.entry("1.00", settled_at=None)
     books.entry("1.00", review_status="NOT_REQUIRED")
+    books.entry("-1.00", family="CREDIT_NOTE", settled_at=None)
     assert books.entries_of("unreviewed_entries") == {unreviewed}
     assert books.entries_of("unexported_entries") == {unexported}
     assert books.entries_of("unsettled_entries") == {unsettled}

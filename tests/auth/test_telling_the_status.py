@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from pleo_connector import auth
 from pleo_connector.cli.app import app
-from pleo_connector.errors import PleoError, RefreshUnavailable
+from pleo_connector.errors import PleoError, ReauthRequired, RefreshUnavailable
 from pleo_connector.sandbox import Fault
 from tests.auth.harness import Pleo, pleo
 
@@ -92,6 +92,16 @@ def test_where_introspection_does_not_tell_a_cheap_read_does(connected: Pleo) ->
     assert auth.status(connected.settings, online=True).online_active is None
     told = CliRunner().invoke(app, ["status", "--online"], env=connected.environ)
     assert told.exit_code == 0 and "Pleo did not answer" in " ".join(told.output.split())
+
+
+def test_pleo_is_not_asked_about_a_grant_that_is_gone(connected: Pleo) -> None:
+    connected.sandbox.state.revoke_grants()
+    with pytest.raises(ReauthRequired):
+        connected.manager().refresh()
+    connected.sandbox.state.reset_counters()
+    told = auth.status(connected.settings, online=True)
+    assert (told.state, told.online_active) == ("reauth_required", None)
+    assert connected.sandbox.counters()["by_path"] == {}
 
 
 # --- what "inactive" is worth -------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 
 from pleo_connector.auth.rotation import SETTLE
 from pleo_connector.auth.stores import State
-from pleo_connector.errors import ClientRejected, ConfigurationError, LoginFailed, PleoError
+from pleo_connector.errors import ClientRejected, ConfigurationError, LoginFailed, PleoError, ReauthRequired, RefreshUnavailable
 from pleo_connector.sandbox import Fault
 from tests.auth.harness import Pleo
 
@@ -102,6 +102,44 @@ def test_invalid_token_of_the_server_ends_the_grant_for_every_caller(connected: 
             connected.manager().access_token(rejected=token)
         assert caught.value.exit_code == 3
     assert connected.sandbox.counters()["by_path"]["/oauth/token"] == 1
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        httpx.Response(400, json={"error": " INVALID_TOKEN\n"}),
+        httpx.Response(400, json={"type": "INVALID_GRANT", "message": "why"}),
+        httpx.Response(400, json={"code": "invalid_grant"}),
+        httpx.Response(400, json={"error": {"code": "invalid_token", "message": "why"}}),
+        httpx.Response(401, json={"error": {"type": "invalid_grant"}}),
+        httpx.Response(401, headers={"WWW-Authenticate": 'Basic realm="a", Bearer realm="b", error = "invalid_token"'}),
+        httpx.Response(401, headers={"WWW-Authenticate": "Bearer error=invalid_token, error_description=x"}, text="no"),
+        httpx.Response(422, json={"error": "invalid_token"}),
+        httpx.Response(200, json={"error": "invalid_grant"}),
+    ],
+    ids=lambda response: f"{response.status_code} {response.text or response.headers}",
+)
+def test_a_grant_that_is_gone_is_recognised_however_it_is_spelt(connected: Pleo, response: httpx.Response) -> None:
+    refused = connected.manager(transport=httpx.MockTransport(lambda _: response), sleep=lambda _: None)
+    with pytest.raises(ReauthRequired, match=r"\((invalid_token|invalid_grant)\)"):
+        refused.refresh()
+    assert connected.record().state is State.REAUTH_REQUIRED
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        httpx.Response(404, json={"error": "Not Found", "status": 404}),
+        httpx.Response(400, json={"type": "about:blank", "title": "Bad Request"}),
+        httpx.Response(400, json=[{"error": "invalid_grant"}]),
+        httpx.Response(400, json={"error_description": "error=invalid_grant"}),
+    ],
+    ids=lambda response: str(response.text),
+)
+def test_what_is_no_answer_of_an_oauth_server_leaves_the_grant_alone(connected: Pleo, response: httpx.Response) -> None:
+    with pytest.raises(RefreshUnavailable, match=r"without an OAuth error; .*PLEO_AUTH_URL"):
+        connected.manager(transport=httpx.MockTransport(lambda _: response)).refresh()
+    assert connected.record().state is State.ACTIVE
 
 
 @pytest.mark.parametrize("code", ['new\n"line"', "x" * 10_000, "\u00e9t\u00e9"])

@@ -161,6 +161,8 @@ def test_only_the_streams_that_are_named_are_asked_for_with_few_requests(pleo: L
     dimensions = [count for path, count in asked.items() if path.endswith("/dimensions")]
     assert (asked["/v1/companies"], asked["/v0/tag-groups"], asked["/v2/employees"], dimensions) == (1, 1, 1, [1])
     assert pleo.run("doctor", "vendors").code == 1
+    pleo.sandbox.state.set_refused("tag-group")
+    assert pleo.run("doctor", "tag_group_dimensions").code == 1
     wrong = pleo.run("doctor", "vendor")
     assert wrong.code == 2 and "vendors" in wrong.err
 
@@ -197,6 +199,8 @@ def test_a_key_is_told_to_be_made_anew(pleo: Local) -> None:
     assert "make a key in Pleo with that permission" in found["access to companies"]["found"]
     assert found["access to vendors"]["found"] == "not asked: Pleo refuses the list of companies"
     assert "PLEO_SCOPES" not in found["access to companies"]["found"]
+    alone = pleo.run("doctor", "--json", "tax_codes", **key)
+    assert alone.code == 1 and "Pleo refuses companies (403" in alone.out, "the stream needs the list"
     pleo.sandbox.state.set_refused("vendor")
     assert "(the scope vendors:read)" in checks(pleo, 1, **key)["access to vendors"]["found"]
     ended = checks(pleo, 1, PLEO_API_KEY="a-key-that-is-over")

@@ -36,7 +36,7 @@ from pleo_connector.catalogue import CATALOGUE, Catalogue
 catalogue = Catalogue(*(replace(stream, limit=1) if stream.name == "companies" else stream for stream in CATALOGUE))
 defs = build_pleo_definitions(step_per_table=True, executor=dg.multiprocess_executor, catalogue=catalogue)
 """
-COMPANIES = 4
+COMPANIES = 5
 
 
 def steps_done(home: Path) -> set[str]:

@@ -19,7 +19,7 @@ from pleo_connector.warehouses import open_warehouse
 from tests.orchestration.many import many
 from tests.orchestration.place import Place, environment, materialized
 
-TABLES, MART = ["companies", "employees", "tax_codes"], "missing_receipts"
+TABLES, MART = ["companies", "employees", "tax_codes"], "counted_entries"
 """The mart reads two of the tables, and one is refused."""
 
 

@@ -81,7 +81,7 @@ def test_items_are_landed_while_their_job_is_open_and_stay_when_it_has_expired(w
     job = world.open_job()
     assert world.run(world.tick())
     assert (world.landed(job), world.status(job)) == (3, "pending")
-    assert world.tick().skip_message == "Open export jobs: 3, all landed."
+    assert world.tick().skip_message == "Open export jobs: 4, all landed."
     world.sandbox.state.move_export_job(job, "in_progress")
     assert world.run(world.tick()), "its state has changed"
     assert world.status(job) == "in_progress"
@@ -90,7 +90,7 @@ def test_items_are_landed_while_their_job_is_open_and_stay_when_it_has_expired(w
     assert (world.landed(job), world.status(job)) == (3, "failed"), "Pleo no longer serves the items; they stay"
     for _ in range(2):
         told = world.tick()
-        assert told.run_requests == [] and told.skip_message == "Open export jobs: 2, all landed."
+        assert told.run_requests == [] and told.skip_message == "Open export jobs: 3, all landed."
 
 
 def test_a_job_is_not_asked_for_twice_while_its_run_is_under_way(world: World) -> None:

@@ -146,6 +146,17 @@ def test_archived_and_deleted_targets_are_there(loaded: Loaded) -> None:
     assert passed and said["tax_code_id_unknown"] == 0
 
 
+def test_a_family_that_nobody_knows_is_found_in_what_is_stored(loaded: Loaded) -> None:
+    row = first("accounting_entries")
+    key = loaded.one(f"SELECT id FROM books.accounting_entries WHERE {row}")
+    change = f"UPDATE books.accounting_entries SET family = 'CHARITY_DONATION' WHERE {row}"
+    assert loaded.told("family_is_known", "accounting_entries") == (True, {"unknown_family": 0})
+    passed, said = loaded.told("family_is_known", "accounting_entries", change)
+    assert not passed and said == {"unknown_family": 1, "for_example": f"CHARITY_DONATION / {key}"}
+    gone = f"UPDATE books.accounting_entries SET _deleted_at = CURRENT_TIMESTAMP WHERE {row}"
+    assert loaded.told("family_is_known", "accounting_entries", change, gone)[0], "deleted entries are in no sum"
+
+
 def test_targets_that_were_never_read_to_the_end_prove_nothing(loaded: Loaded) -> None:
     gone, open_still = "DELETE FROM books.tax_codes", "UPDATE books._sweeps SET status = 'open' WHERE stream = 'tax_codes'"
     assert not loaded.told("references_exist", "accounting_entries", gone)[0]

@@ -10,8 +10,12 @@ import httpx
 import pytest
 
 from pleo_connector import sync
-from pleo_connector.errors import Forbidden
+from pleo_connector.catalogue import CATALOGUE
+from pleo_connector.errors import ApiError, BadAnswer, Forbidden, PleoUnavailable
 from pleo_connector.sandbox import Fault, SandboxConfig, running
+from pleo_connector.sync.refusals import folded
+from pleo_connector.sync.report import StreamReport
+from pleo_connector.sync.writing import StreamWork
 from pleo_connector.warehouses import open_warehouse
 from tests.frames.records import entry, key
 from tests.sync.answering import serving
@@ -46,6 +50,51 @@ def test_a_company_that_is_refused_fails_its_own_part_alone(tmp_path: Path) -> N
         done = transaction.scalar(f"SELECT count(*) FROM {{schema}}._sweeps WHERE company_id = '{GOOD}' AND status <> 'complete'")
         assert done == 0
         assert transaction.scalar(f"SELECT count(*) FROM {{schema}}._sweeps WHERE company_id = '{BAD}' AND status = 'complete'") == 0
+
+
+def test_one_refusal_of_many_companies_is_one_line_of_each_stream(place: Place) -> None:
+    place.pleo.state.set_refused("tag-group")
+    report = place.run("tag_groups", "tag_group_dimensions", "vendors")
+    others = len(place.pleo.state.records("companies")) - 1
+    assert set(report.failures) == {"tag_groups", "tag_group_dimensions"}
+    for name, error in report.failures.items():
+        assert report.streams[name].warnings == []
+        assert isinstance(error, Forbidden) and str(error).count("ACCESS_DENIED") == 1
+        assert str(error).endswith(f"Pleo also refuses this for {others} other companies."), name
+
+
+def test_companies_are_counted_and_not_requests() -> None:
+    work = StreamWork(CATALOGUE.stream("vendors"), StreamReport("vendors"))
+    for company, month in (("a", 1), ("a", 2), ("b", 1), ("b", 2)):
+        work.note(Forbidden(f"{company} in month {month}.", of_key=True), company)
+    work.note_refusals()
+    assert isinstance(work.report.error, Forbidden) and work.report.error.of_key
+    assert str(work.report.error) == "a in month 1. Pleo also refuses this for 1 other company."
+    assert work.report.warnings == []
+
+
+def test_refusals_are_told_beside_another_error() -> None:
+    work = StreamWork(CATALOGUE.stream("vendors"), StreamReport("vendors"))
+    work.note(Forbidden("No.", of_key=True), "a")
+    work.note(BadAnswer("Bad."), "b")
+    for company in ("c", "d", "e"):
+        work.note(ApiError(f"404 of {company}."), company)
+    work.note_refusals()
+    assert str(work.report.error) == "Bad."
+    assert work.report.warnings == ["404 of c. Pleo also refuses this for 2 other companies.", "No."]
+
+
+def test_a_fault_of_pleo_is_no_refusal_and_is_told_for_each_company() -> None:
+    errors: dict[str | None, ApiError] = {"a": PleoUnavailable("500 for a."), "b": Forbidden("No.")}
+    errors |= {"c": PleoUnavailable("500 for c."), "d": Forbidden("No.")}
+    assert [str(error) for error in folded(errors)] == ["500 for a.", "500 for c.", "No. Pleo also refuses this for 1 other company."]
+
+
+def test_a_refused_list_of_companies_is_told_where_the_credential_cannot_be_looked_at_either(place: Place) -> None:
+    place.pleo.state.set_refused("company")
+    place.pleo.state.set_faults(Fault("status", path="/v1/introspect", status=403))
+    with pytest.raises(Forbidden, match=r"refuses companies .*'company'.*; every stream needs this list\.$"):
+        place.run("vendors")
 
 
 def test_a_company_that_appears_is_read_and_one_that_disappears_keeps_its_rows(place: Place) -> None:

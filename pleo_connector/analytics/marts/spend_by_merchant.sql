@@ -1,4 +1,4 @@
--- Spend by month, company and merchant; the merchant is NULL where neither the entry nor an export item names one.
+-- Spend by month, company and merchant; NULL where neither the entry nor an export item of it names one.
 --
 -- month date: First day of the month, UTC. [spend.month]
 -- company_id uuid: Owning company. [spend.company_id]

@@ -1,0 +1,24 @@
+"""Refusals of one stream for several companies: told once, with the companies counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pleo_connector.errors import ApiError, Forbidden
+
+REFUSALS = (ApiError, Forbidden)
+"""What Pleo answers to every company alike: a status that no later try changes, and a permission that is missing."""
+
+
+def folded(errors: Mapping[str | None, ApiError]) -> list[ApiError]:
+    """The errors, given by company. Of each kind of refusal only the first is left, and says for how many other companies it holds."""
+    found = [error for error in errors.values() if type(error) not in REFUSALS]
+    for kind in REFUSALS:
+        same = [error for error in errors.values() if type(error) is kind]
+        if len(same) < 2:  # noqa: PLR2004 - nothing to count
+            found += same
+            continue
+        others = "1 other company" if len(same) == 2 else f"{len(same) - 1} other companies"  # noqa: PLR2004
+        first, told = same[0], f"{same[0]} Pleo also refuses this for {others}."
+        found.append(Forbidden(told, of_key=first.of_key) if isinstance(first, Forbidden) else ApiError(told))
+    return found

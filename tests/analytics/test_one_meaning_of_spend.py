@@ -1,0 +1,128 @@
+"""README, docs and the demo say of spend what the view says; their queries run as they are written."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pleo_connector.analytics import refresh
+from pleo_connector.catalogue import CATALOGUE
+from pleo_connector.cli import demo_summary
+from pleo_connector.sandbox import SandboxConfig, running
+from pleo_connector.sync.receipt_table import RECEIPT_FILES
+from pleo_connector.sync.state import SWEEPS
+from pleo_connector.warehouses import open_warehouse
+from tests.analytics.books import Books
+from tests.sync.places import Place
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+QUERIES = [
+    pytest.param(query, id=f"{page.name}-{number}")
+    for page in PAGES
+    for number, query in enumerate(re.findall(r"```sql\n(\s*SELECT.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
+]
+ENTRIES = CATALOGUE.stream("accounting_entries").tables()
+
+
+def section(page: str, name: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8").partition(f"<!-- {name} -->")[2].partition(f"<!-- /{name} -->")[0].strip()
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """The entries of the sample data, and the views over them."""
+    warehouse = open_warehouse(f"duckdb:///{tmp_path_factory.mktemp('sample')}/sample.duckdb", "pleo")
+    with running(SandboxConfig(port=0, requests_per_minute=0)) as pleo:
+        place = Place(pleo, warehouse)
+        assert not place.run("companies", "accounting_entries").failures
+    refresh(warehouse)
+    return place
+
+
+def test_the_figures_in_the_readme_are_those_of_the_view(sample: Place) -> None:
+    months = re.findall(r"^(\d{4}-\d\d) +([A-Z]{3}) +([\d,]+) +(-?[\d,.]+)$", section("README.md", "demo"), re.MULTILINE)
+    printed = [(month, currency, int(count.replace(",", "")), Decimal(total.replace(",", ""))) for month, currency, count, total in months]
+    shown = sample.rows(
+        "SELECT strftime(month, '%Y-%m'), currency, count(DISTINCT entry_id), round(sum(amount), 2) FROM pleo.spend "
+        "WHERE currency IS NOT NULL AND month IN (SELECT DISTINCT month FROM pleo.spend ORDER BY month DESC LIMIT 3) "
+        "GROUP BY ALL ORDER BY 1 DESC, 2"
+    )
+    assert printed == shown, "run scripts/figures"
+    counts = dict(re.findall(r"^(\w+) +([\d,]+)$", section("README.md", "demo"), re.MULTILINE))
+    for table in (*ENTRIES, CATALOGUE.table("companies")):
+        rows = sample.rows(f"SELECT count(*) FROM pleo.{table.name} WHERE _deleted_at IS NULL")
+        assert rows == [(int(counts[table.name].replace(",", "")),)], "run scripts/figures"
+
+
+def test_the_demos_summary_reads_the_view(sample: Place) -> None:
+    with duckdb.connect(sample.warehouse.location, read_only=True) as connection:
+        told = connection.execute(demo_summary._SPEND.format(schema="pleo")).fetchall()
+    view = (
+        "SELECT strftime(month, '%Y-%m') AS m, currency, count(DISTINCT entry_id), sum(amount) FROM pleo.spend WHERE currency IS NOT NULL"
+    )
+    assert told == sample.rows(f"{view} GROUP BY ALL ORDER BY m DESC, currency")
+
+
+def test_the_families_on_the_page_are_those_of_the_catalogue() -> None:
+    assert section("docs/spend.md", "families") == runpy.run_path(str(ROOT / "scripts" / "figures"))["families_section"](), (
+        "run scripts/figures"
+    )
+
+
+@pytest.fixture
+def kept(books: Books) -> tuple[Books, Any]:
+    """Books whose entries keep their history from `keep()` on."""
+
+    def keep() -> None:
+        books.close()
+        with open_warehouse(f"duckdb:///{books.file}", "pleo").transaction() as transaction:
+            transaction.ensure([*CATALOGUE.tables(), RECEIPT_FILES, SWEEPS])
+            for stream in CATALOGUE:
+                if stream.name in ("accounting_entries", "receipts"):
+                    transaction.keep_history(stream.tables())
+        books.open()
+
+    return books, keep
+
+
+def test_the_closing_query_gives_the_spend_of_the_view(kept: tuple[Books, Any]) -> None:
+    books, keep = kept
+    for amount, more in [
+        ("100.00", {}), ("-30.00", {"family": "CREDIT_NOTE"}), ("7.00", {"family": "CHARITY_DONATION"}), ("5.00", {"family": "MILEAGE"}),
+        ("900.00", {"family": "WALLET"}), ("900.00", {"family": "PLEO_INVOICE"}), ("900.00", {"family": "BILL_INVOICE_PAYMENT"}),
+        ("900.00", {"family": "REIMBURSEMENT"}), ("900.00", {"family": "OVERDRAFT"}), ("900.00", {"family": "CASHBACK"}),
+        ("900.00", {"family": "BALANCE_AMENDMENT"}), ("900.00", {"status": "CANCELLED"}), ("900.00", {"status": "REJECTED"}),
+        ("900.00", {"status": "ERROR"}), ("900.00", {"status": "DRAFT"}), ("900.00", {"_deleted_at": "2026-11-03T00:00:00Z"}), (None, {}),
+    ]:  # fmt: skip
+        books.entry(amount, performed_at="2026-10-31T23:30:00Z", **more)
+    books.entry("900.00", performed_at="2026-11-01T00:00:00Z")
+    split = books.entry("20.00", performed_at="2026-10-01T00:00:00Z")
+    books.split(split, 1, "15.00")
+    books.split(split, 2, "5.00")
+    keep()
+    page = (ROOT / "docs" / "history.md").read_text(encoding="utf-8")
+    (query,) = re.findall(r"```sql\n(SELECT total_bill_value_currency.*?)```", page, re.DOTALL)
+    ours = query.replace("2026-11-05 18:00:00+00", "2999-01-01 00:00:00+00")
+    october = "SELECT currency, spend FROM spend_by_month WHERE month = '2026-10-01' AND currency IS NOT NULL"
+    assert books.ask(ours) == books.ask(october) == [("EUR", Decimal("102.0000"))]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_every_query_on_a_page_runs(kept: tuple[Books, Any], query: str) -> None:
+    books, keep = kept
+    keep()
+    books.ask(query)
+
+
+def test_the_query_over_a_scan_of_iceberg_names_columns_that_are_there(books: Books) -> None:
+    page = (ROOT / "docs" / "warehouses.md").read_text(encoding="utf-8")
+    (query,) = re.findall(r'duckdb\.sql\("(.*?)"\)', page)
+    books.ask(query.replace("FROM entries", "FROM accounting_entries"))
