@@ -68,6 +68,8 @@ def categories_of(setting: str) -> tuple[Category, ...] | None:
 
 def _rows(text: str) -> Iterator[Category]:
     """ValueError for a row that cannot be meant."""
+    if "\0" in text:
+        raise ValueError("it is not UTF-8 text; save it as CSV UTF-8")
     first = text.splitlines()[0] if text else ""
     delimiter = max(_DELIMITERS, key=first.count)  # Excel writes semicolons in half of Europe
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)

@@ -27,6 +27,9 @@ HASHABLE = frozenset(
 """Types of which a hash means something: two values are the same, or not."""
 
 
+_MONEY = (LogicalType.MONEY, LogicalType.MONEY_TIMES_100)
+
+
 def options_of(path: str, catalogue: Catalogue = CATALOGUE) -> dict[str, StreamOptions]:
     """The options in the file at `path` (`PLEO_CONFIG`; empty: `pleo.toml` where there is one), checked."""
     found = read_options(path, {stream.name: columns_of(stream) for stream in catalogue})
@@ -86,6 +89,9 @@ def ruled(stream: Stream, name: str) -> tuple[str, str | None]:
     below = [column for column, source in sources.items() if source.startswith(f"{path}.")]
     if below:
         raise ValueError(f"{name!r} holds declared columns; name each that is meant: {', '.join(below)}.")
+    whole = next((name for name, one in named_columns(stream) if one.type in _MONEY and path.startswith(f"{sources[name]}.")), None)
+    if whole is not None:
+        raise ValueError(f"{name!r} is a part of {whole}; name that column to drop it.")
     if any(path == dropped or path.startswith(f"{dropped}.") for dropped, _ in stream.ignored):
         raise ValueError(f"{name!r} is never kept, with or without a rule; take the rule out.")
     return "", path

@@ -46,7 +46,9 @@ def categories(
     output.print(add_rows(listing, rows))
     output.print("")
     output.print(f"{plural(len(used), 'category', 'categories')} in use, {len(nameless):,} without a name.")
-    if write is not None:
+    if write is not None and not nameless:
+        output.print(f"{write} holds no category to be named.")
+    elif write is not None:
         output.print(f"{write} lists those without a name: fill in code or name, set PLEO_CATEGORIES={write}, and sync.")
     elif nameless:
         output.print("`pleo-connector categories --write categories.csv` makes a file in which to name them.", style="dim")

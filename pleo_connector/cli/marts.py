@@ -53,6 +53,8 @@ def marts(
             else f"No view was made anew in {warehouse.location}."
             if left
             else f"All views are up to date in {warehouse.location}."
+            if warehouse.has_views
+            else f"{warehouse.location} keeps no views; its table _categories is there for those that are made elsewhere."
         )
     output.answer(
         {

@@ -196,6 +196,6 @@ def drifted(report: SyncReport, stream: str) -> list[str]:
         remarks.append(f"{stream}: {_KINDS.get(kind, kind.replace('_', ' '))}: {paths}.")
     if each.quarantined:
         remarks.append(
-            f"{stream}: {plural(each.quarantined, 'record')} could not be typed and are kept, with the reason, in the table _quarantine."
+            f"{stream}: {plural(each.quarantined, 'record')} could not be typed; the table _quarantine has the reason and what was served."
         )
     return remarks

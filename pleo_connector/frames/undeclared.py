@@ -20,11 +20,12 @@ from pleo_connector.frames.plan import compile_plan
 
 WITHHELD = msgspec.Raw(b'"withheld"')
 
-_LONG = ("signature", "token", "secret", "credential", "passw", "apikey", "authorization", "jwt")
+_LONG = ("signature", "token", "secret", "credential", "passw", "apikey", "authorization", "jwt", "session", "bearer")
 _SHORT = frozenset({"sig", "sign", "key", "auth", "pwd", "sas", "hmac"})
 """Names of query parameters that grant access: those that contain one of the first, are one of the second, or end in `key`."""
-_PARAMETER = re.compile(r"[?&#;]\s*([^=&#;?\s]{1,80})=[^&#;\s]")
-_PASSWORD = re.compile(r"://[^/?#\s@]*:[^/?#\s@]+@")
+_PARAMETER = re.compile(r"[?&#;~]\s*([^=&#;?~\s]{1,80})=[^&#;~\s]")
+_PASSWORD = re.compile(r"://[^/?#\s@]*:[^/?#\s@]+@|https?://[^/?#\s@]+@", re.IGNORECASE)
+"""A user without a password in a web address is a token: nothing else is written there."""
 _WEB_TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w-]{4,}\.")
 
 _SLASHES, _PERCENT, _BACKSLASH, _TOKEN = (re.compile(mark) for mark in (rb"//", rb"%3", rb"\\/|\\u00[0-7]", rb"eyJ"))

@@ -37,7 +37,7 @@ class DuckDBTransaction:
         self._stages: dict[str, pa.Table] = {}
         catalog = str(self._row("SELECT current_database()")[0])
         self._plan = Plan(dialect, schema, catalog)
-        self._history = History(self._plan, self.run)
+        self._history = History(self._plan, self.run, bare=True)
         self._schema = schema
 
     def ensure(self, tables: Sequence[Table]) -> None:

@@ -30,9 +30,11 @@ _Run = Callable[..., Sequence[Sequence[object]]]
 class History:
     """The history tables beside the tables of one schema."""
 
-    def __init__(self, names: Plan, run: _Run) -> None:
+    def __init__(self, names: Plan, run: _Run, *, bare: bool = False) -> None:
+        """`bare` where a view must name tables without schema: DuckDB takes the file out of a view's names, and a schema of the file's name is ambiguous then."""
         self._names = names
         self._run = run
+        self._bare = bare
 
     def keep(self, tables: Sequence[Table]) -> None:
         """Make views and versions of what the tables hold; the history tables are there already."""
@@ -45,6 +47,8 @@ class History:
         for table in tables:
             wanted = len(history_of(table).fields) + len(_ENDS)
             if columns.get(known_view(table)) != wanted:
+                if self._bare:
+                    self._run(self._names.dialect.enter.format(schema=self._names.schema_name))
                 self._run(self._known(table, tables[0]))
                 comment = (
                     f"{history_of(table).description} valid_to and observed_until say where a version ended; NULL for the present one."
@@ -110,7 +114,7 @@ class History:
     def _known(self, table: Table, parent: Table) -> str:
         """The added columns come first, so that a column which is added to the table later is the view's last."""
         q = self._names.dialect.quote
-        view, versions = self._names.relation(known_view(table)), self._names.relation(history_of(table))
+        view, versions = self._names.relation(known_view(table)), self._in_view(history_of(table))
         if table is parent:
             following = f"OVER (PARTITION BY {', '.join(f'h.{q(name)}' for name in table.key)} ORDER BY h.{q('observed_at')})"
             ends = ", ".join(f"lead(h.{q(begin)}) {following} AS {q(end)}" for begin, end in _ENDS.items())
@@ -118,9 +122,13 @@ class History:
         ends = ", ".join(f"p.{q(end)}" for end in _ENDS.values())
         return (
             f"CREATE OR REPLACE VIEW {view} AS\nSELECT {ends}, h.*\nFROM {versions} AS h "
-            f"JOIN {self._names.relation(known_view(parent))} AS p\n"
+            f"JOIN {self._in_view(known_view(parent))} AS p\n"
             f"  ON {self._equal(parent.key, 'p', table.parent_key, 'h')} AND p.{q('observed_at')} = h.{q('observed_at')}"
         )
+
+    def _in_view(self, table: Table | str) -> str:
+        name = table if isinstance(table, str) else table.name
+        return self._names.dialect.quote(name) if self._bare else self._names.relation(name)
 
     def _insert(self, table: Table) -> str:
         versions = history_of(table)

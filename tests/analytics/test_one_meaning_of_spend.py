@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import runpy
 from decimal import Decimal
@@ -18,7 +19,7 @@ from pleo_connector.sandbox import SandboxConfig, running
 from pleo_connector.sync.receipt_table import RECEIPT_FILES
 from pleo_connector.sync.state import SWEEPS
 from pleo_connector.warehouses import open_warehouse
-from tests.analytics.books import Books
+from tests.analytics.books import COMPANY, TRAVEL, Books
 from tests.sync.places import Place
 
 ROOT = Path(__file__).parents[2]
@@ -126,3 +127,30 @@ def test_the_query_over_a_scan_of_iceberg_names_columns_that_are_there(books: Bo
     page = (ROOT / "docs" / "warehouses.md").read_text(encoding="utf-8")
     (query,) = re.findall(r'duckdb\.sql\("(.*?)"\)', page)
     books.ask(query.replace("FROM entries", "FROM accounting_entries"))
+
+
+SUMS = ("month", "team", "employee", "category", "tax_code", "merchant", "currency")
+
+
+def test_every_sum_is_the_same_and_the_kinds_make_the_whole(books: Books) -> None:
+    families = ("CARD_PURCHASE", "CREDIT_NOTE", "NOVELTY", None, "WALLET", "CASHBACK")
+    categories = (None, TRAVEL, "ca000000-0000-4000-8000-000000000001", "ca000000-0000-4000-8000-000000000002")
+    amounts = itertools.cycle((("100.00", "EUR"), ("-30.00", "EUR"), ("7.50", "DKK"), (None, None)))
+    for number, (family, category, code, is_split) in enumerate(itertools.product(families, categories, (None, "7100"), (False, True))):
+        amount, currency = next(amounts)
+        worth = {"total_bill_value_currency": currency, "merchant_name": (None, "", "Shop")[number % 3]}
+        entry = books.entry(amount, family=family, account_id=category, account_code=code, **worth)
+        for copy in range(number % 3):  # exported again and again
+            key = f"90000000-0000-4000-8000-{number:06d}{copy:06d}"
+            books.add("export_items", id=key, accounting_entry_id=entry, company_id=COMPANY, supplier_name=f"Supplier {copy}")
+        if is_split and amount is not None:
+            for position, part in enumerate((Decimal(1), Decimal(amount) - 1), 1):
+                books.split(entry, position, str(part), account_id=categories[(number + position) % 4])
+            books.ask(f"UPDATE accounting_entry_splits SET total_bill_value_currency = '{currency}' WHERE accounting_entry_id = '{entry}'")
+    spend = books.ask("SELECT currency, sum(amount) FROM counted_entries WHERE kind = 'spend' GROUP BY 1 ORDER BY 1")
+    assert len(spend) == 3
+    for by in SUMS:
+        assert books.ask(f"SELECT currency, sum(spend) FROM spend_by_{by} GROUP BY 1 ORDER BY 1") == spend, by
+    whole = "SELECT total_bill_value_currency, sum(total_bill_value) FROM accounting_entries GROUP BY 1 ORDER BY 1"
+    assert books.ask("SELECT currency, sum(amount) FROM counted_entries GROUP BY 1 ORDER BY 1") == books.ask(whole)
+    assert books.ask("SELECT sum(amount) FROM pleo_costs") == books.ask("SELECT sum(amount) FROM counted_entries WHERE kind = 'cost'")

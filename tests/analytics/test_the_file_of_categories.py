@@ -72,6 +72,7 @@ def test_a_header_alone_takes_all_names_back(tmp_path: Path) -> None:
         (PLAIN + f"{MEALS[:-1]}9,1,Meals, drinks\n", "line 4 has 4 cells and the first line 3; a name with a ',' needs quotes"),
         (PLAIN.encode("cp1252"), "it is not UTF-8 text; save it as CSV UTF-8"),
         (PLAIN.encode("utf-16"), "it is not UTF-8 text; save it as CSV UTF-8"),
+        (PLAIN.replace("é", "e").encode("utf-16-le"), "it is not UTF-8 text; save it as CSV UTF-8"),
         (PLAIN + f'{MEALS[:-1]}9,1,"Meals\n', "it is not CSV (unexpected end of data)"),
     ],
 )

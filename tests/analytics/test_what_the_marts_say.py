@@ -180,9 +180,10 @@ def test_merchants_and_team_names_come_from_the_newest_export_item(books: Books)
     assert {str(key) for (key,) in books.ask("SELECT entry_id FROM spend WHERE merchant IS NULL")} == {other}
 
 
-def test_the_merchant_of_the_entry_outranks_that_of_its_export_item(books: Books) -> None:
-    entry = books.entry("8.00", merchant_name="Trattoria")
-    books.add("export_items", id="90000000-0000-4000-8000-000000000001", accounting_entry_id=entry, supplier_name="TRATTORIA*BERLIN 12")
+@pytest.mark.parametrize("served", ["", " ", None])
+def test_an_empty_merchant_is_none(books: Books, served: str | None) -> None:
+    entry = books.entry("8.00", merchant_name=served)
+    books.add("export_items", id="90000000-0000-4000-8000-000000000001", accounting_entry_id=entry, supplier_name="Trattoria")
     assert books.ask("SELECT merchant FROM spend") == [("Trattoria",)]
 
 

@@ -40,6 +40,12 @@ def test_a_sync_makes_the_views_and_marts_says_that_they_are_there(pleo: Local) 
     assert all(mart.name in ended.out for mart in marts())
 
 
+def test_a_warehouse_without_views_is_not_said_to_have_them(pleo: Local, tmp_path: Path) -> None:
+    ended = pleo.run("marts", PLEO_WAREHOUSE=f"iceberg:///{tmp_path}/lake")
+    assert ended.code == 0
+    assert "lake keeps no views; its table _categories is there" in " ".join(ended.out.split())
+
+
 def test_without_marts_a_sync_makes_none_and_the_command_makes_them_now(pleo: Local) -> None:
     assert pleo.run("sync", "companies", PLEO_MARTS="off").code == 0
     assert _views(pleo) == set()

@@ -49,6 +49,8 @@ def test_a_template_lists_the_nameless_and_filled_in_it_names_them(pleo: Local, 
     document = json.loads(pleo.run("categories", "--json").out)
     (mine,) = (row for row in document["categories"] if row["id"] == named)
     assert (mine["name"], mine["named_by"], mine["nameless"]) == ("Café", "file", False)
+    _ask(pleo, "UPDATE pleo.accounting_entries SET account_id = NULL")
+    assert "2.csv holds no category to be named." in " ".join(pleo.run("categories", "--write", str(tmp_path / "2.csv")).out.split())
     again = pleo.run("categories", "--write", str(file), PLEO_CATEGORIES=str(file))
     assert (again.code, again.errors) == (2, [f"Error: {file} is there already and is not written over: name a new file."])
 

@@ -91,6 +91,9 @@ LINKS = (
     "https://files.example/a.pdf?X-Amz-Signature=abc&X-Amz-Date=1",
     "https://files.example/a?x=1&sig=abc%3D",
     "https://files.example/a?token=abc",
+    "https://abc@files.example/a",
+    "https://files.example/a?sessionId=abc",
+    "https://files.example/a?hdnts=exp=1~acl=/*~hmac=abc",
     "https://files.example/a?Expires=1&Signature=abc&Key-Pair-Id=K",
     "see https://files.example/a#access_token=abc now",
     "https://login.example/?next=https%3A%2F%2Ffiles.example%2Fa%3Ftoken%3Dabc",
@@ -146,6 +149,7 @@ def test_of_an_answer_that_cannot_be_taken_apart_only_a_harmless_one_is_kept() -
     [
         ("emial", "there is no column 'emial'"),
         ("accounting_entry_splits.acount_id", "did you mean 'accounting_entry_splits.account_id'"),
+        ("transactionValue.minors", "is a part of transaction_value; name that column"),
         ("$.employee", "name each that is meant: inline_employee_id, employee_email"),
     ],
 )

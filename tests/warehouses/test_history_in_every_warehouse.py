@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pytest
 
 from pleo_connector.catalogue import Field, Storage, Table, history_of, known_view
-from pleo_connector.warehouses import MergeCounts, Scope, Transaction, Warehouse
+from pleo_connector.warehouses import MergeCounts, Scope, Transaction, Warehouse, open_warehouse
 from tests.warehouses.rows import BILLS, LINES, SEEN, bill, frame, key, lines, seen, stored
 
 CHANGING = Table("bills", BILLS.description, (*BILLS.fields, Field("updated_at", Storage.TIMESTAMP, "Last change.")), ("id",), "bills")
@@ -183,3 +186,16 @@ def test_a_new_column_reaches_the_history_and_its_view(kept: Warehouse) -> None:
         view = known_view(wider)
         assert work.scalar(f"SELECT reason FROM {{schema}}.{view} WHERE observed_until IS NULL") == "lunch"
         assert work.scalar(f"SELECT count(*) FROM {{schema}}.{view} WHERE reason IS NULL") == 1
+
+
+def test_a_duckdb_file_may_bear_the_name_of_its_schema(tmp_path: Path) -> None:
+    file = tmp_path / "books.duckdb"
+    warehouse = open_warehouse(f"duckdb:///{file}", "books")
+    switch_on(warehouse)
+    load(warehouse, day(5), bill(1, note="first"), children=[(1, 2)])
+    load(warehouse, day(6), bill(1, note="second", _row_hash="b"), children=[(1, 1)])
+    shutil.copy(file, tmp_path / "copy.duckdb")
+    for name in ("books", "copy"):
+        with duckdb.connect(str(tmp_path / f"{name}.duckdb"), read_only=True) as reader:
+            assert reader.execute(f"SELECT count(*) FROM {name}.books.{known_view(CHANGING)}").fetchall() == [(2,)]
+            assert reader.execute(f"SELECT count(*) FROM {name}.books.{known_view(LINES)}").fetchall() == [(3,)]

@@ -50,7 +50,7 @@ SELECT
     nullif(concat_ws(' ', m.first_name, m.last_name), ''), nullif(concat_ws(' ', e.employee_first_name, e.employee_last_name), '')
   ) AS employee_name,
   e.team_id,
-  e.merchant_name AS merchant,
+  nullif(trim(e.merchant_name), '') AS merchant,
   e.account_id,
   e.account_code,
   e.tax_code_id,
