@@ -50,11 +50,13 @@ class Step:
         selection = _Selection(context, self.catalogue, self.keys)
         try:
             warehouse = warehouse_resource.open()
+            sources = warehouse_resource.settings().sources
+            context.log.info("Settings are those of %s; the warehouse is %s.", sources, warehouse.location)
             wanted = selection.checks(self.checks)
             if selection.streams:
                 pleo.connection().check()  # no file is made before there is a credential
             elif any(check.stored for check in wanted):
-                require_made(warehouse, warehouse_resource.settings().sources)
+                require_made(warehouse, sources)
             checks = CheckRun(self.checks, wanted, self.keys, warehouse, selection.streams)
             yield from checks.without_sync(lambda key: _last(context, key))
             if selection.streams:
