@@ -160,6 +160,7 @@ def test_a_command_takes_the_settings_of_the_nearest_folder_above(
     assert run(["sync"]) == 2
     said = capsys.readouterr().err
     assert f"Looked for in the environment or {project}/.env." in said
+    assert f"Settings and relative paths are those of {project}." in said, "the folder may be of another project"
     assert [file.name for file in project.rglob("*")] == [".env", "code"], "no file is made before there is a credential"
 
 
@@ -173,3 +174,24 @@ def test_without_a_connection_no_file_is_made_and_the_message_says_where_it_look
     assert f"Nothing is connected as sandbox/sandbox-client in the token store {project}/tokens.sqlite" in said
     assert f"settings are those of the environment or {project}/.env" in said and "pleo-connector connect" in said
     assert [file.name for file in project.rglob("*")] == [".env", "code"]
+
+
+@pytest.mark.parametrize("address", ["duckdb:///data.duckdb", "iceberg:///lake"])
+@pytest.mark.parametrize("command", ["marts", "replay", "replay --into duckdb:///other.duckdb", "raw", "raw purge", "maintain", "plan"])
+def test_a_command_that_needs_a_warehouse_makes_none(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, address: str
+) -> None:
+    (project / ".env").write_text(f"PLEO_WAREHOUSE={address}\n")
+    monkeypatch.chdir(project)
+    code = run(command.split())
+    told = capsys.readouterr()
+    assert sorted(file.name for file in project.rglob("*")) == [".env", "code"]
+    if (command, address[:6]) == ("maintain", "duckdb"):
+        assert code == 0 and "looks after itself" in told.out
+        return
+    assert code == (0 if command == "plan" else 2), "a plan is that of the first sync"
+    assert (
+        f"There is no warehouse at {project}/{address.rpartition('/')[2]} yet (settings are those of the environment or {project}/.env)"
+        in told.err
+    )
+    assert command == "plan" or not told.out

@@ -47,10 +47,12 @@ def settings_in_use(output: Output, *, warn: bool = True, connection: str | None
     environ = output.environ
     if connection is not None:
         environ = {**(os.environ if environ is None else environ), "PLEO_CONNECTION": connection}
-    settings = load(environ, env_file)
-    know_secrets_of(settings)
     if not logging.getLogger().handlers:
         logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="Warning: %(message)s")
+    settings = load(environ, env_file)
+    know_secrets_of(settings)
+    if env_file is not None and warn and settings.folder != Path.cwd():
+        output.note(f"Settings and relative paths are those of {settings.folder}.")
     REDACTOR.install()
     output.scrub = REDACTOR.scrub
     return settings

@@ -20,7 +20,7 @@ def maintain(
     """
     output = output_of(ctx, json)
     settings = settings_in_use(output)
-    from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415 - pandas and duckdb load here, not for --help
+    from pleo_connector.warehouses import open_warehouse, require_made  # noqa: PLC0415 - pandas and duckdb load here, not for --help
 
     warehouse = open_warehouse(settings.warehouse, settings.schema_name)
     if warehouse.kind != "iceberg":
@@ -28,6 +28,7 @@ def maintain(
         if not output.json:
             output.print(f"{warehouse.location} ({warehouse.kind}) looks after itself: nothing was done.")
         return
+    require_made(warehouse, settings.sources)
     from pleo_connector.warehouses.iceberg import IcebergWarehouse  # noqa: PLC0415 - its library comes with an extra
     from pleo_connector.warehouses.iceberg_named import NamedIcebergWarehouse  # noqa: PLC0415
     from pleo_connector.warehouses.iceberg_upkeep import keep_up  # noqa: PLC0415

@@ -31,17 +31,20 @@ def marts(
 
     from pleo_connector.analytics import categories_of, refresh  # noqa: PLC0415
     from pleo_connector.analytics import marts as declared  # noqa: PLC0415 - DuckDB loads here, not for --help
-    from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
+    from pleo_connector.warehouses import open_warehouse, require_made  # noqa: PLC0415
 
+    warehouse = None
     categories = categories_of(settings.categories) if settings is not None else None
-    listing = table("view", "columns", "one row is", numbers=["columns"])
-    output.print(add_rows(listing, [(mart.name, len(mart.columns), mart.description) for mart in declared()]))
-    made: tuple[str, ...] = ()
-    left: list[str] = []
     if settings is not None:
         warehouse = open_warehouse(
             settings.warehouse, settings.schema_name, snapshot=settings.snapshot, storage_version=settings.storage_version
         )
+        require_made(warehouse, settings.sources)
+    listing = table("view", "columns", "one row is", numbers=["columns"])
+    output.print(add_rows(listing, [(mart.name, len(mart.columns), mart.description) for mart in declared()]))
+    made: tuple[str, ...] = ()
+    left: list[str] = []
+    if warehouse is not None:
         made = refresh(warehouse, categories=categories, warn=output.warn, left=left.append)
         output.print("")
         output.print(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from itertools import groupby
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,11 +47,16 @@ def plan(
 
     from pleo_connector.sync import Mode, SyncPlan  # noqa: PLC0415 - pandas and duckdb load here, not for --help
     from pleo_connector.sync.forecast import forecast  # noqa: PLC0415
-    from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
+    from pleo_connector.warehouses import missing, open_warehouse  # noqa: PLC0415
 
     warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait, storage_version=settings.storage_version)
     asked = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), options=options_of(settings.config))
-    found = forecast(asked, warehouse, requests_per_minute=settings.requests_per_minute)
+    unmade = missing(warehouse, settings.sources)
+    with TemporaryDirectory() if unmade else nullcontext("") as folder:  # a plan makes no file
+        looked_at = open_warehouse(f"duckdb:///{folder}/empty.duckdb", settings.schema_name) if unmade else warehouse
+        found = forecast(asked, looked_at, requests_per_minute=settings.requests_per_minute)
+    if unmade:
+        output.warn(unmade)
     output.answer(found.as_dict() | {"warehouse": warehouse.location})
     if not output.json:
         show(found, output)

@@ -45,10 +45,11 @@ def raw(
     from pleo_connector.sync.raw_size import sizes  # noqa: PLC0415
     from pleo_connector.sync.raw_tables import RAW_TABLES  # noqa: PLC0415
     from pleo_connector.sync.state import STATE_TABLES  # noqa: PLC0415
-    from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
+    from pleo_connector.warehouses import open_warehouse, require_made  # noqa: PLC0415
 
     policy = RawPolicy(settings.raw, settings.raw_days)
     warehouse = open_warehouse(settings.warehouse, settings.schema_name, wait=wait, storage_version=settings.storage_version)
+    require_made(warehouse, settings.sources)
     gone: list[str] = []
     with warehouse.transaction() as transaction:
         transaction.ensure([*STATE_TABLES, *RAW_TABLES])

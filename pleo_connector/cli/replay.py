@@ -38,10 +38,11 @@ def replay(
 
     from pleo_connector.sync import RawPolicy  # noqa: PLC0415 - pandas and duckdb load here, not for --help
     from pleo_connector.sync.replay import replay as again  # noqa: PLC0415
-    from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
+    from pleo_connector.warehouses import open_warehouse, require_made  # noqa: PLC0415
 
     source = open_warehouse(settings.warehouse, settings.schema_name, wait=wait, storage_version=settings.storage_version)
     target = open_warehouse(into, settings.schema_name, wait=wait, storage_version=settings.storage_version) if into is not None else None
+    require_made(source, settings.sources)
     policy = RawPolicy(settings.raw, settings.raw_days)
     report = again(
         source,

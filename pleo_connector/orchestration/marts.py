@@ -10,8 +10,9 @@ from pleo_connector.catalogue import CATALOGUE, Catalogue, View
 from pleo_connector.errors import PleoError, WarehouseError
 from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.assets import named, warehouse_key
+from pleo_connector.orchestration.resources import WarehouseResource
 from pleo_connector.orchestration.translator import PleoMartData, PleoTranslator
-from pleo_connector.warehouses import Warehouse
+from pleo_connector.warehouses import Warehouse, require_made
 
 
 def mart_specs(
@@ -75,9 +76,10 @@ def build_pleo_marts(
         required_resource_keys={warehouse_key(name)},
     )
     def pleo_marts(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        resource = getattr(context.resources, warehouse_key(name))
-        warehouse = resource.open()
+        resource: WarehouseResource = getattr(context.resources, warehouse_key(name))
         try:
+            warehouse = resource.open()
+            require_made(warehouse, resource.settings().sources)
             made = refresh(warehouse, catalogue, categories=resource.named_categories(), warn=context.log.warning)
             with warehouse.transaction() as transaction:
                 counts = {

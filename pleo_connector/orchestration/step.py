@@ -21,7 +21,7 @@ from pleo_connector.orchestration.resources import PleoResource, WarehouseResour
 from pleo_connector.orchestration.worker import Loaded, Quiet, listen
 from pleo_connector.stream_options import StreamOptions, placed_files
 from pleo_connector.sync import StreamReport, SyncPlan, SyncReport, run
-from pleo_connector.warehouses import Warehouse
+from pleo_connector.warehouses import Warehouse, require_made
 
 Event = dg.MaterializeResult[None] | dg.AssetCheckResult | dg.Output[None]
 
@@ -50,7 +50,14 @@ class Step:
         selection = _Selection(context, self.catalogue, self.keys)
         try:
             warehouse = warehouse_resource.open()
-            checks = CheckRun(self.checks, selection.checks(self.checks), self.keys, warehouse, selection.streams)
+            sources = warehouse_resource.settings().sources
+            context.log.info("Settings are those of %s; the warehouse is %s.", sources, warehouse.location)
+            wanted = selection.checks(self.checks)
+            if selection.streams:
+                pleo.connection().check()  # no file is made before there is a credential
+            elif any(check.stored for check in wanted):
+                require_made(warehouse, sources)
+            checks = CheckRun(self.checks, wanted, self.keys, warehouse, selection.streams)
             yield from checks.without_sync(lambda key: _last(context, key))
             if selection.streams:
                 categories = warehouse_resource.named_categories() if self.views else None

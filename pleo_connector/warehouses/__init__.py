@@ -37,7 +37,20 @@ _STORES = ("s3", "s3a", "s3n", "gs", "gcs", "r2", "az", "azure", "abfs", "abfss"
 _FILES = ("sqlite", "sqlite3", "file")
 """Schemes of other databases that are one file, as DuckDB's are."""
 
-__all__ = ["GROUP", "SEEN_KEYS", "Batches", "Gathers", "MergeCounts", "Publishes", "Scope", "Transaction", "Warehouse", "open_warehouse"]
+__all__ = [
+    "GROUP",
+    "SEEN_KEYS",
+    "Batches",
+    "Gathers",
+    "MergeCounts",
+    "Publishes",
+    "Scope",
+    "Transaction",
+    "Warehouse",
+    "is_missing",
+    "open_warehouse",
+    "require_made",
+]
 
 
 def open_warehouse(url: str, schema: str, *, wait: float = 60.0, snapshot: str = "", storage_version: str = STORAGE_VERSION) -> Warehouse:
@@ -78,6 +91,29 @@ def open_warehouse(url: str, schema: str, *, wait: float = 60.0, snapshot: str =
             warehouse: Warehouse = build(url.strip(), schema, wait=wait)
             return warehouse
     raise _unknown(url.strip(), scheme if colon else "", [*builders, *(plugin.name for plugin in entry_points(group=GROUP))])
+
+
+def missing(warehouse: Warehouse, sources: str) -> str:
+    """What to say of a DuckDB file or Iceberg folder that is not there yet, empty for others; `sources` is where its name was looked for."""
+    if warehouse.kind not in ("duckdb", "iceberg"):
+        return ""
+    place = Path(warehouse.location)
+    if warehouse.kind == "iceberg":
+        from pleo_connector.warehouses.iceberg import CATALOGUE_FILE  # noqa: PLC0415 - its library comes with an extra
+
+        place /= CATALOGUE_FILE
+    if not place.is_absolute() or place.exists():  # MotherDuck and catalogues elsewhere have a name
+        return ""
+    return (
+        f"There is no warehouse at {warehouse.location} yet (settings are those of {sources}): the first sync makes it; "
+        "or write the address of the one that is there into PLEO_WAREHOUSE."
+    )
+
+
+def require_made(warehouse: Warehouse, sources: str) -> None:
+    """ConfigurationError when the file or folder is not there: what reads a warehouse makes none."""
+    if told := missing(warehouse, sources):
+        raise ConfigurationError(told)
 
 
 def _duckdb(url: str, schema: str, *, wait: float, snapshot: str = "", storage_version: str = STORAGE_VERSION) -> Warehouse:

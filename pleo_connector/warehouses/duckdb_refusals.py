@@ -41,7 +41,11 @@ _UNWRITABLE = (
         f"was written by a newer DuckDB than the {duckdb.__version__} installed here; upgrade it (pip install --upgrade duckdb). The file was left as it was.",
     ),
     (
-        r"not a valid DuckDB database|Corrupt|Is a directory|Not a directory|checksum",
+        r"Is a directory",
+        "is a folder; set PLEO_WAREHOUSE to a file, which may be in it.",
+    ),
+    (
+        r"not a valid DuckDB database|Corrupt|Not a directory|checksum",
         "is not a DuckDB database, or is damaged; it was left as it was: move it away, or set PLEO_WAREHOUSE to another file.",
     ),
 )

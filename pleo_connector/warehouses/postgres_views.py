@@ -53,8 +53,9 @@ def renewed(
             yield view.name
             continue
         together = [view, *_readers(view, views)]
-        drops = [f"DROP VIEW {names.relation(one.name)}" for one in reversed(together) if one.name in there]
-        refused = _refused(run, names, drops, _IN_USE)
+        present = ", ".join(names.relation(one.name) for one in together if one.name in there)
+        # One statement: a refusal then names all that stands on any of them.
+        refused = _refused(run, names, [f"DROP VIEW {present}"], _IN_USE)
         if not refused:
             there -= {one.name for one in together}
             for statement in creation(names, view):

@@ -39,6 +39,20 @@ def views(pleo: Local) -> set[str]:
         return {name for (name,) in server.execute("SELECT table_name FROM information_schema.views WHERE table_schema = 'pleo'")}
 
 
+def test_all_that_stands_on_a_view_or_on_those_that_read_it_is_named_at_once(pleo: Local) -> None:
+    assert pleo.run("marts").code == 1
+    with psycopg.connect(pleo.environ["PLEO_WAREHOUSE"], autocommit=True) as server:
+        server.execute("DROP SCHEMA reports CASCADE")
+        assert pleo.run("marts").code == 0
+        server.execute(
+            "ALTER VIEW pleo.spend RENAME COLUMN amount TO earlier; COMMENT ON VIEW pleo.spend IS 'Spend. (definition 00000000)'"
+        )
+        server.execute("CREATE VIEW public.by_month AS SELECT * FROM pleo.spend_by_month")
+        server.execute("CREATE MATERIALIZED VIEW public.kept AS SELECT * FROM pleo.spend")
+    said = " ".join(pleo.run("marts").errors)
+    assert "view public.kept depends on view spend" in said and "view public.by_month depends on view spend_by_month" in said
+
+
 def test_sync_replay_marts_and_dagster_name_it_and_renew_the_others(pleo: Local) -> None:
     for command in (("sync", "companies"), ("replay", "companies")):
         ended = pleo.run(*command)

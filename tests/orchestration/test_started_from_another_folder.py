@@ -14,7 +14,7 @@ import dagster as dg
 import pytest
 
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.orchestration import PleoResource, WarehouseResource
+from pleo_connector.orchestration import PleoResource, WarehouseResource, get_asset_key_for_table
 from pleo_connector.sandbox import API_KEY
 from pleo_connector.warehouses import open_warehouse
 from tests.orchestration.place import Place, environment, failure
@@ -119,6 +119,28 @@ def test_without_a_connection_no_file_is_made_and_the_failure_says_where_it_look
     result = run(loaded(project / "code" / "definitions.py", OURS))
     said = str(failure(result).user_failure_data.description)
     assert f"in the token store {project}/tokens.sqlite (settings are those of the environment or {project}/.env)" in said
+    assert sorted(file.name for file in project.rglob("*") if "pycache" not in str(file)) == [".env", "code", "definitions.py"]
+
+
+@pytest.mark.parametrize("what", ["views", "checks", "checks of other tables than are read"])
+def test_views_and_checks_alone_make_no_file_either(project: Path, what: str) -> None:
+    if what.endswith("read"):
+        settings = [line for line in (project / ".env").read_text().splitlines() if "API_KEY" not in line]
+        (project / ".env").write_text("\n".join([*settings, "PLEO_HOST_MARKS=marks"]))
+    defs = loaded(project / "code" / "definitions.py", OURS.replace('streams=["vendors"], marts=False', ""))
+    chosen = {
+        "views": dg.AssetSelection.assets(get_asset_key_for_table("spend")),
+        "checks": dg.AssetSelection.checks_for_assets(get_asset_key_for_table("vendors")),
+    }.get(
+        what,
+        dg.AssetSelection.assets(get_asset_key_for_table("employees"))
+        | dg.AssetSelection.checks_for_assets(get_asset_key_for_table("vendors")),
+    )
+    assets = [one for one in defs.assets or () if isinstance(one, dg.AssetsDefinition)]
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize(assets, selection=chosen, instance=instance, resources=defs.resources, raise_on_error=False)
+    said = str(failure(result).user_failure_data.description)
+    assert f"{project}/.env" in said and ("Nothing is connected" in said or f"no warehouse at {project}/spend.duckdb" in said)
     assert sorted(file.name for file in project.rglob("*") if "pycache" not in str(file)) == [".env", "code", "definitions.py"]
 
 

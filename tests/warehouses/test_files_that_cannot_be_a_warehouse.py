@@ -52,7 +52,7 @@ def test_a_file_of_something_else_is_left_as_it_was(tmp_path: Path, content: byt
 
 def test_a_folder_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "folder.duckdb").mkdir()
-    assert "is not a DuckDB database" in refused(tmp_path / "folder.duckdb")
+    assert "folder.duckdb is a folder; set PLEO_WAREHOUSE to a file" in refused(tmp_path / "folder.duckdb")
 
 
 def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
