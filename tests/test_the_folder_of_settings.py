@@ -177,7 +177,9 @@ def test_without_a_connection_no_file_is_made_and_the_message_says_where_it_look
 
 
 @pytest.mark.parametrize("address", ["duckdb:///data.duckdb", "iceberg:///lake"])
-@pytest.mark.parametrize("command", ["marts", "replay", "replay --into duckdb:///other.duckdb", "raw", "raw purge", "maintain", "plan"])
+@pytest.mark.parametrize(
+    "command", ["marts", "categories", "replay", "replay --into duckdb:///other.duckdb", "raw", "raw purge", "maintain", "plan"]
+)
 def test_a_command_that_needs_a_warehouse_makes_none(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, address: str
 ) -> None:

@@ -31,11 +31,12 @@ def categories(
 
     from pleo_connector.analytics.categories import categories_of  # noqa: PLC0415 - pandas and DuckDB load here, not for --help
     from pleo_connector.analytics.category_use import used_categories, write_template  # noqa: PLC0415
-    from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
+    from pleo_connector.warehouses import open_warehouse, require_made  # noqa: PLC0415
 
     # The template may be the very file that the setting names already.
     file = categories_of(settings.categories) if Path(settings.categories).expanduser().is_file() or write is None else None
     warehouse = open_warehouse(settings.warehouse, settings.schema_name, storage_version=settings.storage_version)
+    require_made(warehouse, settings.sources)
     used = used_categories(warehouse, file)
     nameless = [row for row in used if row.nameless]
     if write is not None:

@@ -41,6 +41,7 @@ def test_a_sync_makes_the_views_and_marts_says_that_they_are_there(pleo: Local) 
 
 
 def test_a_warehouse_without_views_is_not_said_to_have_them(pleo: Local, tmp_path: Path) -> None:
+    assert pleo.run("sync", "companies", PLEO_WAREHOUSE=f"iceberg:///{tmp_path}/lake").code == 0
     ended = pleo.run("marts", PLEO_WAREHOUSE=f"iceberg:///{tmp_path}/lake")
     assert ended.code == 0
     assert "lake keeps no views; its table _categories is there" in " ".join(ended.out.split())
