@@ -131,7 +131,7 @@ def test_items_that_pleo_refuses_are_asked_for_once_and_again_after_an_hour(worl
     assert not world.run(first)
     for _ in range(2):
         told = world.tick()
-        assert told.run_requests == [] and "lacks the scope export-items:read" in told.skip_message
+        assert told.run_requests == [] and "the scope export-items:read" in told.skip_message
         assert "Asked for again at" in told.skip_message
     memory = json.loads(world.cursor or "")
     fresh = world.open_job()
