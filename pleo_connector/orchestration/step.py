@@ -26,7 +26,7 @@ from pleo_connector.warehouses import Warehouse, require_made
 Event = dg.MaterializeResult[None] | dg.AssetCheckResult | dg.Output[None]
 
 UNRECORDED = "__source_asset_observation__"
-"""Metadata of an output for which Dagster records no materialisation (decision 0071)."""
+"""Metadata of an output for which Dagster records no materialisation (decision 0037)."""
 
 
 @dataclass(frozen=True, slots=True)
