@@ -29,12 +29,14 @@ def test_a_sync_takes_the_names_along(place: Place, file: Path, warehouse: str) 
 
 
 def test_the_views_take_them_along_without_a_sync(place: Place, file: Path) -> None:
+    assert place.run(["companies"]).success, "views alone make no warehouse"
     assert place.run(["category_names"], marts=True, overrides={"PLEO_CATEGORIES": str(file)}).success
     assert place.scalar('SELECT account_name FROM {schema}."category_names"') == "Meals"
 
 
 @pytest.mark.parametrize("asset", ["companies", "spend"])
 def test_a_wrong_file_fails_the_step_in_one_sentence(place: Place, file: Path, asset: str) -> None:
+    assert place.run(["companies"]).success, "views alone make no warehouse"
     file.write_text("id;name\n")
     result = place.run([asset], marts=True, overrides={"PLEO_CATEGORIES": str(file)})
     assert not result.success
