@@ -9,7 +9,7 @@
 # Each does its own set-up, in .venv, from requirements.lock; PYTHON=... picks the interpreter.
 
 PYTHON ?= python3
-WORKERS ?= 2
+WORKERS ?= 3
 BIN := .venv/bin
 READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
