@@ -104,8 +104,9 @@ class Step:
                     progress.quiet()
                 elif isinstance(event.report.error, Forbidden) and not event.report.pages:
                     refused[event.report.stream] = event.report.error
-                    yield from self._leave_out(context, event.report, event.report.error, selection)
-                    yield from checks.loaded(event.report).results
+                    results = checks.loaded(event.report).results
+                    yield from results
+                    yield from self._leave_out(context, event.report, event.report.error, selection, results)
                 elif event.report.error is not None:
                     failed[event.report.stream] = event.report.error
                     context.log.error("%s failed: %s", event.report.stream, event.report.error)
@@ -154,17 +155,29 @@ class Step:
         yield from (result for result in told.results if result.asset_key not in given)
 
     def _leave_out(
-        self, context: dg.AssetExecutionContext, report: StreamReport, error: Forbidden, selection: "_Selection"
+        self,
+        context: dg.AssetExecutionContext,
+        report: StreamReport,
+        error: Forbidden,
+        selection: "_Selection",
+        results: Sequence[dg.AssetCheckResult],
     ) -> Iterator[Event]:
         """Leave out a stream that the credential may not read: no run would change that, and the others are none the worse.
 
-        Its tables are not materialised. Each has an output all the same: Dagster skips every step that reads a table without one.
+        Its tables are not materialised. Each has an output all the same: Dagster skips every step that reads a table without one. So has
+        each of its checks without one of these results: where checks block, Dagster 1.12 skips what is downstream of one without an output.
         """
         context.log.warning("%s is left out: %s", report.stream, error)
         self._observe(context, report.stream, {"left_out": str(error), "remedy": failures.kind_of(error).remedy})
+        given = {dg.AssetCheckKey(result.asset_key, result.check_name) for result in results if result.asset_key and result.check_name}
         for table in self.catalogue.stream(report.stream).tables():
-            if selection.wants(table):
-                yield dg.Output(None, self.keys[table.name].to_python_identifier(), metadata={UNRECORDED: True})
+            if not selection.wants(table):
+                continue
+            key = self.keys[table.name]
+            yield dg.Output(None, key.to_python_identifier(), metadata={UNRECORDED: True})
+            for check in self.checks.specs(table, key):
+                if check.key in context.selected_asset_check_keys and check.key not in given:
+                    yield dg.Output(None, check.get_python_identifier(), metadata={UNRECORDED: True})
 
     def _observe(self, context: dg.AssetExecutionContext, stream: str, numbers: dict[str, Any]) -> None:
         if (key := self.keys.get(stream)) in context.selected_asset_keys and key is not None:

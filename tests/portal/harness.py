@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -163,7 +165,7 @@ def serving(parts: Parts, port: int) -> Iterator[None]:
     config.host, config.port = "127.0.0.1", port
     started = threading.Event()
     server = _Server(config, started)
-    thread = threading.Thread(target=server.run, name="portal")
+    thread = threading.Thread(target=server.run, args=([_bound(port)],), name="portal")
     thread.start()
     try:
         assert started.wait(20)
@@ -171,6 +173,23 @@ def serving(parts: Parts, port: int) -> Iterator[None]:
     finally:
         server.should_exit = True
         thread.join(20)
+
+
+def _bound(port: int) -> socket.socket:
+    """A socket on that port. A connection of another test may have it for a moment: it was free when it was chosen."""
+    until = time.monotonic() + 20
+    while True:
+        made = socket.socket()
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            made.bind(("127.0.0.1", port))
+        except OSError:
+            made.close()
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+        else:
+            return made
 
 
 class _Server(uvicorn.Server):
