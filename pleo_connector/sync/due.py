@@ -185,7 +185,7 @@ class Due:
             work.new.add(company_id)
         elif has_range:
             why, parts = Why.ASKED_FOR, windows.clipped(spans, self._start, self._end)
-            # The window before the first month is not cut: `_first_month` takes its end for the company's first month.
+            # The window before the first month is not cut: `windows.first_month` takes its end for the company's first month.
             spans = (spans[0], *parts[1:]) if parts and parts[0].start == spans[0].start else parts
         else:
             return list(windows.due(spans, done, self._now, policy, opened))
