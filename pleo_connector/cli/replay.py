@@ -36,10 +36,12 @@ def replay(
     wanted = tuple(CATALOGUE.stream(name).name for name in streams or ())
     settings = settings_in_use(output)
 
-    from pleo_connector.sync import RawPolicy  # noqa: PLC0415 - pandas and duckdb load here, not for --help
+    from pleo_connector.analytics import categories_of  # noqa: PLC0415 - pandas and duckdb load here, not for --help
+    from pleo_connector.sync import RawPolicy  # noqa: PLC0415
     from pleo_connector.sync.replay import replay as again  # noqa: PLC0415
     from pleo_connector.warehouses import open_warehouse, require_made  # noqa: PLC0415
 
+    categories = categories_of(settings.categories) if settings.marts else None
     source = open_warehouse(settings.warehouse, settings.schema_name, wait=wait, storage_version=settings.storage_version)
     target = open_warehouse(into, settings.schema_name, wait=wait, storage_version=settings.storage_version) if into is not None else None
     require_made(source, settings.sources)
@@ -55,7 +57,7 @@ def replay(
     )
     location = (target or source).location
     if settings.marts:
-        refresh_or_warn(target or source, output)
+        refresh_or_warn(target or source, output, categories)
     output.answer(report.as_dict() | {"warehouse": location})
     if output.json:
         return

@@ -46,6 +46,10 @@ def test_a_template_lists_the_nameless_and_filled_in_it_names_them(pleo: Local, 
     file.write_text(f"id;code;name\n{named};7100;Café\n", encoding="utf-8")
     assert pleo.run("sync", "companies", PLEO_CATEGORIES=str(file)).code == 0
     assert _ask(pleo, f"SELECT DISTINCT account_code, account_name FROM pleo.spend WHERE account_id = '{named}'") == [("7100", "Café")]
+    into = tmp_path / "again.duckdb"
+    assert pleo.run("replay", "companies", "--into", f"duckdb:///{into}", PLEO_CATEGORIES=str(file)).code == 0
+    with duckdb.connect(str(into)) as connection:
+        assert connection.execute("SELECT code, name FROM pleo._categories").fetchall() == [("7100", "Café")]
     document = json.loads(pleo.run("categories", "--json").out)
     (mine,) = (row for row in document["categories"] if row["id"] == named)
     assert (mine["name"], mine["named_by"], mine["nameless"]) == ("Café", "file", False)
@@ -55,7 +59,7 @@ def test_a_template_lists_the_nameless_and_filled_in_it_names_them(pleo: Local, 
     assert (again.code, again.errors) == (2, [f"Error: {file} is there already and is not written over: name a new file."])
 
 
-@pytest.mark.parametrize("verb", [("sync", "companies"), ("marts",), ("categories",)])
+@pytest.mark.parametrize("verb", [("sync", "companies"), ("marts",), ("categories",), ("replay", "companies")])
 def test_a_wrong_file_ends_a_command_before_anything_is_read(pleo: Local, tmp_path: Path, verb: tuple[str, ...]) -> None:
     file = tmp_path / "categories.csv"
     file.write_text("id,name\n")
