@@ -30,7 +30,7 @@ from benchmarks.made_up import TABLES, Frames, changed, made_up
 from benchmarks.section import write
 from pleo_connector.warehouses import Gathers, open_warehouse
 from pleo_connector.warehouses.dialect import DUCKDB
-from pleo_connector.warehouses.plan import Plan
+from pleo_connector.warehouses.merge import Plan
 from pleo_connector.warehouses.staging import staged
 from tests.postgres_server import Server, server
 

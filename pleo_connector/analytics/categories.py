@@ -105,7 +105,7 @@ def _key(value: str, line: int) -> str:
 
 def store(transaction: Transaction, categories: Sequence[Category]) -> bool:
     """Make the table the same as the file; returns whether that changed anything. The table is there."""
-    from pleo_connector.sync.ledger import frame_of  # noqa: PLC0415 - pandas loads here, not where assets are declared
+    from pleo_connector.sync.state import frame_of  # noqa: PLC0415 - pandas loads here, not where assets are declared
 
     stored = {row["id"]: row for row in transaction.read(CATEGORIES).to_pylist()}
     wanted = {row.id: asdict(row) for row in categories}

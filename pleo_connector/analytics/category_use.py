@@ -14,7 +14,7 @@ from pleo_connector.analytics.categories import CATEGORIES, HEADER, Category
 from pleo_connector.analytics.marts import marts
 from pleo_connector.catalogue import CATALOGUE, View
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.sync.ledger import frame_of
+from pleo_connector.sync.state import frame_of
 from pleo_connector.warehouses import Warehouse
 
 _USED = """

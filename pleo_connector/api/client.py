@@ -22,9 +22,9 @@ import msgspec
 from tenacity import AsyncRetrying, retry_if_exception_type
 
 from pleo_connector.api.budget import RequestBudget
+from pleo_connector.api.errors import is_markup, own_words
 from pleo_connector.api.pages import PageRequest
 from pleo_connector.api.patience import OUTAGE, UNREACHABLE, Patience, TransientError
-from pleo_connector.api.refusals import is_markup, own_words
 from pleo_connector.errors import (
     ApiError,
     BadAnswer,

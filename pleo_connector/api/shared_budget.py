@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 from pleo_connector.api.budget import long_pause
-from pleo_connector.api.ledger import LARGEST_LEASE, LEASE, TICKET_LIFE, Ask, Drawn, Ledger
+from pleo_connector.api.leases import LARGEST_LEASE, LEASE, TICKET_LIFE, Ask, Drawn, Ledger
 from pleo_connector.api.patience import LONGEST_PAUSE
 from pleo_connector.errors import PleoError
 

@@ -19,9 +19,9 @@ from pleo_connector.auth.keys import Binding, KeyRing
 from pleo_connector.auth.login_flow import TIMEOUT, LoopbackLogin, PasteLogin, obtain_tokens
 from pleo_connector.auth.login_result import LoginResult, store_login
 from pleo_connector.auth.manager import CredentialManager
-from pleo_connector.auth.oracle import Oracle
 from pleo_connector.auth.pause import Pause
 from pleo_connector.auth.reauth import missing_key
+from pleo_connector.auth.refresh_outcome import Oracle
 from pleo_connector.auth.rotation import SETTLE, Rotation
 from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.spill import Spill

@@ -24,7 +24,7 @@ from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.stores.installation import Installation
 from pleo_connector.auth.stores.protocol import Record, State, TokenStore
 from pleo_connector.auth.token import TokenSet
-from pleo_connector.auth.uncut import uncut
+from pleo_connector.auth.uninterrupted import uncut
 from pleo_connector.errors import PleoError, RefreshUnavailable, TokenStoreUnavailable, WrongKey
 
 LOOK_EVERY = 0.25  # seconds for which a look into the store counts

@@ -20,10 +20,10 @@ from pleo_connector.auth.answers import CLIENT_WRONG, GRANT_GONE, REQUEST_WRONG,
 from pleo_connector.auth.deposit import Deposit
 from pleo_connector.auth.endpoint import DEADLINE, TokenEndpoint
 from pleo_connector.auth.keys import Binding, KeyRing
-from pleo_connector.auth.oracle import Oracle, Verdict
 from pleo_connector.auth.outcome import Postponed, Settled
 from pleo_connector.auth.pause import Pause
 from pleo_connector.auth.reauth import connected, outcome_unknown, reauth, refused_after_doubt, unanswered, utc
+from pleo_connector.auth.refresh_outcome import Oracle, Verdict
 from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.spill import Spill
 from pleo_connector.auth.stores.installation import Installation

@@ -44,7 +44,7 @@ def raw(
     from pleo_connector.sync.raw_prune import prune, purge  # noqa: PLC0415
     from pleo_connector.sync.raw_size import sizes  # noqa: PLC0415
     from pleo_connector.sync.raw_tables import RAW_TABLES  # noqa: PLC0415
-    from pleo_connector.sync.state import STATE_TABLES  # noqa: PLC0415
+    from pleo_connector.sync.state_tables import STATE_TABLES  # noqa: PLC0415
     from pleo_connector.warehouses import open_warehouse, require_made  # noqa: PLC0415
 
     policy = RawPolicy(settings.raw, settings.raw_days)

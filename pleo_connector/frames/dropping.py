@@ -18,7 +18,7 @@ from pleo_connector.catalogue import Child, Column, Paging, Stream
 from pleo_connector.catalogue.hash_key import HashKey
 from pleo_connector.column_rules import ColumnRule
 from pleo_connector.frames.envelope import Page, RawRecord
-from pleo_connector.frames.plan import compile_plan
+from pleo_connector.frames.levels import compile_plan
 from pleo_connector.frames.undeclared import WITHHELD, Screen, elements, hashed, members, screen_of
 
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from pleo_connector.catalogue import LogicalType
 from pleo_connector.frames.extra import without_order
-from pleo_connector.frames.plan import TEXT_LIKE, Leaf
+from pleo_connector.frames.levels import TEXT_LIKE, Leaf
 from pleo_connector.frames.reading import literal, select
 from pleo_connector.frames.rows import Rows
 

@@ -27,8 +27,8 @@ from pleo_connector.frames.batch import Batch, Served
 from pleo_connector.frames.drift import Drift
 from pleo_connector.frames.findings import find_drift
 from pleo_connector.frames.hashing import row_hashes
+from pleo_connector.frames.levels import Plan, compile_plan
 from pleo_connector.frames.parent import add_parent
-from pleo_connector.frames.plan import Plan, compile_plan
 from pleo_connector.frames.quarantine import SetAside, broken_rows, quarantine_frame
 from pleo_connector.frames.reading import Reader, open_reader, select
 from pleo_connector.frames.rows import Indices, Rows, mask_of, read_rows

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pleo_connector.frames.plan import Level, Met, Parts, Plan, put
+from pleo_connector.frames.levels import Level, Met, Parts, Plan, put
 
 BLOCK = 2_000
 """Records whose structure is asked for at once; more of them only need more memory."""

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from pleo_connector.catalogue import LogicalType
 from pleo_connector.catalogue.types import NIL_UUID
 from pleo_connector.frames.extra import extra
-from pleo_connector.frames.plan import TEXT_LIKE, Leaf, Level
+from pleo_connector.frames.levels import TEXT_LIKE, Leaf, Level
 from pleo_connector.frames.reading import Look, Reader, Unknown
 from pleo_connector.frames.values import WANTED, amounts, hundredths, typed
 

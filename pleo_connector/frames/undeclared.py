@@ -16,7 +16,7 @@ import msgspec
 from pleo_connector.catalogue import Stream
 from pleo_connector.catalogue.hash_key import HashKey
 from pleo_connector.column_rules import ColumnRule, plain_name
-from pleo_connector.frames.plan import compile_plan
+from pleo_connector.frames.levels import compile_plan
 
 WITHHELD = msgspec.Raw(b'"withheld"')
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from pleo_connector.orchestration.starting import Starting
+from pleo_connector.orchestration.default_status import Starting
 
 ALL_OR_FAIL = "pleo/all-or-fail"
 """Tag of runs that fail when Pleo refuses one of their streams, where other runs leave it out with a warning."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pleo_connector.catalogue import AddsUp, Column, CompanyIn, Counts, KnownValues, LogicalType, NetAndTax, Reference, Stream, Table
 
 if TYPE_CHECKING:
-    from pleo_connector.frames.plan import Level
+    from pleo_connector.frames.levels import Level
 
 SHOWN = 10
 """Failing rows that are named."""
@@ -96,7 +96,7 @@ def key_tallies(table: Table) -> Iterator[Tally]:
 
 def drift_tallies(stream: Stream) -> Iterator[Tally]:
     """What Pleo serves, of what is stored, that differs from the declaration: a scan for each table, and the records set aside."""
-    from pleo_connector.frames.plan import compile_plan
+    from pleo_connector.frames.levels import compile_plan
 
     for level in compile_plan(stream).top.walk():
         yield from _drift_of(level)

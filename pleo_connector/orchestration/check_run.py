@@ -65,7 +65,7 @@ class CheckRun:
     def _look(self, wanted: list[Check], versions_of: Sequence[Table] = (), served: Mapping[str, Drifted] | None = None) -> Told:
         if not wanted and not versions_of:
             return Told()
-        from pleo_connector.sync.state import QUARANTINE, SWEEPS
+        from pleo_connector.sync.state_tables import QUARANTINE, SWEEPS
 
         catalogue = self._checks.catalogue
         names = dict.fromkeys(name for check in wanted for name in (check.table.name, *check.looks_at, "companies"))

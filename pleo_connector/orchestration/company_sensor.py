@@ -16,8 +16,8 @@ from pleo_connector.errors import PleoError
 from pleo_connector.orchestration.assets import pleo_key
 from pleo_connector.orchestration.automation import UNDER_WAY, is_lost
 from pleo_connector.orchestration.cursor import cursor_of, remembered
+from pleo_connector.orchestration.default_status import Starting
 from pleo_connector.orchestration.partitions import recent_months
-from pleo_connector.orchestration.starting import Starting
 
 EVERY = 3600
 """Seconds between two looks; one costs a request or two."""
@@ -75,7 +75,7 @@ def company_sensor(name: str, starting: Starting, runs: Sequence[CompanyRun]) ->
 
 def evaluate(context: dg.SensorEvaluationContext, pleo: Any, runs: Sequence[CompanyRun]) -> dg.SensorResult | dg.SkipReason:
     """One evaluation: learn which companies are new, and ask for each run of theirs that has not succeeded and is not under way."""
-    from pleo_connector.sync.watching import look
+    from pleo_connector.sync.export_jobs import look
 
     try:
         seen = look(pleo.connection(), seconds=SECONDS, jobs=False)

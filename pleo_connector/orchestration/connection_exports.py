@@ -14,13 +14,13 @@ import dagster as dg
 
 from pleo_connector.errors import PleoError
 from pleo_connector.orchestration.assets import pleo_key, warehouse_key
+from pleo_connector.orchestration.connection_health import standing
 from pleo_connector.orchestration.connection_places import API_KEY_IS_ONE, pleo_of
 from pleo_connector.orchestration.connection_runs import Runs, utc_now
 from pleo_connector.orchestration.connection_sensor import CONNECTION
-from pleo_connector.orchestration.connection_standing import standing
 from pleo_connector.orchestration.cursor import cursor_of, remembered
+from pleo_connector.orchestration.default_status import Starting
 from pleo_connector.orchestration.export_sensor import EVERY, SECONDS, Glance, Memory, ended, glance
-from pleo_connector.orchestration.starting import Starting
 
 AT_A_TIME = 8
 """Connections looked at together: each waits for Pleo most of the time, and has a request budget of its own."""
@@ -85,7 +85,7 @@ def evaluate(
     seconds: float = SECONDS,
 ) -> dg.SensorResult:
     """One evaluation: look at the connections in turn for so long, and ask for runs as far as there is room."""
-    from pleo_connector.auth.stored import stored_connections
+    from pleo_connector.auth.connections import stored_connections
 
     memories = remembered(Memories, context.cursor)
     known = context.instance.get_dynamic_partitions(str(partitions.name))

@@ -10,8 +10,8 @@ from pleo_connector.errors import PleoError
 from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.assets import pleo_key
 from pleo_connector.orchestration.connection_places import pleo_of
+from pleo_connector.orchestration.default_status import Starting
 from pleo_connector.orchestration.keep_alive import A_DAY, OLD_DAYS
-from pleo_connector.orchestration.starting import Starting
 
 
 class KeepAliveConfig(dg.Config):
@@ -41,7 +41,7 @@ def keep_alive_job(name: str) -> Any:
 def refresh_all(context: dg.OpExecutionContext, pleo: Any, wanted: list[str]) -> None:
     """Refresh each connection that works; at the end Failure names those that could not be refreshed."""
     from pleo_connector.auth import build_manager
-    from pleo_connector.auth.stored import stored_connections
+    from pleo_connector.auth.connections import stored_connections
 
     failed: dict[str, PleoError] = {}
     refreshed = 0
@@ -87,7 +87,7 @@ def token_age_sensor(name: str, starting: Starting, job: Any) -> dg.SensorDefini
 
 def age_verdict(context: dg.SensorEvaluationContext, pleo: Any, op: str, now: datetime) -> dg.RunRequest | dg.SkipReason:
     """What the sensor does about the tokens in the store."""
-    from pleo_connector.auth.stored import stored_connections
+    from pleo_connector.auth.connections import stored_connections
 
     try:
         found = [one for one in stored_connections(pleo.settings()) if one.label and one.works]

@@ -7,11 +7,11 @@ import dagster as dg
 
 from pleo_connector.errors import PleoError
 from pleo_connector.orchestration.assets import pleo_key, warehouse_key
+from pleo_connector.orchestration.connection_health import Standing, standing
 from pleo_connector.orchestration.connection_places import API_KEY_IS_ONE
 from pleo_connector.orchestration.connection_runs import Memory, Pace, Runs, next_ones, utc_now
-from pleo_connector.orchestration.connection_standing import Standing, standing
 from pleo_connector.orchestration.cursor import cursor_of, remembered
-from pleo_connector.orchestration.starting import Starting
+from pleo_connector.orchestration.default_status import Starting
 
 EVERY = 60
 """Seconds between two looks; a look asks Pleo nothing."""
@@ -46,7 +46,7 @@ def evaluate(
     context: dg.SensorEvaluationContext, pleo: Any, warehouse: Any, partitions: dg.DynamicPartitionsDefinition, runs: Runs, pace: Pace
 ) -> dg.SensorResult:
     """One evaluation. A store that cannot be read changes nothing."""
-    from pleo_connector.auth.stored import stored_connections
+    from pleo_connector.auth.connections import stored_connections
 
     memory, now = remembered(Memory, context.cursor), utc_now()
     known = context.instance.get_dynamic_partitions(str(partitions.name))

@@ -24,12 +24,12 @@ from pleo_connector.orchestration.connection_keep_alive import keep_alive_job, t
 from pleo_connector.orchestration.connection_places import check_template, clash, pleo_of, warehouse_of
 from pleo_connector.orchestration.connection_runs import AT_ONCE, HOURLY, Pace
 from pleo_connector.orchestration.connection_sensor import connection_sensor
+from pleo_connector.orchestration.default_status import Starting
 from pleo_connector.orchestration.definitions import checked_name
 from pleo_connector.orchestration.export_sensor import export_job
 from pleo_connector.orchestration.keep_alive import weekly_schedule
 from pleo_connector.orchestration.lineage import raw_specs
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
-from pleo_connector.orchestration.starting import Starting
 from pleo_connector.orchestration.translator import PleoTableData, PleoTranslator
 from pleo_connector.settings import Settings
 from pleo_connector.stream_options import StreamOptions
@@ -116,7 +116,7 @@ def build_pleo_connections_definitions(
 
 def _of_connection(context: dg.AssetExecutionContext, sync: PleoSync, partitions: str) -> PleoSync:
     """The sync of the run's one connection; the run ends with one sentence where it has none, or one that cannot have its place."""
-    from pleo_connector.auth.stored import stored_labels
+    from pleo_connector.auth.connections import stored_labels
     from pleo_connector.auth.stores import open_store
 
     try:

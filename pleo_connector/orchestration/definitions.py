@@ -14,13 +14,13 @@ from pleo_connector.orchestration.assets import pleo_key, table_specs, warehouse
 from pleo_connector.orchestration.automation import daily_schedule, hourly_schedule, sync_job, weekly_full_schedule
 from pleo_connector.orchestration.code_folder import settings_of_code
 from pleo_connector.orchestration.company_sensor import CompanyRun, company_sensor
+from pleo_connector.orchestration.default_status import Starting
 from pleo_connector.orchestration.export_sensor import export_job, export_sensor
 from pleo_connector.orchestration.keep_alive import keep_alive_job, token_age_sensor, weekly_schedule
 from pleo_connector.orchestration.lineage import raw_specs
 from pleo_connector.orchestration.marts import build_pleo_marts
 from pleo_connector.orchestration.partitions import months_job, months_schedules
 from pleo_connector.orchestration.resources import PleoResource, WarehouseResource
-from pleo_connector.orchestration.starting import Starting
 from pleo_connector.orchestration.steps import build_pleo_assets
 from pleo_connector.orchestration.translator import PleoTranslator
 from pleo_connector.settings import Settings

@@ -23,10 +23,10 @@ from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.assets import pleo_key
 from pleo_connector.orchestration.automation import ALL_OR_FAIL, run_under_way
 from pleo_connector.orchestration.cursor import cursor_of, remembered
-from pleo_connector.orchestration.starting import Starting
+from pleo_connector.orchestration.default_status import Starting
 
 if TYPE_CHECKING:
-    from pleo_connector.sync.watching import Seen
+    from pleo_connector.sync.export_jobs import Seen
 
 EVERY = 120
 """Seconds between two looks."""
@@ -167,7 +167,7 @@ class Glance:
 
 def glance(memory: Memory, pleo: Any, seconds: float) -> Glance:
     """Look at one connection for so many seconds at most, and bring its memory up to date; an error of Pleo's is part of the answer."""
-    from pleo_connector.sync.watching import look
+    from pleo_connector.sync.export_jobs import look
 
     try:
         memory.reconsider(_scopes(pleo))

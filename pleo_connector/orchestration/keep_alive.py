@@ -11,7 +11,7 @@ import dagster as dg
 from pleo_connector.errors import PleoError
 from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.assets import pleo_key
-from pleo_connector.orchestration.starting import Starting
+from pleo_connector.orchestration.default_status import Starting
 
 WEEKLY = "0 4 * * 1"
 """Monday at four in the morning, UTC: an hour before the daily sync."""

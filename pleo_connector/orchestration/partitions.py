@@ -9,8 +9,8 @@ import dagster as dg
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.automation import DAILY, WEEKLY_FULL
+from pleo_connector.orchestration.default_status import Starting
 from pleo_connector.orchestration.launchpad import ModeChoice, PleoSyncConfig
-from pleo_connector.orchestration.starting import Starting
 
 FIRST = "2015-01-01"
 """Pleo was founded in 2015: nothing is older."""

@@ -16,12 +16,12 @@ from starlette.types import Receive, Scope, Send
 
 from pleo_connector.auth.redaction import REDACTOR
 from pleo_connector.errors import PleoError
-from pleo_connector.portal.asked import Asked, Refused, networks_of, read
 from pleo_connector.portal.customer import CustomerPages
 from pleo_connector.portal.invitations import PATH
 from pleo_connector.portal.operator import OperatorPages
 from pleo_connector.portal.parts import Parts
 from pleo_connector.portal.place import CALLBACK
+from pleo_connector.portal.request import Asked, Refused, networks_of, read
 
 HEALTH = "/healthz"
 _log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from pleo_connector.auth.redaction import REDACTOR
 from pleo_connector.auth.redirect import AuthorizationRequest
 from pleo_connector.auth.secret import Secret
-from pleo_connector.portal.ledger import Ledger, digest
+from pleo_connector.portal.facts import Ledger, digest
 from pleo_connector.portal.visitors import derived
 
 LIFETIME = 1800.0

@@ -11,10 +11,10 @@ from starlette.responses import RedirectResponse, Response
 from pleo_connector.auth.granted import stream_access
 from pleo_connector.auth.redirect import single
 from pleo_connector.errors import ConsentRefused, PleoError
-from pleo_connector.portal.asked import Asked
 from pleo_connector.portal.attempts import NoAttempt
 from pleo_connector.portal.invitations import Unusable
 from pleo_connector.portal.parts import Parts
+from pleo_connector.portal.request import Asked
 
 _log = logging.getLogger(__name__)
 COOKIE = "pleo-visitor"

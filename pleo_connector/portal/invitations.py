@@ -20,7 +20,7 @@ from itsdangerous import BadSignature, SignatureExpired, TimestampSigner, URLSaf
 
 from pleo_connector.auth.redaction import REDACTOR
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.portal.ledger import Ledger
+from pleo_connector.portal.facts import Ledger
 from pleo_connector.portal.place import Place
 
 PATH = "/invitation"

@@ -11,12 +11,12 @@ from typing import Any
 from starlette.responses import RedirectResponse, Response
 
 from pleo_connector.auth.connection_status import disconnect, status
+from pleo_connector.auth.connections import stored_labels
 from pleo_connector.auth.granted import StreamAccess, stream_access
-from pleo_connector.auth.stored import stored_labels
 from pleo_connector.errors import PleoError
-from pleo_connector.portal.asked import Asked
 from pleo_connector.portal.invitations import seconds_of
 from pleo_connector.portal.parts import Parts
+from pleo_connector.portal.request import Asked
 from pleo_connector.portal.sessions import GUESS_SPAN, LIFETIME
 
 _log = logging.getLogger(__name__)

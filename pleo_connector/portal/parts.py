@@ -11,13 +11,13 @@ from pleo_connector.auth.stores import OpenedStore, open_store
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.portal.attempts import Attempts
 from pleo_connector.portal.connecting import Connecting
+from pleo_connector.portal.facts import Ledger
 from pleo_connector.portal.invitations import Invitations
-from pleo_connector.portal.ledger import Ledger
 from pleo_connector.portal.pages import Pages
 from pleo_connector.portal.place import Place, place_of
-from pleo_connector.portal.postgres_ledger import PostgresLedger
+from pleo_connector.portal.postgres_facts import PostgresLedger
 from pleo_connector.portal.sessions import Sessions
-from pleo_connector.portal.sqlite_ledger import SqliteLedger
+from pleo_connector.portal.sqlite_facts import SqliteLedger
 from pleo_connector.portal.visitors import Visitors
 from pleo_connector.settings import Settings
 

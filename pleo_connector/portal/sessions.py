@@ -10,7 +10,7 @@ import secrets
 from itsdangerous import BadSignature, TimestampSigner
 
 from pleo_connector.auth.redaction import REDACTOR
-from pleo_connector.portal.ledger import Ledger, digest
+from pleo_connector.portal.facts import Ledger, digest
 from pleo_connector.portal.visitors import derived
 
 LIFETIME = 8 * 3600.0

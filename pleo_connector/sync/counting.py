@@ -14,8 +14,8 @@ from itertools import chain
 from pleo_connector.catalogue import SyncMode
 from pleo_connector.errors import WarehouseError
 from pleo_connector.frames import Batch
-from pleo_connector.sync import tallies
-from pleo_connector.sync.state import SEEN_KEYS, SWEEPS
+from pleo_connector.sync import row_counts
+from pleo_connector.sync.state_tables import SEEN_KEYS, SWEEPS
 from pleo_connector.sync.sweep import ServedPage, Sweep
 from pleo_connector.warehouses import MergeCounts, Transaction
 
@@ -39,7 +39,7 @@ def check_balance(batch: Batch, pages: Sequence[ServedPage], counts: MergeCounts
 def to_read_again(transaction: Transaction, sweeps: Mapping[str, Sequence[Sweep]]) -> dict[str, list[Sweep]]:
     """By stream: the complete sweeps that met another number of records than Pleo reported, and not for the first time like that."""
     complete = {name: [sweep for sweep in group if _is_counted(sweep)] for name, group in sweeps.items()}
-    met = tallies.seen_by_sweep(transaction, SEEN_KEYS, [sweep.sweep_id for group in complete.values() for sweep in group])
+    met = row_counts.seen_by_sweep(transaction, SEEN_KEYS, [sweep.sweep_id for group in complete.values() for sweep in group])
     for sweep in chain(*complete.values()):
         # Keys are noted where absence counts; and a record that hid its key was met all the same.
         keyed = sweep.stream.mode is not SyncMode.OPEN_JOBS and sweep.proves_absence

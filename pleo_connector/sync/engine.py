@@ -16,18 +16,18 @@ from pleo_connector.catalogue import CATALOGUE, Catalogue, CompanyIn, Stream
 from pleo_connector.catalogue.rules import under_rules
 from pleo_connector.errors import ConfigurationError, PleoError, SyncCancelled, WarehouseError
 from pleo_connector.stream_options import DEFAULT
-from pleo_connector.sync import ledger
-from pleo_connector.sync.asked import Connection, Mode, SyncPlan
+from pleo_connector.sync import state
 from pleo_connector.sync.companies import Companies, chosen, discover
-from pleo_connector.sync.due import Due
 from pleo_connector.sync.loader import Loader, StreamWork
 from pleo_connector.sync.owner import registered
 from pleo_connector.sync.parents import Listing
+from pleo_connector.sync.plan import Connection, Mode, SyncPlan
+from pleo_connector.sync.planner import Due
 from pleo_connector.sync.raw import RawLanding
 from pleo_connector.sync.receipt_files import FileFetching
 from pleo_connector.sync.receipt_report import FilesReport
 from pleo_connector.sync.report import StreamReport, SyncReport
-from pleo_connector.sync.state import STATE_TABLES
+from pleo_connector.sync.state_tables import STATE_TABLES
 from pleo_connector.sync.sweep import FailedPage
 from pleo_connector.sync.walks import FATAL, URGENT, Turns, Walks
 from pleo_connector.warehouses import Publishes, Warehouse
@@ -168,7 +168,7 @@ class _Run:
                 if self._plan.options.get(name, DEFAULT).history:
                     transaction.keep_history(work.stream.tables())
             self._due.read(transaction, self._catalogue, self._work.values())
-            for name, keys in ledger.quarantined_keys(transaction, self._work).items():
+            for name, keys in state.quarantined_keys(transaction, self._work).items():
                 self._work[name].quarantined = keys
 
     async def _companies(self) -> Companies:

@@ -24,14 +24,14 @@ from pleo_connector.catalogue import CATALOGUE, Catalogue, CompanyIn, Parent, St
 from pleo_connector.catalogue.options import check_options
 from pleo_connector.errors import UnknownCompany
 from pleo_connector.stream_options import DEFAULT
-from pleo_connector.sync import receipt_table, tallies, windows
-from pleo_connector.sync.asked import Mode, SyncPlan
-from pleo_connector.sync.due import Due
+from pleo_connector.sync import receipt_table, row_counts, windows
 from pleo_connector.sync.loader import StreamWork
 from pleo_connector.sync.parents import Listing, ParentRecord
+from pleo_connector.sync.plan import Mode, SyncPlan
+from pleo_connector.sync.planner import Due
 from pleo_connector.sync.receipt_files import of_this_run, portions
 from pleo_connector.sync.report import StreamReport
-from pleo_connector.sync.state import STATE_TABLES
+from pleo_connector.sync.state_tables import STATE_TABLES
 from pleo_connector.sync.sweep import Sweep
 from pleo_connector.sync.windows import Why
 from pleo_connector.warehouses import Transaction, Warehouse
@@ -137,7 +137,7 @@ class _Known:
     """What the warehouse holds of one stream."""
 
     by_company: dict[str | None, int] = field(default_factory=dict)
-    by_month: tallies.ByMonth = field(default_factory=dict)
+    by_month: row_counts.ByMonth = field(default_factory=dict)
     by_parent: dict[str | None, int] = field(default_factory=dict)
 
 
@@ -183,11 +183,11 @@ class _Look:
 
     def _walks(self, work: StreamWork, due: Due, ids: Sequence[str]) -> Iterator[Expected]:
         stream = work.stream
-        known = _Known(self._count(stream), tallies.by_month(self._transaction, stream))
+        known = _Known(self._count(stream), row_counts.by_month(self._transaction, stream))
         if stream.company_in is CompanyIn.NOWHERE:
             sweeps = [Sweep(stream)]
         elif stream.parent is not None:
-            known.by_parent = tallies.by_column(self._transaction, stream, stream.parent.column)
+            known.by_parent = row_counts.by_column(self._transaction, stream, stream.parent.column)
             sweeps = due.sweeps_of_parents(work, stream.parent, self._listing(stream, stream.parent, due), ids)
         else:
             sweeps = asyncio.run(due.sweeps(work, ids, self._earliest))
@@ -208,7 +208,7 @@ class _Look:
         self._unread.add((work.stream.name, company_id))
 
     def _count(self, stream: Stream) -> dict[str | None, int]:
-        return tallies.by_column(self._transaction, stream, stream.tables()[0].company_column)
+        return row_counts.by_column(self._transaction, stream, stream.tables()[0].company_column)
 
     def _listed(self, stream: Stream, company_id: str) -> Expected:
         """The list of records that other walks are for, when its own stream is not asked for."""
@@ -245,8 +245,10 @@ class _Look:
         if sweep.span is not None and company_id is not None:
             return self._rows_of_span(sweep, sweep.span, known.by_month.get(company_id, {}))
         if sweep.floor is not None:
-            where = f"{tallies.SERVED_NOW} AND {stream.tables()[0].company_column} = {tallies.text(str(company_id))}"
-            return tallies.total(self._transaction, stream, f"{where} AND {stream.newest} >= {tallies.moment(sweep.floor)}"), "counted"
+            where = f"{row_counts.SERVED_NOW} AND {stream.tables()[0].company_column} = {row_counts.text(str(company_id))}"
+            return row_counts.total(
+                self._transaction, stream, f"{where} AND {stream.newest} >= {row_counts.moment(sweep.floor)}"
+            ), "counted"
         counts, key = (known.by_parent, sweep.parent_id) if sweep.parent_id is not None else (known.by_company, company_id)
         return (counts.get(key, 0), "counted") if counts else (None, "unknown")
 

@@ -16,9 +16,9 @@ from pleo_connector.api import PageRequest, PleoClient, Traffic, page_request
 from pleo_connector.catalogue import CATALOGUE, Catalogue, CompanyIn, Parent, Stream
 from pleo_connector.errors import ApiError, Forbidden, JobFinished, ParentGone
 from pleo_connector.frames import split_page
-from pleo_connector.sync.asked import Connection
 from pleo_connector.sync.companies import discover
-from pleo_connector.sync.watching import PATIENCE, open_only
+from pleo_connector.sync.export_jobs import PATIENCE, open_only
+from pleo_connector.sync.plan import Connection
 
 _ENTRIES, _JOB_ITEMS, _ENTRY = "accounting_entries", "export_job_items", "/v1/accounting-entries"
 

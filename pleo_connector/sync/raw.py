@@ -12,13 +12,13 @@ import msgspec
 from pleo_connector.api import PageRequest
 from pleo_connector.catalogue import Catalogue
 from pleo_connector.frames import withholds
-from pleo_connector.sync.ledger import frame_of
 from pleo_connector.sync.raw_folder import RawFolder
 from pleo_connector.sync.raw_packing import KeptPage, packed
 from pleo_connector.sync.raw_policy import RawPolicy
 from pleo_connector.sync.raw_prune import prune
 from pleo_connector.sync.raw_report import RawReport
 from pleo_connector.sync.raw_tables import RAW_FAILED, RAW_LOADS, RAW_PAGES, RAW_REQUESTS, RAW_TABLES
+from pleo_connector.sync.state import frame_of
 from pleo_connector.sync.sweep import FailedPage, ServedPage, Sweep
 from pleo_connector.warehouses import Transaction, Warehouse
 

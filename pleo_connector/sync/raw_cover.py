@@ -10,7 +10,7 @@ from typing import Any
 from pleo_connector.api import Interval
 from pleo_connector.catalogue import Stream, SyncMode
 from pleo_connector.sync import windows
-from pleo_connector.sync.state import SWEEPS
+from pleo_connector.sync.state_tables import SWEEPS
 from pleo_connector.warehouses import Transaction
 
 _ENDED = ("complete", "unproven", "refused")

@@ -17,11 +17,11 @@ from pleo_connector.errors import ApiError
 from pleo_connector.file_options import FilesOfDeleted, ReceiptFiles
 from pleo_connector.setting_values import LOOPBACK
 from pleo_connector.sync import receipt_table
+from pleo_connector.sync.errors import folded
 from pleo_connector.sync.receipt_folder import KeptFile, ReceiptFolder
 from pleo_connector.sync.receipt_links import ENTRIES, links
 from pleo_connector.sync.receipt_report import WAITING, FilesReport
 from pleo_connector.sync.receipt_table import NOT_SERVED, RECEIPT_FILES, Wanted
-from pleo_connector.sync.refusals import folded
 from pleo_connector.warehouses import Transaction, Warehouse
 
 AT_ONCE = 4

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pleo_connector.catalogue import Field, Storage, Stream, Table
-from pleo_connector.sync.ledger import frame_of
 from pleo_connector.sync.receipt_folder import KeptFile
+from pleo_connector.sync.state import frame_of
 from pleo_connector.warehouses import Transaction
 
 RECEIPT_FILES = Table(

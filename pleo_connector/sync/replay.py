@@ -17,7 +17,7 @@ from pleo_connector.catalogue import CATALOGUE, Catalogue, Stream
 from pleo_connector.catalogue.rules import under_rules
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.stream_options import DEFAULT, StreamOptions
-from pleo_connector.sync import ledger
+from pleo_connector.sync import state
 from pleo_connector.sync.owner import is_alive
 from pleo_connector.sync.raw import RawLanding
 from pleo_connector.sync.raw_cover import superseded, walked
@@ -26,7 +26,7 @@ from pleo_connector.sync.raw_policy import OFF, RawPolicy
 from pleo_connector.sync.raw_reading import RawLoad, RawReader
 from pleo_connector.sync.raw_tables import RAW_REQUESTS, RAW_TABLES
 from pleo_connector.sync.report import StreamReport
-from pleo_connector.sync.state import CHECKPOINTS, QUARANTINE, SEEN_KEYS, STATE_TABLES, SWEEPS
+from pleo_connector.sync.state_tables import CHECKPOINTS, QUARANTINE, SEEN_KEYS, STATE_TABLES, SWEEPS
 from pleo_connector.sync.writing import Run, StreamWork, Writer, joined
 from pleo_connector.warehouses import Transaction, Warehouse
 
@@ -107,7 +107,7 @@ class _Replaying:
         """One load as it was."""
         names = {row["stream"] for row in load.requests} | {end.stream for end in load.ended}
         begun = [name for name in names if self._runs.get(name) != load.run]
-        for name, keys in ledger.quarantined_keys(self.transaction, begun).items() if begun else ():
+        for name, keys in state.quarantined_keys(self.transaction, begun).items() if begun else ():
             self._runs[name] = load.run  # what a run knows of the quarantine is what was there when it began
             self.work[name].quarantined = keys
         pieces = [self.writer.prepare(pages, load.at, kept) for pages, kept in reader.pages(load)]
@@ -194,6 +194,6 @@ def _forget_progress(transaction: Transaction, stream: Stream) -> None:
     kept = transaction.read(RAW_REQUESTS, ("sweep_id",), sweep_id=[row["sweep_id"] for row in rows])["sweep_id"].to_pylist() if rows else []
     for row in rows:
         if kept.count(row["sweep_id"]) != row["pages"]:
-            transaction.upsert(SWEEPS, ledger.frame_of(SWEEPS, [row | {"status": "abandoned"}]))
+            transaction.upsert(SWEEPS, state.frame_of(SWEEPS, [row | {"status": "abandoned"}]))
     for table in (SEEN_KEYS, CHECKPOINTS, QUARANTINE):
         transaction.delete(table, stream=stream.name)

@@ -1,103 +1,277 @@
-"""The connector's own tables, which live beside the data and commit with it.
-
-`_sweeps` has one row per walk of a stream, company and span (or parent record): when, how far, how many rows.
-`_checkpoints` has one row per page of an open sweep. `_seen_keys` holds the keys an open sweep
-has met, which is how absence is known at its end. `_quarantine` keeps records that could not
-be typed, with the reason.
-"""
+"""Reads and writes of the connector's own tables: sweeps, checkpoints, keys, quarantine."""
 
 from __future__ import annotations
 
-from pleo_connector.catalogue import Field, Storage, Table
+import hashlib
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-_STATE = "state"
+import msgspec
+import pandas as pd
+import pyarrow as pa
 
-SWEEPS = Table(
-    "_sweeps",
-    "One row per sweep: a walk through all pages of one stream, company and span of time or parent record.",
-    (
-        Field("sweep_id", Storage.TEXT, "Sweep key."),
-        Field("stream", Storage.TEXT, "Stream that was read."),
-        Field("company_id", Storage.UUID, "Company that was read; NULL for what belongs to no company."),
-        Field("span_start", Storage.TIMESTAMP, "First moment of the span; NULL when it has no start, or the stream no windows."),
-        Field("span_end", Storage.TIMESTAMP, "End of the span, not included; NULL when it has no end, or the stream no windows."),
-        Field("parent_id", Storage.UUID, "Record of another stream that was read for: a tag group, an export job."),
-        Field("parent_state", Storage.TEXT, "Status and last change of that record when the sweep began."),
-        Field("floor_at", Storage.TIMESTAMP, "Creation time down to which a newest-first sweep reads; NULL when it reads all."),
-        Field("newest_at", Storage.TIMESTAMP, "Newest creation time that a newest-first sweep met."),
-        Field(
-            "tier", Storage.TEXT, "How often the window was read then: first (never before), hot, warm, cool, cold; NULL without windows."
-        ),
-        Field(
-            "status",
-            Storage.TEXT,
-            "open; complete; abandoned (it will not go on, or its records are no longer served); unproven (rows are missing that may "
-            "have moved to a span that was not read); refused (suspiciously many rows are missing).",
-        ),
-        Field("owner", Storage.TEXT, "The run that walks it: host, process, start of the process, number."),
-        Field("touched_at", Storage.TIMESTAMP, "When that run last committed something of it."),
-        Field("exhausted", Storage.BOOLEAN, "True when Pleo said that no page follows."),
-        Field("cursor", Storage.TEXT, "Cursor to continue from; NULL before the first page."),
-        Field("started_at", Storage.TIMESTAMP, "When the first page was asked for."),
-        Field("finished_at", Storage.TIMESTAMP, "When the last page was committed."),
-        Field("pages", Storage.BIGINT, "Pages committed."),
-        Field("rows_served", Storage.BIGINT, "Records that Pleo served."),
-        Field("rows_quarantined", Storage.BIGINT, "Records set aside because they could not be typed."),
-        Field("rows_outside", Storage.BIGINT, "Records served beside these that lie outside the span: another sweep reads them."),
-        Field("rows_reported", Storage.BIGINT, "The total that Pleo reported, where it does, without records outside the span."),
-        Field("rows_met", Storage.BIGINT, "Different records met, where Pleo reports a total to compare it with."),
-        Field("rows_changed", Storage.BIGINT, "Rows that the sweep wrote because they were new or changed, of a stream with windows."),
-        Field("rows_deleted", Storage.BIGINT, "Rows found absent and marked deleted at the end of the sweep."),
-    ),
-    ("sweep_id",),
-    _STATE,
-)
+from pleo_connector.api import Interval
+from pleo_connector.catalogue import Catalogue, Stream, SyncMode, Table
+from pleo_connector.errors import ConfigurationError
+from pleo_connector.frames import Batch
+from pleo_connector.sync.state_tables import CHECKPOINTS, QUARANTINE, SEEN_KEYS, SWEEPS
+from pleo_connector.sync.sweep import ServedPage, Sweep
+from pleo_connector.warehouses import Transaction
+from pleo_connector.warehouses.staging import ARROW
 
-CHECKPOINTS = Table(
-    "_checkpoints",
-    "One row per committed page of a sweep that is still open.",
-    (
-        Field("sweep_id", Storage.TEXT, "Sweep the page belongs to."),
-        Field("page", Storage.BIGINT, "Page number, from 1."),
-        Field("stream", Storage.TEXT, "Stream that was read."),
-        Field("cursor_in", Storage.TEXT, "Cursor that was sent."),
-        Field("cursor_out", Storage.TEXT, "Cursor of the last row."),
-        Field("rows_served", Storage.BIGINT, "Records on the page."),
-        Field("sha256", Storage.TEXT, "Fingerprint of the page as served."),
-        Field("fetched_at", Storage.TIMESTAMP, "When the page arrived."),
-    ),
-    ("sweep_id", "page"),
-    _STATE,
-)
+RESUMABLE = timedelta(hours=24)
+"""An open sweep older than this starts again: what it saw says little about now."""
+_TEXT = pd.ArrowDtype(pa.string())
+_UNSETTLED = ["unproven", "refused"]
 
-SEEN_KEYS = Table(
-    "_seen_keys",
-    "Keys that an open sweep has met; emptied when the sweep is complete.",
-    (
-        Field("sweep_id", Storage.TEXT, "Sweep that met the key."),
-        Field("stream", Storage.TEXT, "Stream of the key."),
-        Field("key", Storage.UUID, "Record key."),
-    ),
-    ("sweep_id", "key"),
-    _STATE,
-)
 
-QUARANTINE = Table(
-    "_quarantine",
-    "Records that could not be typed, until Pleo serves them right. What the tables hold of them is an earlier version, or nothing.",
-    (
-        Field("record_hash", Storage.TEXT, "Fingerprint of the record as served."),
-        Field("stream", Storage.TEXT, "Stream that served it."),
-        Field("key", Storage.UUID, "Its key, where at least that can be read."),
-        Field("company_id", Storage.UUID, "Company it was read for."),
-        Field("sweep_id", Storage.TEXT, "Sweep that met it last."),
-        Field("field", Storage.TEXT, "Path of the field that does not fit."),
-        Field("reason", Storage.TEXT, "Why it does not fit."),
-        Field("record", Storage.TEXT, "The record as served."),
-        Field("quarantined_at", Storage.TIMESTAMP, "When it was set aside last."),
-    ),
-    ("stream", "record_hash"),
-    _STATE,
-)
+def frame_of(table: Table, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """A frame with the table's columns, Arrow-backed; a column that no row names is NULL."""
+    schema = pa.schema([(field.name, ARROW[field.storage]) for field in table.fields])
+    frame: pd.DataFrame = pa.Table.from_pylist(list(rows), schema=schema).to_pandas(types_mapper=pd.ArrowDtype)
+    return frame
 
-STATE_TABLES = (SWEEPS, CHECKPOINTS, SEEN_KEYS, QUARANTINE)
+
+def open_sweeps(transaction: Transaction, catalogue: Catalogue) -> list[Sweep]:
+    """Sweeps that an earlier run left unfinished."""
+    rows = transaction.read(SWEEPS, status="open").to_pylist()
+    return [_sweep(row, catalogue) for row in rows if _is_known(row["stream"], catalogue)]
+
+
+def completed(transaction: Transaction, stream: Stream) -> dict[str | None, dict[Interval, datetime]]:
+    """By company: the spans that were swept to the end, and when each sweep started."""
+    done: dict[str | None, dict[Interval, datetime]] = {}
+    columns = ("company_id", "span_start", "span_end", "started_at")
+    for row in transaction.read(SWEEPS, columns, stream=stream.name, status="complete").to_pylist():
+        span = Interval.of(row["span_start"], row["span_end"])
+        if span is None:
+            continue
+        spans = done.setdefault(_text(row["company_id"]), {})
+        spans[span] = max(row["started_at"], spans.get(span, row["started_at"]))
+    return done
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a newest-first stream of a company is known."""
+
+    whole: datetime | None = None
+    """When the last complete walk began."""
+    newest: datetime | None = None
+    """The newest creation time that a finished walk has met: all that is older is known."""
+
+
+def marks(transaction: Transaction, stream: Stream) -> dict[str | None, Mark]:
+    """The marks by company, from finished sweeps only: what an unfinished one met has gaps below it."""
+    found: dict[str | None, Mark] = {}
+    columns = ("company_id", "started_at", "floor_at", "newest_at")
+    for row in transaction.read(SWEEPS, columns, stream=stream.name, status="complete").to_pylist():
+        mark = found.get(_text(row["company_id"]), Mark())
+        whole = row["started_at"] if row["floor_at"] is None else None
+        found[_text(row["company_id"])] = Mark(_later(mark.whole, whole), _later(mark.newest, row["newest_at"]))
+    return found
+
+
+def swept_parents(transaction: Transaction, stream: Stream) -> dict[str, str]:
+    """Parent key -> the parent's state when its records were last read to the end."""
+    columns = ("parent_id", "parent_state", "started_at")
+    rows = transaction.read(SWEEPS, columns, stream=stream.name, status="complete").to_pylist()
+    return {str(row["parent_id"]): str(row["parent_state"]) for row in sorted(rows, key=lambda row: row["started_at"])}
+
+
+def write_progress(transaction: Transaction, pages: Mapping[str, Sequence[ServedPage]], batches: Iterable[Batch], *, at: datetime) -> None:
+    """The checkpoints, open sweeps and seen keys of one load; one write per table for all its streams."""
+    every = [page for group in pages.values() for page in group]
+    if not every:
+        return
+    _write_checkpoints(transaction, every)
+    write_sweeps(transaction, [SweepState(sweep, "open") for sweep in {page.sweep.sweep_id: page.sweep for page in every}.values()], at=at)
+    seen = [_seen(batch) for batch in batches if batch.stream.mode is not SyncMode.OPEN_JOBS]  # those are never deleted by absence
+    if seen:
+        transaction.upsert(SEEN_KEYS, pd.concat(seen, ignore_index=True))
+
+
+def _write_checkpoints(transaction: Transaction, pages: Sequence[ServedPage]) -> None:
+    """One checkpoint per page."""
+    rows = [
+        {
+            "sweep_id": served.sweep.sweep_id,
+            "page": served.number,
+            "stream": served.sweep.stream.name,
+            "cursor_in": served.cursor_in,
+            "cursor_out": served.page.end_cursor,
+            "rows_served": served.rows,
+            "sha256": served.sha256,
+            "fetched_at": served.fetched_at,
+        }
+        for served in pages
+    ]
+    transaction.upsert(CHECKPOINTS, frame_of(CHECKPOINTS, rows))
+
+
+def unproven(transaction: Transaction, stream: Stream) -> set[str | None]:
+    """Companies with rows that a sweep did not meet and that are not dealt with yet: all their windows must be read."""
+    rows = transaction.read(SWEEPS, ("company_id",), stream=stream.name, status=_UNSETTLED)
+    return {_text(key) for key in rows["company_id"].to_pylist()}
+
+
+def settle(transaction: Transaction, stream: Stream, company_id: str | None) -> None:
+    """All windows of the company were read: what earlier sweeps left open is judged anew."""
+    transaction.delete(SWEEPS, stream=stream.name, company_id=company_id, status=_UNSETTLED)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepState:
+    """A sweep as a transaction leaves it."""
+
+    sweep: Sweep
+    status: str
+    deleted: int = 0
+    """Rows that its end marked as deleted."""
+
+
+def write_sweeps(transaction: Transaction, states: Iterable[SweepState], *, at: datetime | None = None) -> None:
+    """One row per sweep, as it stands with this transaction; `at` is now unless given."""
+    touched = at or datetime.now(UTC)
+    rows = [
+        {
+            "sweep_id": sweep.sweep_id,
+            "stream": sweep.stream.name,
+            "company_id": sweep.company_id,
+            "span_start": sweep.span.limits[0] if sweep.span else None,
+            "span_end": sweep.span.limits[1] if sweep.span else None,
+            "parent_id": sweep.parent_id,
+            "parent_state": sweep.parent_state,
+            "floor_at": sweep.floor,
+            "newest_at": sweep.newest,
+            "tier": sweep.tier,
+            "status": state.status,
+            "owner": sweep.owner,
+            "touched_at": touched,
+            "exhausted": sweep.exhausted,
+            "cursor": sweep.cursor,
+            "started_at": sweep.started_at,
+            "finished_at": touched if state.status != "open" else None,
+            "pages": sweep.pages,
+            "rows_served": sweep.rows_served,
+            "rows_quarantined": sweep.rows_quarantined,
+            "rows_outside": sweep.rows_outside,
+            "rows_reported": sweep.rows_reported,
+            "rows_met": sweep.rows_met,
+            "rows_changed": sweep.rows_changed,
+            "rows_deleted": state.deleted,
+        }
+        for state in states
+        for sweep in [state.sweep]
+    ]
+    if rows:
+        transaction.upsert(SWEEPS, frame_of(SWEEPS, rows))
+
+
+def _seen(batch: Batch) -> pd.DataFrame:
+    """The keys of a batch, with the sweeps that met them; those of quarantined records too."""
+    parent = batch.frames[batch.stream.name]
+    seen = pd.DataFrame({"sweep_id": parent["_sweep_id"], "stream": batch.stream.name, "key": parent[batch.stream.key]})
+    held = [
+        {"sweep_id": row.sweep_id, "stream": batch.stream.name, "key": key}
+        for row in batch.quarantined.itertuples()
+        if (key := key_of(batch.stream, str(row.record))) is not None
+    ]
+    if held:
+        seen = pd.concat([seen, frame_of(SEEN_KEYS, held)]).drop_duplicates(["sweep_id", "key"])
+    seen["stream"] = seen["stream"].astype(_TEXT)
+    return seen
+
+
+def write_quarantined(transaction: Transaction, batch: Batch) -> None:
+    """The records set aside; the same record met again replaces itself."""
+    if batch.quarantined.empty:
+        return
+    held = batch.quarantined.copy()
+    keys = [key_of(batch.stream, str(record)) for record in held["record"]]
+    held["key"] = pd.Series(keys, index=held.index, dtype=_TEXT)
+    transaction.delete(QUARANTINE, stream=batch.stream.name, key=[key for key in keys if key is not None])
+    hashes = [hashlib.sha256(str(record).encode("utf-8", "surrogatepass")).hexdigest() for record in held["record"]]
+    held["record_hash"] = pd.Series(hashes, index=held.index, dtype=_TEXT)
+    transaction.upsert(QUARANTINE, held.drop_duplicates("record_hash", keep="last")[list(QUARANTINE.column_names)])
+
+
+def quarantined_keys(transaction: Transaction, streams: Iterable[str]) -> dict[str, set[str]]:
+    """By stream: keys of records that are set aside."""
+    keys: dict[str, set[str]] = {name: set() for name in streams}
+    for row in transaction.read(QUARANTINE, ("stream", "key"), stream=list(keys)).to_pylist():
+        if row["key"] is not None:
+            keys[row["stream"]].add(str(row["key"]))
+    return keys
+
+
+def release(transaction: Transaction, batch: Batch, held: set[str]) -> None:
+    """Forget the quarantine of records that were typed this time."""
+    released = held.intersection(batch.frames[batch.stream.name][batch.stream.key]) if held else held
+    if released:
+        transaction.delete(QUARANTINE, stream=batch.stream.name, key=sorted(released))
+
+
+def forget(transaction: Transaction, sweeps: Sequence[Sweep]) -> None:
+    """Drop keys and checkpoints of sweeps that ended."""
+    ids = [sweep.sweep_id for sweep in sweeps]
+    if ids:
+        transaction.delete(SEEN_KEYS, sweep_id=ids)
+        transaction.delete(CHECKPOINTS, sweep_id=ids)
+
+
+def key_of(stream: Stream, record: str) -> str | None:
+    """The key of a record that could not be typed, if at least that can be read as a UUID."""
+    try:
+        found = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
+        key = msgspec.json.decode(found[stream.key], type=str)
+    except (msgspec.DecodeError, KeyError, UnicodeError):
+        return None
+    try:
+        return str(msgspec.convert(key, uuid.UUID))
+    except msgspec.ValidationError:
+        return None
+
+
+def _sweep(row: dict[str, Any], catalogue: Catalogue) -> Sweep:
+    return Sweep(
+        catalogue.stream(row["stream"]),
+        _text(row["company_id"]),
+        Interval.of(row["span_start"], row["span_end"]),
+        _text(row["parent_id"]),
+        row["parent_state"],
+        row["floor_at"],
+        row["newest_at"],
+        row["tier"],
+        sweep_id=row["sweep_id"],
+        started_at=row["started_at"],
+        cursor=row["cursor"],
+        exhausted=bool(row["exhausted"]),
+        pages=row["pages"],
+        rows_served=row["rows_served"],
+        rows_quarantined=row["rows_quarantined"],
+        rows_outside=row["rows_outside"] or 0,  # earlier versions did not count them
+        rows_reported=row["rows_reported"],
+        proves_absence=row["rows_quarantined"] == 0,
+        owner=row["owner"] or "",
+        touched_at=row["touched_at"],
+    )
+
+
+def _is_known(name: str, catalogue: Catalogue) -> bool:
+    try:
+        catalogue.stream(name)
+    except ConfigurationError:
+        return False
+    return True
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max((moment for moment in (one, other) if moment is not None), default=None)

@@ -14,11 +14,11 @@ from pleo_connector.catalogue import Stream
 from pleo_connector.errors import ApiError, DriftError, PleoError
 from pleo_connector.frames import Batch, Served, batches_joined, normalise
 from pleo_connector.stream_options import DEFAULT, StreamOptions
-from pleo_connector.sync import counting, ledger
-from pleo_connector.sync.finish import Finished, finish
+from pleo_connector.sync import counting, state
+from pleo_connector.sync.deletions import Finished, finish
+from pleo_connector.sync.errors import REFUSALS, folded
 from pleo_connector.sync.raw import RawLanding
 from pleo_connector.sync.raw_packing import KeptPage
-from pleo_connector.sync.refusals import REFUSALS, folded
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.sync.sweep import ServedPage, Sweep
 from pleo_connector.warehouses import MergeCounts, Transaction
@@ -137,7 +137,7 @@ class Writer:
         """Write rows, checkpoints and pages, and end the streams whose walks have all ended."""
         for name, batch in load.batches.items():
             load.counts[name] = self._write(transaction, batch, load.pages[name], run.owner)
-        ledger.write_progress(transaction, load.pages, load.batches.values(), at=load.at)
+        state.write_progress(transaction, load.pages, load.batches.values(), at=load.at)
         self._end(transaction, load, ended, run)
         by_name = {work.stream.name: work for work in ended if not work.again}
         self._raw.land(transaction, load.raw, load.kept, by_name, run=run.owner, at=load.at, allow_mass_delete=run.allow_mass_delete)
@@ -145,13 +145,13 @@ class Writer:
     def _end(self, transaction: Transaction, load: Load, ended: Sequence[StreamWork], run: Run) -> None:
         """End the streams whose walks have all ended; the sweeps of all of them are written at once."""
         wrong = counting.to_read_again(transaction, {work.stream.name: work.sweeps for work in ended})
-        states: list[ledger.SweepState] = []
+        states: list[state.SweepState] = []
         for work in ended:
             work.again = wrong[work.stream.name] if work.may_read_again and work.report.error is None else []
             if work.again:
                 load.finished.append(Finished())
                 continue
-            states += [ledger.SweepState(sweep, "abandoned") for sweep in work.abandoned]
+            states += [state.SweepState(sweep, "abandoned") for sweep in work.abandoned]
             found = finish(
                 transaction,
                 work.stream,
@@ -164,8 +164,8 @@ class Writer:
             )
             states += found.states
             load.finished.append(found)
-        ledger.write_sweeps(transaction, states, at=load.at)
-        ledger.forget(transaction, [state.sweep for state in states])
+        state.write_sweeps(transaction, states, at=load.at)
+        state.forget(transaction, [state.sweep for state in states])
 
     def count(self, load: Load, ended: Sequence[StreamWork]) -> None:
         """Add what was committed to the streams' reports."""
@@ -195,8 +195,8 @@ class Writer:
         counts = transaction.merge(batch.stream.tables(), batch.frames, history=self._of(batch.stream).history)
         counting.check_balance(batch, pages, counts)
         _advance(batch, pages, owner)
-        ledger.release(transaction, batch, self._work[batch.stream.name].quarantined)
-        ledger.write_quarantined(transaction, batch)
+        state.release(transaction, batch, self._work[batch.stream.name].quarantined)
+        state.write_quarantined(transaction, batch)
         return counts
 
 
@@ -220,7 +220,7 @@ def _advance(batch: Batch, pages: Sequence[ServedPage], owner: str) -> None:
     for row in batch.quarantined.itertuples():
         sweep = sweeps[str(row.sweep_id)]
         sweep.rows_quarantined += 1
-        sweep.proves_absence = sweep.proves_absence and ledger.key_of(batch.stream, str(row.record)) is not None
+        sweep.proves_absence = sweep.proves_absence and state.key_of(batch.stream, str(row.record)) is not None
 
 
 def _count(report: StreamReport, batch: Batch, counts: MergeCounts, pages: Sequence[ServedPage]) -> None:

@@ -93,7 +93,7 @@ class DuckDBWarehouse:
             return
         import duckdb
 
-        from pleo_connector.warehouses.duckdb_refusals import refusal
+        from pleo_connector.warehouses.duckdb_errors import refusal
 
         deadline = monotonic() + self._wait
         with self._turn():
@@ -111,7 +111,7 @@ class DuckDBWarehouse:
         return nullcontext() if self._remote else turn(self._path, self._wait)
 
     def _make_folder(self) -> None:
-        from pleo_connector.warehouses.duckdb_refusals import refusal
+        from pleo_connector.warehouses.duckdb_errors import refusal
 
         try:
             if not self._path.parent.is_dir():
@@ -124,7 +124,7 @@ class DuckDBWarehouse:
         import duckdb
         from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-        from pleo_connector.warehouses.duckdb_refusals import held_elsewhere, refusal
+        from pleo_connector.warehouses.duckdb_errors import held_elsewhere, refusal
 
         tries = Retrying(
             retry=retry_if_exception(held_elsewhere),

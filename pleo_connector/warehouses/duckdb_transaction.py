@@ -15,10 +15,10 @@ import pyarrow as pa
 from pleo_connector.catalogue import Table, View, history_of
 from pleo_connector.errors import WarehouseError
 from pleo_connector.warehouses.dialect import DUCKDB, Dialect
-from pleo_connector.warehouses.duckdb_refusals import refusal
-from pleo_connector.warehouses.duckdb_thrift import LARGE, Thrift
+from pleo_connector.warehouses.duckdb_errors import refusal
+from pleo_connector.warehouses.duckdb_memory import LARGE, Thrift
 from pleo_connector.warehouses.history import History
-from pleo_connector.warehouses.plan import ABSENT, ROW, Plan
+from pleo_connector.warehouses.merge import ABSENT, ROW, Plan
 from pleo_connector.warehouses.protocol import MergeCounts, Scope
 from pleo_connector.warehouses.schema_changes import changes, snapshot
 from pleo_connector.warehouses.staging import refuse_faults, staged, typed

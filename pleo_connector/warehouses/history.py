@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pleo_connector.catalogue import Table, history_of, known_view
-from pleo_connector.warehouses.plan import ABSENT, SERVED, Plan
+from pleo_connector.warehouses.merge import ABSENT, SERVED, Plan
 
 UNVERSIONED = "_pleo_unversioned"
 """Temporary table of the keys of rows whose present version is not in the history yet."""

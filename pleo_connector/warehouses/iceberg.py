@@ -15,8 +15,8 @@ import duckdb
 from pleo_connector.catalogue import Table, View
 from pleo_connector.warehouses.dialect import DUCKDB
 from pleo_connector.warehouses.iceberg_catalog import TogetherCatalog
+from pleo_connector.warehouses.iceberg_errors import refusal, refusing
 from pleo_connector.warehouses.iceberg_kept import KeptColumns
-from pleo_connector.warehouses.iceberg_refusals import refusal, refusing
 from pleo_connector.warehouses.iceberg_transaction import BATCHES, IcebergTransaction
 from pleo_connector.warehouses.protocol import Transaction
 from pleo_connector.warehouses.turn import turn

@@ -22,8 +22,8 @@ from pleo_connector.errors import ConfigurationError, WarehouseError
 from pleo_connector.warehouses.dialect import DUCKDB
 from pleo_connector.warehouses.iceberg import asking
 from pleo_connector.warehouses.iceberg_catalog import TogetherCatalog
+from pleo_connector.warehouses.iceberg_errors import refusing
 from pleo_connector.warehouses.iceberg_kept import KeptColumns
-from pleo_connector.warehouses.iceberg_refusals import refusing
 from pleo_connector.warehouses.iceberg_transaction import BATCHES, IcebergTransaction
 from pleo_connector.warehouses.protocol import Transaction
 

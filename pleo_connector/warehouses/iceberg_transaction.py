@@ -23,19 +23,19 @@ from pyiceberg.io import FileIO
 from pleo_connector.catalogue import Table, View
 from pleo_connector.errors import WarehouseError
 from pleo_connector.warehouses.duckdb_transaction import DuckDBTransaction
-from pleo_connector.warehouses.iceberg_asked import columns_asked, mentions
 from pleo_connector.warehouses.iceberg_catalog import TogetherCatalog, one_by_one
+from pleo_connector.warehouses.iceberg_columns import columns_asked, mentions
+from pleo_connector.warehouses.iceberg_errors import refusing
 from pleo_connector.warehouses.iceberg_history import KNOWN, IcebergHistory
 from pleo_connector.warehouses.iceberg_kept import KeptColumns
-from pleo_connector.warehouses.iceberg_plan import PlacesPlan
-from pleo_connector.warehouses.iceberg_refusals import refusing
+from pleo_connector.warehouses.iceberg_places import PlacesPlan
 from pleo_connector.warehouses.iceberg_rows import PART, POSITION, IcebergRows
 from pleo_connector.warehouses.iceberg_schema import ICEBERG
 from pleo_connector.warehouses.iceberg_snapshots import forgotten
 from pleo_connector.warehouses.iceberg_spelling import spelled
 from pleo_connector.warehouses.iceberg_tables import Work, created, widened
 from pleo_connector.warehouses.iceberg_unchanged import unchanged
-from pleo_connector.warehouses.plan import DECISIVE, ROW
+from pleo_connector.warehouses.merge import DECISIVE, ROW
 from pleo_connector.warehouses.protocol import SEEN_KEYS, Batches, MergeCounts, Scope
 from pleo_connector.warehouses.staging import staged, typed
 from pleo_connector.warehouses.views import log

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from pleo_connector.catalogue import Table
 from pleo_connector.warehouses.comparing import differ, flags
-from pleo_connector.warehouses.plan import DECISIVE
+from pleo_connector.warehouses.merge import DECISIVE
 
 Hashes = Callable[[pa.Table, Sequence[str]], np.ndarray]
 """A number for each row, the same where these columns are."""

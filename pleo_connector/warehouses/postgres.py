@@ -18,7 +18,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 from pleo_connector.catalogue import Table, View
 from pleo_connector.errors import WarehouseLocked
 from pleo_connector.warehouses.postgres_dialect import POSTGRES
-from pleo_connector.warehouses.postgres_refusals import DriverError, busy, gone, refusal, state_of, unreachable
+from pleo_connector.warehouses.postgres_errors import DriverError, busy, gone, refusal, state_of, unreachable
 from pleo_connector.warehouses.postgres_transaction import PostgresTransaction
 from pleo_connector.warehouses.postgres_url import Address
 from pleo_connector.warehouses.protocol import Transaction

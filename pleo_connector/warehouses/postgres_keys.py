@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pleo_connector.warehouses.comparing import differ, flags
-from pleo_connector.warehouses.plan import DECISIVE, ROW
+from pleo_connector.warehouses.merge import DECISIVE, ROW
 from pleo_connector.warehouses.postgres_rows import UUID
 
 

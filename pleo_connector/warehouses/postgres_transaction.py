@@ -17,11 +17,11 @@ import pyarrow as pa
 from pleo_connector.catalogue import Table, View, history_of
 from pleo_connector.errors import WarehouseError
 from pleo_connector.warehouses.history import History
-from pleo_connector.warehouses.plan import ABSENT, DECISIVE, ROW, SERVED
+from pleo_connector.warehouses.merge import ABSENT, DECISIVE, ROW, SERVED
 from pleo_connector.warehouses.postgres_dialect import LONGEST_NAME, POSTGRES
+from pleo_connector.warehouses.postgres_errors import DriverError, refusal
 from pleo_connector.warehouses.postgres_keys import by_key, compared, key_faults, orphans, same_keys
-from pleo_connector.warehouses.postgres_plan import STAGED, PostgresPlan
-from pleo_connector.warehouses.postgres_refusals import DriverError, refusal
+from pleo_connector.warehouses.postgres_merge import STAGED, PostgresPlan
 from pleo_connector.warehouses.postgres_rows import wired
 from pleo_connector.warehouses.postgres_views import renewed
 from pleo_connector.warehouses.protocol import MergeCounts, Scope

@@ -17,7 +17,7 @@ from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.cli import demo_summary
 from pleo_connector.sandbox import SandboxConfig, running
 from pleo_connector.sync.receipt_table import RECEIPT_FILES
-from pleo_connector.sync.state import SWEEPS
+from pleo_connector.sync.state_tables import SWEEPS
 from pleo_connector.warehouses import open_warehouse
 from tests.analytics.books import COMPANY, TRAVEL, Books
 from tests.sync.places import Place

@@ -12,7 +12,7 @@ from pleo_connector.analytics import CATEGORIES, Category, categories_of, refres
 from pleo_connector.analytics.category_use import used_categories, write_template
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.sync.ledger import frame_of
+from pleo_connector.sync.state import frame_of
 from pleo_connector.warehouses import Warehouse, open_warehouse
 from tests.analytics.books import COMPANY
 from tests.warehouses.conftest import URLS

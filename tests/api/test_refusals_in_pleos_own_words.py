@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from pleo_connector.api import Budget, PageRequest, PleoClient, Traffic
-from pleo_connector.api.refusals import own_words
+from pleo_connector.api.errors import own_words
 from pleo_connector.auth.redaction import Redactor
 from pleo_connector.errors import Forbidden
 from pleo_connector.settings import load

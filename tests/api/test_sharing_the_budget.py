@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pleo_connector.api import SharedBudget
-from pleo_connector.api.ledger import LARGEST_LEASE, Ask, Ledger
+from pleo_connector.api.leases import LARGEST_LEASE, Ask, Ledger
 from pleo_connector.auth.stores.notes import MemoryNotes
 from pleo_connector.errors import RateLimited, TokenStoreUnavailable
 

@@ -17,7 +17,7 @@ from pleo_connector.api import Budget, FileClient, PageRequest, PleoClient, Refu
 from pleo_connector.auth.endpoint import PrivateClient
 from pleo_connector.auth.redaction import REDACTOR
 from pleo_connector.errors import ConfigurationError, PleoUnavailable
-from pleo_connector.sync.watching import look
+from pleo_connector.sync.export_jobs import look
 from tests.auth.harness import Pleo, in_thread, visit
 from tests.auth.test_asking_the_token_endpoint import dripping
 from tests.certificates import Authority

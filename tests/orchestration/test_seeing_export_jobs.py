@@ -12,7 +12,7 @@ import pytest
 
 from pleo_connector.orchestration import build_pleo_definitions, export_sensor
 from pleo_connector.sandbox import Fault, RunningSandbox, SandboxConfig, running
-from pleo_connector.sync.watching import look
+from pleo_connector.sync.export_jobs import look
 from tests.orchestration.place import Place, environment
 
 JOBS = "/v3/export-jobs"

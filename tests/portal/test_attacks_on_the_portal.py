@@ -9,7 +9,7 @@ from urllib.parse import urlencode, urlsplit
 import httpx
 import pytest
 
-from pleo_connector.portal.asked import address_of, networks_of
+from pleo_connector.portal.request import address_of, networks_of
 from pleo_connector.sandbox import consent
 from tests.portal.harness import PASSWORD, PREFIX, Hosted, hosted, state_of
 

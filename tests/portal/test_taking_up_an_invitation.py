@@ -13,12 +13,12 @@ import pytest
 from itsdangerous import URLSafeTimedSerializer
 
 from pleo_connector.errors import ConfigurationError
+from pleo_connector.portal.facts import Ledger
 from pleo_connector.portal.invitations import Invitation, Invitations, Unusable, seconds_of
-from pleo_connector.portal.ledger import Ledger
 from pleo_connector.portal.parts import parts_of
 from pleo_connector.portal.place import place_of
-from pleo_connector.portal.postgres_ledger import PostgresLedger
-from pleo_connector.portal.sqlite_ledger import SqliteLedger
+from pleo_connector.portal.postgres_facts import PostgresLedger
+from pleo_connector.portal.sqlite_facts import SqliteLedger
 from pleo_connector.settings import load
 from tests.auth.postgres_server import fresh_database
 from tests.portal.harness import PASSWORD, SECRET, Hosted, environment, hosted

@@ -22,7 +22,7 @@ from pleo_connector.catalogue import CATALOGUE, Table
 from pleo_connector.sandbox import RunningSandbox, SandboxConfig, running
 from pleo_connector.sync import Mode, loader
 from pleo_connector.sync.raw_tables import RAW_PAGES
-from pleo_connector.sync.state import QUARANTINE
+from pleo_connector.sync.state_tables import QUARANTINE
 from pleo_connector.warehouses import open_warehouse
 from tests.postgres_server import drop_database, new_database
 from tests.sync.looking import ask, ask_all

@@ -14,9 +14,9 @@ from pleo_connector.api import Interval
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.errors import UnknownCompany
 from pleo_connector.sandbox import SandboxConfig, running
-from pleo_connector.sync import Mode, SyncPlan, ledger, windows
+from pleo_connector.sync import Mode, SyncPlan, state, windows
 from pleo_connector.sync.forecast import Forecast, forecast
-from pleo_connector.sync.state import SWEEPS
+from pleo_connector.sync.state_tables import SWEEPS
 from pleo_connector.sync.windows import BEGINNING, Why
 from pleo_connector.warehouses import open_warehouse
 from tests.sync.places import NOW, Place
@@ -76,7 +76,7 @@ def test_nothing_is_written(place: Place) -> None:
     place.run("accounting_entries", "companies")
     with place.warehouse.transaction() as transaction:  # as a kill leaves them
         for row in transaction.read(SWEEPS, stream="accounting_entries").to_pylist():
-            transaction.upsert(SWEEPS, ledger.frame_of(SWEEPS, [row | {"status": "open", "touched_at": NOW, "owner": "gone/1/1.00/x"}]))
+            transaction.upsert(SWEEPS, state.frame_of(SWEEPS, [row | {"status": "open", "touched_at": NOW, "owner": "gone/1/1.00/x"}]))
     before = place.rows("SELECT * FROM pleo._sweeps ORDER BY sweep_id")
     expected(place)
     assert place.rows("SELECT * FROM pleo._sweeps ORDER BY sweep_id") == before
@@ -100,7 +100,7 @@ def test_a_month_that_goes_on_grows_by_what_the_company_spends(place: Place) -> 
     with place.warehouse.transaction() as transaction:  # as if it had run at NOW, whose month the data ends in
         for row in transaction.read(SWEEPS, stream="accounting_entries").to_pylist():
             then = {name: NOW for name, value in row.items() if isinstance(value, datetime) and value > NOW}
-            transaction.upsert(SWEEPS, ledger.frame_of(SWEEPS, [row | then]))
+            transaction.upsert(SWEEPS, state.frame_of(SWEEPS, [row | then]))
     later = NOW + timedelta(days=3)
     (walk,) = [
         walk
@@ -127,7 +127,7 @@ def test_what_was_left_unfinished_costs_what_is_left(place: Place) -> None:
             rows = transaction.read(SWEEPS, stream="accounting_entries").to_pylist()
             row = max(rows, key=lambda row: int(row["rows_served"]))
             left = row | {"status": "open", "touched_at": NOW, "owner": "gone/1/1.00/x", "exhausted": False, "rows_served": 100, "pages": 1}
-            transaction.upsert(SWEEPS, ledger.frame_of(SWEEPS, [left]))
+            transaction.upsert(SWEEPS, state.frame_of(SWEEPS, [left]))
         found = expected(large, "accounting_entries", mode=Mode.FULL)
         (walk,) = [walk for walk in found.walks if walk.why is Why.UNFINISHED]
         assert walk.rows is not None

@@ -23,7 +23,7 @@ from pleo_connector.settings import load
 from pleo_connector.stream_options import StreamOptions
 from pleo_connector.sync import Connection, RawPolicy, SyncPlan, SyncReport, run
 from pleo_connector.sync.replay import replay
-from pleo_connector.sync.state import SWEEPS
+from pleo_connector.sync.state_tables import SWEEPS
 from pleo_connector.warehouses import Warehouse, open_warehouse
 from tests.fixtures.opening import ALL, Made
 from tests.postgres_server import drop_database

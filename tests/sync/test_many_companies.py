@@ -13,7 +13,7 @@ from pleo_connector import sync
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.errors import ApiError, BadAnswer, Forbidden, PleoUnavailable
 from pleo_connector.sandbox import Fault, SandboxConfig, running
-from pleo_connector.sync.refusals import folded
+from pleo_connector.sync.errors import folded
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.sync.writing import StreamWork
 from pleo_connector.warehouses import open_warehouse

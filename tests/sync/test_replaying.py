@@ -23,7 +23,7 @@ from pleo_connector.sync import Mode, RawPolicy, loader, raw_reading, writing
 from pleo_connector.sync.raw_policy import OFF
 from pleo_connector.sync.raw_tables import RAW_TABLES
 from pleo_connector.sync.replay import replay
-from pleo_connector.sync.state import STATE_TABLES
+from pleo_connector.sync.state_tables import STATE_TABLES
 from pleo_connector.warehouses import Warehouse, open_warehouse
 from tests.postgres_server import new_database
 from tests.sync.looking import RUN_TIME, assert_same, tables_of

@@ -12,12 +12,12 @@ import pytest
 
 from pleo_connector.api import OPEN_END, OPEN_START, Interval
 from pleo_connector.stream_options import SweepPolicy
-from pleo_connector.sync import Mode, StreamReport, SyncPlan, ledger, windows
+from pleo_connector.sync import Mode, StreamReport, SyncPlan, state, windows
 from pleo_connector.sync.forecast import forecast
 from pleo_connector.sync.raw_policy import RawPolicy
 from pleo_connector.sync.raw_tables import RAW_LOADS, RAW_REQUESTS
 from pleo_connector.sync.replay import replay
-from pleo_connector.sync.state import SWEEPS
+from pleo_connector.sync.state_tables import SWEEPS
 from pleo_connector.sync.windows import FIRST_MONTH, Why
 from pleo_connector.warehouses import open_warehouse
 from tests.sync.places import NOW, Place
@@ -106,7 +106,7 @@ def as_an_earlier_version(place: Place, company: str) -> None:
         for row in transaction.read(SWEEPS, stream="accounting_entries", company_id=company).to_pylist():
             old = {"span_start": row["span_start"] or OLD_START, "span_end": row["span_end"] or OLD_END}
             old |= {"started_at": NOW - timedelta(minutes=10), "finished_at": NOW - timedelta(minutes=9)}
-            transaction.upsert(SWEEPS, ledger.frame_of(SWEEPS, [row | old]))
+            transaction.upsert(SWEEPS, state.frame_of(SWEEPS, [row | old]))
 
 
 def test_state_of_an_earlier_version_goes_on_and_its_outer_window_is_read_once(place: Place, entries: list[dict[str, Any]]) -> None:
@@ -134,7 +134,7 @@ def test_walks_that_an_earlier_version_left_open_are_read_anew_in_the_new_window
     with place.warehouse.transaction() as transaction:
         for row in transaction.read(SWEEPS, stream="accounting_entries").to_pylist():
             left = {"status": "open", "owner": "gone/1/1.00/x", "exhausted": False, "cursor": None, "rows_served": 0, "pages": 0}
-            transaction.upsert(SWEEPS, ledger.frame_of(SWEEPS, [row | left | {"touched_at": NOW}]))
+            transaction.upsert(SWEEPS, state.frame_of(SWEEPS, [row | left | {"touched_at": NOW}]))
     report = sync(place, entries)
     assert (report.sweeps, report.unchanged, report.absent, report.warnings) == (5, 3, 0, [])
     later = sync(place, entries, now=NOW + timedelta(days=2))
@@ -149,11 +149,11 @@ def test_raw_pages_of_an_earlier_version_give_its_deletions_too(place: Place, en
     with place.warehouse.transaction() as transaction:
         for row in transaction.read(RAW_REQUESTS, stream="accounting_entries").to_pylist():
             old = {"span_start": row["span_start"] or OLD_START, "span_end": row["span_end"] or OLD_END}
-            transaction.upsert(RAW_REQUESTS, ledger.frame_of(RAW_REQUESTS, [row | old]))
+            transaction.upsert(RAW_REQUESTS, state.frame_of(RAW_REQUESTS, [row | old]))
         for row in transaction.read(RAW_LOADS).to_pylist():
             ended = row["ended"].replace("0001-01-01T00:00:00Z", "2000-01-01T00:00:00Z")
             ended = ended.replace("9999-12-31T23:59:59.999999Z", OLD_END.isoformat())
-            transaction.upsert(RAW_LOADS, ledger.frame_of(RAW_LOADS, [row | {"ended": ended}]))
+            transaction.upsert(RAW_LOADS, state.frame_of(RAW_LOADS, [row | {"ended": ended}]))
     other = Place(place.pleo, open_warehouse(f"duckdb:///{tmp_path / 'other.duckdb'}", "pleo"))
     replay(place.warehouse, other.warehouse, ("accounting_entries",), raw=RawPolicy())
     query = "SELECT id, _deleted_source FROM pleo.accounting_entries ORDER BY id"

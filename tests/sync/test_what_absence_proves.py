@@ -14,9 +14,9 @@ from pleo_connector import sync
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.errors import MassDeleteRefused, WalkStalled
 from pleo_connector.sandbox import Fault
-from pleo_connector.sync import Mode, ledger
+from pleo_connector.sync import Mode, state
 from pleo_connector.sync.owner import is_alive, registered
-from pleo_connector.sync.state import SWEEPS
+from pleo_connector.sync.state_tables import SWEEPS
 from pleo_connector.warehouses import Scope, Transaction, open_warehouse
 from tests.sync.answering import serving
 from tests.sync.places import API_KEY, NOW, Place
@@ -185,7 +185,7 @@ def test_a_stopped_sweep_of_a_recent_month_is_read_anew(place: Place) -> None:
     place.run("accounting_entries")
     with place.warehouse.transaction() as transaction:  # as a kill before the sweeps are closed leaves them
         for row in transaction.read(SWEEPS, stream="accounting_entries").to_pylist():
-            transaction.upsert(SWEEPS, ledger.frame_of(SWEEPS, [row | {"status": "open", "touched_at": NOW, "owner": "gone/1/1.00/x"}]))
+            transaction.upsert(SWEEPS, state.frame_of(SWEEPS, [row | {"status": "open", "touched_at": NOW, "owner": "gone/1/1.00/x"}]))
     (entry,) = entries(place, "2026-10-02", "2026-10-30")
     place.pleo.state.put("accounting_entries", entry | {"note": "edited meanwhile"})
     assert place.run("accounting_entries", allow_mass_delete=True).streams["accounting_entries"].updated == 1

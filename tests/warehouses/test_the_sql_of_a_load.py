@@ -11,9 +11,9 @@ import pytest
 from pleo_connector.catalogue import Storage
 from pleo_connector.warehouses import Scope
 from pleo_connector.warehouses.dialect import DUCKDB, Dialect
-from pleo_connector.warehouses.plan import ABSENT, ROW, SERVED, Plan
+from pleo_connector.warehouses.merge import ABSENT, ROW, SERVED, Plan
 from pleo_connector.warehouses.postgres_dialect import POSTGRES
-from pleo_connector.warehouses.postgres_plan import STAGED, PostgresPlan
+from pleo_connector.warehouses.postgres_merge import STAGED, PostgresPlan
 from tests.warehouses.conftest import DIALECTS
 from tests.warehouses.rows import BILLS, COMPANY, CURSORS, FIRST, LATER, LINES
 

@@ -28,7 +28,7 @@ from pleo_connector.errors import WarehouseError, WarehouseUnwritable
 from pleo_connector.warehouses import MergeCounts, Warehouse, open_warehouse
 from pleo_connector.warehouses.iceberg import IcebergWarehouse
 from pleo_connector.warehouses.iceberg_deletes import deleted_rows, write_deletes
-from pleo_connector.warehouses.iceberg_upkeep import keep_up
+from pleo_connector.warehouses.iceberg_maintenance import keep_up
 from tests.warehouses.conftest import Start
 from tests.warehouses.rows import (
     BILLS,

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from pleo_connector.api import PleoClient, Traffic
 from pleo_connector.catalogue import CATALOGUE, Catalogue, CompanyIn, Stream
 from pleo_connector.errors import Forbidden
-from pleo_connector.sync.asked import Connection
 from pleo_connector.sync.companies import discover
 from pleo_connector.sync.parents import Listing
+from pleo_connector.sync.plan import Connection
 from pleo_connector.sync.sweep import ServedPage, Sweep, walk
 
 PATIENCE = 5.0

@@ -9,7 +9,7 @@ from pleo_connector.auth.advice import how_to_connect
 from pleo_connector.auth.redaction import REDACTOR
 from pleo_connector.auth.stores import open_notes
 from pleo_connector.settings import Settings
-from pleo_connector.sync.asked import Connection
+from pleo_connector.sync.plan import Connection
 
 
 def reach(settings: Settings, *, patience: float = OUTAGE) -> Connection:

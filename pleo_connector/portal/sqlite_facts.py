@@ -12,7 +12,7 @@ from typing import Any
 
 from pleo_connector.auth.stores.files import check_private_file, file_system_of, make_private_folder, refuse_network_file_system
 from pleo_connector.errors import TokenStoreUnavailable
-from pleo_connector.portal.ledger import Kept, statements
+from pleo_connector.portal.facts import Kept, statements
 
 _PATIENCE = 10.0
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pleo_connector.auth.stores.postgres_session import Server, close, driver
-from pleo_connector.portal.ledger import Kept, statements
+from pleo_connector.portal.facts import Kept, statements
 
 _TABLE = "pleo_connector.portal_item"
 _NOW = "extract(epoch from clock_timestamp())::double precision"

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 
 from pleo_connector.catalogue import Storage, Table
 from pleo_connector.warehouses.iceberg_rows import PART, POSITION
-from pleo_connector.warehouses.plan import ABSENT, SERVED, Plan, Statement
+from pleo_connector.warehouses.merge import ABSENT, SERVED, Plan, Statement
 
 _PLACE = f"t.{PART}, t.{POSITION}"
 

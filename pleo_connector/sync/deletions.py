@@ -13,7 +13,7 @@ from datetime import datetime
 from pleo_connector.api import Interval
 from pleo_connector.catalogue import Stream, SyncMode
 from pleo_connector.errors import MassDeleteRefused, PleoError
-from pleo_connector.sync import ledger, tallies, windows
+from pleo_connector.sync import row_counts, state, windows
 from pleo_connector.sync.counting import miscounted
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.sync.sweep import Sweep
@@ -34,7 +34,7 @@ class Finished:
     spans: tuple[Interval, ...] = ()
     """What was read to its end, of a stream with windows."""
     absent: int = 0
-    states: list[ledger.SweepState] = field(default_factory=list)
+    states: list[state.SweepState] = field(default_factory=list)
     """How the sweeps that were walked to the end ended; the caller writes them."""
     tables: dict[str, int] = field(default_factory=dict)
     changed_by_tier: dict[str, int] = field(default_factory=dict)
@@ -92,10 +92,10 @@ def finish(
         )
     if stream.window is not None:
         for company_id in {look.company_id for look in looks if look.settles}:
-            ledger.settle(transaction, stream, company_id)
+            state.settle(transaction, stream, company_id)
     found.warnings += filter(None, map(miscounted, complete))
     found.changed_by_tier = _changed(transaction, stream, sweeps, deleted)
-    found.states = [ledger.SweepState(sweep, status[sweep.sweep_id], deleted.get(sweep.sweep_id, 0)) for sweep in complete]
+    found.states = [state.SweepState(sweep, status[sweep.sweep_id], deleted.get(sweep.sweep_id, 0)) for sweep in complete]
     found.completed = sum(state == "complete" for state in status.values())
     found.spans = windows.joined({sweep.span for sweep in complete if sweep.span is not None})
     found.tables = {table.name: transaction.count(table) for table in stream.tables()}
@@ -110,7 +110,7 @@ def _changed(transaction: Transaction, stream: Stream, sweeps: Sequence[Sweep], 
     """Rows that these sweeps found new, changed or gone, by tier of their windows; the sweeps learn their own share."""
     if stream.window is None:
         return {}
-    written = tallies.by_sweep(transaction, stream, [sweep.sweep_id for sweep in sweeps])
+    written = row_counts.by_sweep(transaction, stream, [sweep.sweep_id for sweep in sweeps])
     found: dict[str, int] = {}
     for sweep in sweeps:
         sweep.rows_changed = written.get(sweep.sweep_id, 0)

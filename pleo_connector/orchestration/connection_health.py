@@ -9,7 +9,7 @@ from pleo_connector.orchestration.connection_places import clash
 from pleo_connector.orchestration.resources import WarehouseResource
 
 if TYPE_CHECKING:
-    from pleo_connector.auth.stored import StoredConnection
+    from pleo_connector.auth.connections import StoredConnection
     from pleo_connector.settings import Settings
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pleo_connector.catalogue import Table
-from pleo_connector.warehouses.plan import ROW, Plan
+from pleo_connector.warehouses.merge import ROW, Plan
 
 STAGED = "_pleo_staged"
 """Temporary table of staged keys."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pleo_connector.api import Interval
 from pleo_connector.catalogue import Catalogue, CompanyIn, Parent, Stream, SyncMode
 from pleo_connector.stream_options import DEFAULT, StreamOptions, SweepPolicy
-from pleo_connector.sync import ledger, parents, tallies, windows
+from pleo_connector.sync import parents, row_counts, state, windows
 from pleo_connector.sync.loader import StreamWork
 from pleo_connector.sync.owner import is_alive
 from pleo_connector.sync.parents import Listing
@@ -54,8 +54,8 @@ class Due:
         self._unproven: dict[str, set[str | None]] = {}
         self._open: dict[Scope, Sweep] = {}
         self._spans: dict[str, dict[str | None, dict[Interval, datetime]]] = {}
-        self._opened: dict[str, tallies.ByMonth] = {}
-        self._marks: dict[str, dict[str | None, ledger.Mark]] = {}
+        self._opened: dict[str, row_counts.ByMonth] = {}
+        self._marks: dict[str, dict[str | None, state.Mark]] = {}
         self._parents: dict[str, dict[str, str]] = {}
 
     def read(self, transaction: Transaction, catalogue: Catalogue, work: Iterable[StreamWork], *, take_over: bool = True) -> None:
@@ -64,19 +64,19 @@ class Due:
         Without `take_over` nothing is written: for a look at what a run would do.
         """
         by_name = {one.stream.name: one for one in work}
-        self._go_on(ledger.open_sweeps(transaction, catalogue), catalogue, by_name)
+        self._go_on(state.open_sweeps(transaction, catalogue), catalogue, by_name)
         if take_over:
-            ledger.write_sweeps(transaction, [ledger.SweepState(sweep, "open") for sweep in self._open.values()])
+            state.write_sweeps(transaction, [state.SweepState(sweep, "open") for sweep in self._open.values()])
         for name, one in by_name.items():
             if one.stream.window is not None:
-                self._spans[name] = ledger.completed(transaction, one.stream)
-                self._unproven[name] = ledger.unproven(transaction, one.stream)
+                self._spans[name] = state.completed(transaction, one.stream)
+                self._unproven[name] = state.unproven(transaction, one.stream)
                 since = windows.month_start(self._now - timedelta(days=self._policy(one.stream).open_days + 1))
-                self._opened[name] = tallies.open_months(transaction, one.stream, since)
+                self._opened[name] = row_counts.open_months(transaction, one.stream, since)
             elif one.stream.newest is not None:
-                self._marks[name] = ledger.marks(transaction, one.stream)
+                self._marks[name] = state.marks(transaction, one.stream)
             elif one.stream.parent is not None:
-                self._parents[name] = ledger.swept_parents(transaction, one.stream)
+                self._parents[name] = state.swept_parents(transaction, one.stream)
 
     def _go_on(self, sweeps: Iterable[Sweep], catalogue: Catalogue, by_name: Mapping[str, StreamWork]) -> None:
         """Which open sweeps this run goes on with."""
@@ -86,7 +86,7 @@ class Due:
                 continue  # another run is walking it; this one makes sweeps of its own
             # Lists that other walks depend on are read anew by each run; the others go on while they are young.
             anew = sweep.stream.company_in is CompanyIn.NOWHERE or sweep.stream.name in listed
-            if not anew and self._now - sweep.started_at < ledger.RESUMABLE:
+            if not anew and self._now - sweep.started_at < state.RESUMABLE:
                 sweep.owner = self._owner
                 twin = self._open.get(sweep.scope, sweep)  # a run that was stopped while it read a span anew leaves two
                 older, younger = sorted((sweep, twin), key=lambda one: one.started_at)
@@ -151,7 +151,7 @@ class Due:
         return left
 
     def _newest_first(self, work: StreamWork, company_id: str) -> Sweep:
-        mark = self._marks[work.stream.name].get(company_id, ledger.Mark())
+        mark = self._marks[work.stream.name].get(company_id, state.Mark())
         whole = self._full or mark.newest is None or mark.whole is None or self._now - mark.whole >= WHOLE_EVERY - windows.SLACK
         # A date in the future must not hide what comes before it is reached.
         floor = None if whole or mark.newest is None else min(mark.newest, self._now) - OVERLAP
