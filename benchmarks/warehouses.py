@@ -30,7 +30,7 @@ from benchmarks.made_up import TABLES, Frames, changed, made_up
 from benchmarks.section import write
 from pleo_connector.warehouses import Gathers, open_warehouse
 from pleo_connector.warehouses.dialect import DUCKDB
-from pleo_connector.warehouses.merge import Plan
+from pleo_connector.warehouses.merge import MergeSql
 from pleo_connector.warehouses.staging import staged
 from tests.postgres_server import Server, server
 
@@ -88,7 +88,7 @@ def load(url: str, frames: Frames, expected: tuple[int, int]) -> None:
 
 def bare_duckdb(path: Path, frames: Frames) -> None:
     """CREATE TABLE and INSERT ... SELECT, a transaction for each batch."""
-    plan = Plan(DUCKDB, SCHEMA)
+    plan = MergeSql(DUCKDB, SCHEMA)
     for number, batch in enumerate(frames):
         with duckdb.connect(str(path)) as connection:
             connection.execute("BEGIN")

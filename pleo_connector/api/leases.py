@@ -45,7 +45,7 @@ class Ask:
     pause: float = 0.0
     """Seconds for which nobody may send, by `Retry-After`."""
     last: float | None = None
-    """The time of the ledger when this holder was here before..."""
+    """The time of the shared record when this holder was here before..."""
     shortest: float = 0.0
     longest: float = 0.0
     """... and how long ago that was by its own clock, at least and at most."""
@@ -60,11 +60,11 @@ class Drawn:
     paused: float
     """Seconds of a pause that are left."""
     now: float
-    """The time of the ledger."""
+    """The time of the shared record."""
 
 
 @dataclass(slots=True)
-class Ledger:
+class Leases:
     """All that is known of one credential's requests. Times are seconds of one clock that all holders read."""
 
     shift: float = 0.0
@@ -78,8 +78,8 @@ class Ledger:
     """Holder and when it last asked, in the order in which they came."""
 
     @classmethod
-    def of(cls, text: str | None) -> Ledger:
-        """The ledger that was kept; a new one where there is none, or none that can be read."""
+    def of(cls, text: str | None) -> Leases:
+        """The leases that were kept; a new one where there is none, or none that can be read."""
         try:
             return cls() if text is None else msgspec.json.decode(text, type=cls)
         except msgspec.MsgspecError:

@@ -1,6 +1,6 @@
-"""The request budget of all processes that share a ledger: never more than N requests in any 60 seconds over all of them.
+"""The request budget of all processes that share one record: never more than N requests in any 60 seconds over all of them.
 
-Permits are drawn in small leases, so the ledger is not asked for each request; what it is asked for, a worker thread
+Permits are drawn in small leases, so the shared record is not asked for each request; what it is asked for, a worker thread
 asks, so that the event loop goes on.
 """
 
@@ -17,14 +17,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 from pleo_connector.api.budget import long_pause
-from pleo_connector.api.leases import LARGEST_LEASE, LEASE, TICKET_LIFE, Ask, Drawn, Ledger
+from pleo_connector.api.leases import LARGEST_LEASE, LEASE, TICKET_LIFE, Ask, Drawn, Leases
 from pleo_connector.api.patience import LONGEST_PAUSE
 from pleo_connector.errors import PleoError
 
 T = TypeVar("T")
 
 LOOK_EVERY = 0.25
-"""Seconds for which a look at the ledger counts: so soon a pause reaches a process that has a lease."""
+"""Seconds for which a look at the shared record counts: so soon a pause reaches a process that has a lease."""
 
 _FIRST_LEASE = 4
 
@@ -80,12 +80,12 @@ class SharedBudget:
         self._paused_until = -math.inf
         self._untold_pause = False
         self._last: tuple[float, float, float] | None = None
-        """The ledger's time when it was last asked, and ours before and after."""
+        """The record's time when it was last asked, and ours before and after."""
 
     async def take(self) -> float:
         """Wait for permission to send one request; returns the seconds waited.
 
-        RateLimited while Pleo's `Retry-After` is too far away to wait for; TokenStoreUnavailable when the ledger cannot be used.
+        RateLimited while Pleo's `Retry-After` is too far away to wait for; TokenStoreUnavailable when the record cannot be used.
         """
         began = self._clock()
         async with self._turn:
@@ -155,7 +155,7 @@ class SharedBudget:
 
     def _look(self) -> float:
         text, now = self._notes.read(self._name)
-        return Ledger.of(text).paused(now)
+        return Leases.of(text).paused(now)
 
     def _hear(self, pause: float, asked_at: float) -> None:
         self._looked = asked_at
@@ -169,6 +169,6 @@ class SharedBudget:
 
 
 def _drawn(text: str | None, now: float, ask: Ask) -> tuple[str, Drawn]:
-    ledger = Ledger.of(text)
-    drawn = ledger.draw(ask, now)
-    return ledger.text(), drawn
+    leases = Leases.of(text)
+    drawn = leases.draw(ask, now)
+    return leases.text(), drawn

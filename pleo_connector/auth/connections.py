@@ -25,12 +25,12 @@ class StoredConnection:
         return self.state in (State.ACTIVE, State.REFRESHING)
 
 
-def stored_labels(settings: Settings, opened: OpenedStore) -> list[str]:
+def list_labels(settings: Settings, opened: OpenedStore) -> list[str]:
     """Every label that the settings' client ever had in this environment, sorted; empty for the connection without one."""
     return sorted(_records(settings, opened))
 
 
-def stored_connections(settings: Settings, opened: OpenedStore | None = None) -> list[StoredConnection]:
+def list_connections(settings: Settings, opened: OpenedStore | None = None) -> list[StoredConnection]:
     """What the store knows of each; it needs no key. TokenStoreCorrupt and TokenStoreUnavailable are raised."""
     opened = opened or open_store(settings.token_store, settings.host_marks)
     found = sorted(_records(settings, opened).items())

@@ -24,7 +24,7 @@ from pleo_connector.auth.secret import Secret
 from pleo_connector.auth.stores.installation import Installation
 from pleo_connector.auth.stores.protocol import Record, State, TokenStore
 from pleo_connector.auth.token import TokenSet
-from pleo_connector.auth.uninterrupted import uncut
+from pleo_connector.auth.uninterrupted import run_uninterrupted
 from pleo_connector.errors import PleoError, RefreshUnavailable, TokenStoreUnavailable, WrongKey
 
 LOOK_EVERY = 0.25  # seconds for which a look into the store counts
@@ -268,4 +268,4 @@ class CredentialManager:
 
     def _rotated(self, wanted: Callable[[TokenSet], bool], rejected: Secret | None) -> Settled | Postponed:
         rotation = self._current_rotation()
-        return uncut(lambda abandoned: rotation.run(wanted, rejected, abandoned))
+        return run_uninterrupted(lambda abandoned: rotation.run(wanted, rejected, abandoned))

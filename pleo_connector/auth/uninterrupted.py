@@ -11,7 +11,7 @@ from pleo_connector.errors import PleoError
 T = TypeVar("T")
 
 
-def uncut(do: Callable[[threading.Event], T]) -> T:
+def run_uninterrupted(do: Callable[[threading.Event], T]) -> T:
     """What `do` gives, from a non-daemon thread, where no KeyboardInterrupt can reach it; it is told by the event that its caller has left."""
     abandoned = threading.Event()
     done = threading.Event()

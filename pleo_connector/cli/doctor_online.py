@@ -98,13 +98,13 @@ def check_scopes(settings: Settings, granted: Iterable[str], streams: Iterable[S
 
 def check_access(settings: Settings, granted: Iterable[str], streams: Iterable[Stream]) -> Iterator[Finding]:
     """Whether Pleo serves one record of each stream whose scope is granted, or not known: a scope alone does not say so."""
-    from pleo_connector.sync import reach  # noqa: PLC0415 - pandas and duckdb load here
+    from pleo_connector.sync import connection_from_settings  # noqa: PLC0415 - pandas and duckdb load here
     from pleo_connector.sync.probing import probe  # noqa: PLC0415
 
     scopes = list(granted)
     wanted = [access.stream for access in stream_access(scopes, (), streams) if access.granted or not scopes]
     try:
-        answers = probe(reach(settings), wanted)
+        answers = probe(connection_from_settings(settings), wanted)
     except PleoError as error:
         yield wrong("credential", str(error))
         return

@@ -67,7 +67,7 @@ def sync(
 
     from pleo_connector.analytics import categories_of  # noqa: PLC0415 - pandas, duckdb and httpx load here, not for --help
     from pleo_connector.cli.progress import showing  # noqa: PLC0415
-    from pleo_connector.sync import Mode, RawPolicy, SyncPlan, reach, run  # noqa: PLC0415
+    from pleo_connector.sync import Mode, RawPolicy, SyncPlan, connection_from_settings, run  # noqa: PLC0415
     from pleo_connector.warehouses import open_warehouse  # noqa: PLC0415
 
     categories = categories_of(settings.categories) if settings.marts else None
@@ -77,7 +77,7 @@ def sync(
     raw = RawPolicy(settings.raw, settings.raw_days)
     options = placed_files(options_of(settings.config), settings.folder)
     plan = SyncPlan(wanted, Mode(mode.value), low, high, tuple(company or ()), allow_mass_delete, options, raw, settings.hash_key)
-    reached = reach(settings, patience=patience)
+    reached = connection_from_settings(settings, patience=patience)
     with showing(output) as progress:
         report = run(plan, reached, warehouse, on_load=progress.loaded, on_finish=progress.finished)
     if settings.marts:

@@ -18,7 +18,7 @@ from pleo_connector.catalogue import Child, Column, Paging, Stream
 from pleo_connector.catalogue.hash_key import HashKey
 from pleo_connector.column_rules import ColumnRule
 from pleo_connector.frames.envelope import Page, RawRecord
-from pleo_connector.frames.levels import compile_plan
+from pleo_connector.frames.levels import compile_levels
 from pleo_connector.frames.undeclared import WITHHELD, Screen, elements, hashed, members, screen_of
 
 
@@ -70,7 +70,7 @@ def _cut(stream: Stream, text: bytes, tree: Tree | None, screen: Screen | None) 
         if tree is not None:
             text = msgspec.json.encode(_dropped(text, tree, stream.hash_key))
         if not stream.keeps_unknown:
-            text = msgspec.json.encode(_declared(text, compile_plan(stream).top.structure))
+            text = msgspec.json.encode(_declared(text, compile_levels(stream).top.structure))
         return text if screen is None else screen.record(text)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _withheld(text, None).encode()

@@ -137,7 +137,7 @@ def _odd(met: Met, parts: Parts, keys: frozenset[str]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StreamLevels:
     """A compiled stream."""
 
     top: Level
@@ -146,7 +146,7 @@ class Plan:
 
 
 @lru_cache(maxsize=64)
-def compile_plan(stream: Stream) -> Plan:
+def compile_levels(stream: Stream) -> StreamLevels:
     """The stream's levels, their structure as JSON, and the fingerprint of its declaration."""
     tables = {table.name: table for table in stream.tables()}
     within = stream.parent.within if stream.parent is not None else None
@@ -161,7 +161,7 @@ def compile_plan(stream: Stream) -> Plan:
         stream.key,
         *((stream.parent.column, within) if stream.parent else ()),
     ]
-    return Plan(top, json.dumps(top.structure), hashlib.md5(json.dumps(said).encode(), usedforsecurity=False).hexdigest())
+    return StreamLevels(top, json.dumps(top.structure), hashlib.md5(json.dumps(said).encode(), usedforsecurity=False).hexdigest())
 
 
 def _declared(columns: Sequence[Column]) -> list[list[str]]:

@@ -27,7 +27,7 @@ from pleo_connector.frames.batch import Batch, Served
 from pleo_connector.frames.drift import Drift
 from pleo_connector.frames.findings import find_drift
 from pleo_connector.frames.hashing import row_hashes
-from pleo_connector.frames.levels import Plan, compile_plan
+from pleo_connector.frames.levels import StreamLevels, compile_levels
 from pleo_connector.frames.parent import add_parent
 from pleo_connector.frames.quarantine import SetAside, broken_rows, quarantine_frame
 from pleo_connector.frames.reading import Reader, open_reader, select
@@ -48,7 +48,7 @@ def normalise(stream: Stream, pages: Sequence[Served], *, now: datetime, policy:
     of_page = np.repeat(np.arange(len(pages), dtype=np.int64), [len(page.records) for page in pages])
     if not records:
         return Batch(stream, empty_frames(stream), quarantine_frame(stream, SetAside(), [], pages, of_page, now), 0, 0, Drift())
-    plan = compile_plan(stream)
+    plan = compile_levels(stream)
     texts, aside = record_texts(records)
     strict = policy is DriftPolicy.QUARANTINE
     with open_reader() as con:
@@ -73,7 +73,7 @@ def normalise(stream: Stream, pages: Sequence[Served], *, now: datetime, policy:
     return Batch(stream, assembly.frames(), quarantined, len(records), assembly.duplicates, drift)
 
 
-def _read(con: duckdb.DuckDBPyConnection, plan: Plan, texts: pa.Array, aside: SetAside, *, strict: bool) -> tuple[Indices, Rows]:
+def _read(con: duckdb.DuckDBPyConnection, plan: StreamLevels, texts: pa.Array, aside: SetAside, *, strict: bool) -> tuple[Indices, Rows]:
     """All records that are not set aside, and their numbers; duckdb.Error when one of them is not JSON."""
     served = np.flatnonzero(~mask_of([*aside.reasons], len(texts)))
     if aside:

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pleo_connector.frames.levels import Level, Met, Parts, Plan, put
+from pleo_connector.frames.levels import Level, Met, Parts, StreamLevels, put
 
 BLOCK = 2_000
 """Records whose structure is asked for at once; more of them only need more memory."""
@@ -74,7 +74,7 @@ class Look:
 class Reader:
     """Reads one batch of records. Raises duckdb.Error when a record is not JSON."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, plan: Plan, texts: pa.Array) -> None:
+    def __init__(self, con: duckdb.DuckDBPyConnection, plan: StreamLevels, texts: pa.Array) -> None:
         self.con = con
         self._texts = {plan.top.table.name: texts}
         self._suspects = {level.table.name for structure in _structures(con, texts) for level in plan.top.suspects(structure)}

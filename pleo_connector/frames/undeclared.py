@@ -16,7 +16,7 @@ import msgspec
 from pleo_connector.catalogue import Stream
 from pleo_connector.catalogue.hash_key import HashKey
 from pleo_connector.column_rules import ColumnRule, plain_name
-from pleo_connector.frames.levels import compile_plan
+from pleo_connector.frames.levels import compile_levels
 
 WITHHELD = msgspec.Raw(b'"withheld"')
 
@@ -68,7 +68,7 @@ class Screen:
     """What is looked for in the undeclared values of one stream."""
 
     def __init__(self, stream: Stream) -> None:
-        self.structure = compile_plan(stream).top.structure
+        self.structure = compile_levels(stream).top.structure
         self.names = dict(stream.name_rules)
         self.kept = frozenset(tuple(path.split(".")) for path, rule in stream.path_rules if rule is ColumnRule.KEEP)
         self.key: HashKey | None = stream.hash_key

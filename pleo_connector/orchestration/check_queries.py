@@ -96,9 +96,9 @@ def key_tallies(table: Table) -> Iterator[Tally]:
 
 def drift_tallies(stream: Stream) -> Iterator[Tally]:
     """What Pleo serves, of what is stored, that differs from the declaration: a scan for each table, and the records set aside."""
-    from pleo_connector.frames.levels import compile_plan
+    from pleo_connector.frames.levels import compile_levels
 
-    for level in compile_plan(stream).top.walk():
+    for level in compile_levels(stream).top.walk():
         yield from _drift_of(level)
     why = "regexp_replace(field, '\\[[0-9]+\\]', '[]', 'g') || ': ' || reason"
     yield Tally("impossible_values", f"SELECT DISTINCT {_line(why)} AS shown FROM {QUARANTINE} WHERE stream = {_text(stream.name)}")

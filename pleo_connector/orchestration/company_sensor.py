@@ -75,10 +75,10 @@ def company_sensor(name: str, starting: Starting, runs: Sequence[CompanyRun]) ->
 
 def evaluate(context: dg.SensorEvaluationContext, pleo: Any, runs: Sequence[CompanyRun]) -> dg.SensorResult | dg.SkipReason:
     """One evaluation: learn which companies are new, and ask for each run of theirs that has not succeeded and is not under way."""
-    from pleo_connector.sync.export_jobs import look
+    from pleo_connector.sync.export_jobs import poll_export_jobs
 
     try:
-        seen = look(pleo.connection(), seconds=SECONDS, jobs=False)
+        seen = poll_export_jobs(pleo.connection(), seconds=SECONDS, jobs=False)
     except PleoError as error:
         context.log.warning("%s", error)
         return dg.SkipReason(str(error))

@@ -85,7 +85,7 @@ def evaluate(
     seconds: float = SECONDS,
 ) -> dg.SensorResult:
     """One evaluation: look at the connections in turn for so long, and ask for runs as far as there is room."""
-    from pleo_connector.auth.connections import stored_connections
+    from pleo_connector.auth.connections import list_connections
 
     memories = remembered(Memories, context.cursor)
     known = context.instance.get_dynamic_partitions(str(partitions.name))
@@ -94,7 +94,7 @@ def evaluate(
         if settings.uses_api_key:
             return dg.SensorResult(skip_reason=API_KEY_IS_ONE, cursor=context.cursor)
         # A connection that is no partition yet is about to have its first sync, which lands its export items too.
-        labels = [label for label in standing(stored_connections(settings), known, settings, warehouse).works if label in known]
+        labels = [label for label in standing(list_connections(settings), known, settings, warehouse).works if label in known]
     except PleoError as error:
         context.log.warning("%s", error)
         return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)

@@ -41,12 +41,12 @@ def keep_alive_job(name: str) -> Any:
 def refresh_all(context: dg.OpExecutionContext, pleo: Any, wanted: list[str]) -> None:
     """Refresh each connection that works; at the end Failure names those that could not be refreshed."""
     from pleo_connector.auth import build_manager
-    from pleo_connector.auth.connections import stored_connections
+    from pleo_connector.auth.connections import list_connections
 
     failed: dict[str, PleoError] = {}
     refreshed = 0
     try:
-        found = stored_connections(pleo.settings())
+        found = list_connections(pleo.settings())
     except PleoError as error:
         raise failures.whole_run(error) from None
     for one in found:
@@ -87,10 +87,10 @@ def token_age_sensor(name: str, starting: Starting, job: Any) -> dg.SensorDefini
 
 def age_verdict(context: dg.SensorEvaluationContext, pleo: Any, op: str, now: datetime) -> dg.RunRequest | dg.SkipReason:
     """What the sensor does about the tokens in the store."""
-    from pleo_connector.auth.connections import stored_connections
+    from pleo_connector.auth.connections import list_connections
 
     try:
-        found = [one for one in stored_connections(pleo.settings()) if one.label and one.works]
+        found = [one for one in list_connections(pleo.settings()) if one.label and one.works]
     except PleoError as error:
         context.log.warning("%s", error)
         return dg.SkipReason(str(error))

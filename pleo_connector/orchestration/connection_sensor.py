@@ -46,7 +46,7 @@ def evaluate(
     context: dg.SensorEvaluationContext, pleo: Any, warehouse: Any, partitions: dg.DynamicPartitionsDefinition, runs: Runs, pace: Pace
 ) -> dg.SensorResult:
     """One evaluation. A store that cannot be read changes nothing."""
-    from pleo_connector.auth.connections import stored_connections
+    from pleo_connector.auth.connections import list_connections
 
     memory, now = remembered(Memory, context.cursor), utc_now()
     known = context.instance.get_dynamic_partitions(str(partitions.name))
@@ -54,7 +54,7 @@ def evaluate(
         settings = pleo.settings()
         if settings.uses_api_key:
             return dg.SensorResult(skip_reason=API_KEY_IS_ONE, cursor=context.cursor)
-        told = standing(stored_connections(settings), known, settings, warehouse)
+        told = standing(list_connections(settings), known, settings, warehouse)
     except PleoError as error:
         context.log.warning("%s", error)
         return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)

@@ -116,7 +116,7 @@ def build_pleo_connections_definitions(
 
 def _of_connection(context: dg.AssetExecutionContext, sync: PleoSync, partitions: str) -> PleoSync:
     """The sync of the run's one connection; the run ends with one sentence where it has none, or one that cannot have its place."""
-    from pleo_connector.auth.connections import stored_labels
+    from pleo_connector.auth.connections import list_labels
     from pleo_connector.auth.stores import open_store
 
     try:
@@ -127,7 +127,7 @@ def _of_connection(context: dg.AssetExecutionContext, sync: PleoSync, partitions
         label = context.partition_key
         pleo = pleo_of(label, sync.pleo)
         settings = pleo.settings()
-        stored = stored_labels(settings, open_store(settings.token_store, settings.host_marks))
+        stored = list_labels(settings, open_store(settings.token_store, settings.host_marks))
         why = clash(label, sync.warehouse, context.instance.get_dynamic_partitions(partitions), stored)
         if why is not None:
             raise ConfigurationError(why)

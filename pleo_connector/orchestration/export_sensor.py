@@ -167,13 +167,13 @@ class Glance:
 
 def glance(memory: Memory, pleo: Any, seconds: float) -> Glance:
     """Look at one connection for so many seconds at most, and bring its memory up to date; an error of Pleo's is part of the answer."""
-    from pleo_connector.sync.export_jobs import look
+    from pleo_connector.sync.export_jobs import poll_export_jobs
 
     try:
         memory.reconsider(_scopes(pleo))
         if memory.list_is_refused:
             return Glance(told=memory.because())
-        seen = look(pleo.connection(), seconds=seconds, first=memory.first)
+        seen = poll_export_jobs(pleo.connection(), seconds=seconds, first=memory.first)
     except PleoError as error:
         if isinstance(error, Forbidden):
             memory.refuse(str(error), {})

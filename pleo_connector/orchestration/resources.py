@@ -161,9 +161,9 @@ class PleoResource(_PleoSettings):
 
     def connection(self) -> "Connection":
         """How to reach Pleo with this credential."""
-        from pleo_connector.sync import reach
+        from pleo_connector.sync import connection_from_settings
 
-        return reach(self.settings())
+        return connection_from_settings(self.settings())
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:

@@ -18,7 +18,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from pleo_connector.auth.redaction import REDACTOR
 from pleo_connector.auth.redirect import AuthorizationRequest
 from pleo_connector.auth.secret import Secret
-from pleo_connector.portal.facts import Ledger, digest
+from pleo_connector.portal.facts import Facts, digest
 from pleo_connector.portal.visitors import derived
 
 LIFETIME = 1800.0
@@ -43,11 +43,11 @@ class NoAttempt(Enum):
 
 
 class Attempts:
-    """The logins of all processes that share secret and ledger."""
+    """The logins of all processes that share secret and facts."""
 
-    def __init__(self, ledger: Ledger, secret: str, issuer: str) -> None:
+    def __init__(self, facts: Facts, secret: str, issuer: str) -> None:
         """`issuer` is what the authorisation server calls itself; empty for its URL."""
-        self._ledger = ledger
+        self._facts = facts
         self._issuer = issuer
         self._fernet = Fernet(base64.urlsafe_b64encode(derived(secret, "attempts")))
 
@@ -57,21 +57,21 @@ class Attempts:
         state = request.state.reveal()
         REDACTOR.register(state, passing=True)
         content = [label, digest(visitor), auth_url, client_id, redirect_uri, scopes, request.verifier.reveal()]
-        self._ledger.put(_KIND, digest(state), self._fernet.encrypt(json.dumps(content).encode()).decode(), LIFETIME)
-        self._ledger.put(_CLAIM, digest(visitor), label, LIFETIME)
+        self._facts.put(_KIND, digest(state), self._fernet.encrypt(json.dumps(content).encode()).decode(), LIFETIME)
+        self._facts.put(_CLAIM, digest(visitor), label, LIFETIME)
         return request.url
 
     def answered(self, state: str, visitor: str) -> Attempt | NoAttempt:
         """The login that a redirect answers, once; a redirect in another browser leaves it as it is."""
         REDACTOR.register(state, passing=True)
-        sealed = self._ledger.get(_KIND, digest(state))
+        sealed = self._facts.get(_KIND, digest(state))
         content = None if sealed is None else self._opened(sealed)
         if content is None:
             return NoAttempt.UNKNOWN
         label, owner, auth_url, client_id, redirect_uri, scopes, verifier = content
         if not hmac.compare_digest(owner, digest(visitor)):
             return NoAttempt.ELSEWHERE
-        if self._ledger.take(_KIND, digest(state)) is None:
+        if self._facts.take(_KIND, digest(state)) is None:
             return NoAttempt.UNKNOWN
         request = AuthorizationRequest(
             auth_url, client_id, redirect_uri, scopes, issuer=self._issuer, state=Secret(state), verifier=Secret(verifier)
@@ -87,21 +87,21 @@ class Attempts:
 
     def claimed(self, visitor: str) -> str | None:
         """The connection that this browser may try again for; once, because each try begins a new login."""
-        return self._ledger.take(_CLAIM, digest(visitor))
+        return self._facts.take(_CLAIM, digest(visitor))
 
     def may_try_again(self, visitor: str) -> bool:
         """Whether `claimed` would give one."""
-        return self._ledger.get(_CLAIM, digest(visitor)) is not None
+        return self._facts.get(_CLAIM, digest(visitor)) is not None
 
     def end(self, visitor: str) -> None:
         """The browser has connected, and may not do so again."""
-        self._ledger.take(_CLAIM, digest(visitor))
+        self._facts.take(_CLAIM, digest(visitor))
 
     def keep_outcome(self, visitor: str, outcome: dict[str, Any]) -> None:
         """What this browser is shown once it has left the address that holds the code."""
-        self._ledger.put(_OUTCOME, digest(visitor), json.dumps(outcome), LIFETIME)
+        self._facts.put(_OUTCOME, digest(visitor), json.dumps(outcome), LIFETIME)
 
     def outcome(self, visitor: str) -> dict[str, Any] | None:
         """The same, as often as it asks."""
-        kept = self._ledger.get(_OUTCOME, digest(visitor))
+        kept = self._facts.get(_OUTCOME, digest(visitor))
         return None if kept is None else json.loads(kept)

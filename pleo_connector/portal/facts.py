@@ -1,7 +1,7 @@
 """What the portal's processes must agree on: links not yet used, logins under way, sessions, wrong guesses.
 
 Small facts that live for a while, beside the token store. Nothing in here opens anything by itself: keys that are secrets are
-kept as their digest, and a verifier is sealed. A ledger that is lost makes links and sessions invalid, and nothing worse.
+kept as their digest, and a verifier is sealed. Facts that are lost make links and sessions invalid, and nothing worse.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Fact:
     """One fact; `until` in seconds since the epoch."""
 
     key: str
@@ -22,7 +22,7 @@ class Kept:
     until: float
 
 
-class Ledger(Protocol):
+class Facts(Protocol):
     """Facts by kind and key. Every method is atomic, and durable when it returns."""
 
     def put(self, kind: str, key: str, value: str, seconds: float) -> None:
@@ -41,7 +41,7 @@ class Ledger(Protocol):
         """Add one to a count, and return it; it starts again `seconds` after its first."""
         ...
 
-    def all(self, kind: str) -> list[Kept]:
+    def all(self, kind: str) -> list[Fact]:
         """Everything of a kind that is kept, by key."""
         ...
 
@@ -53,7 +53,7 @@ def digest(secret: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """The SQL of a ledger, for one dialect."""
+    """The SQL of the facts, for one dialect."""
 
     create: str
     put: str

@@ -1,6 +1,6 @@
-"""One-time invitation links: signed, for one connection, and only while the ledger still holds them.
+"""One-time invitation links: signed, for one connection, and only while it is still kept them.
 
-The ledger keeps one open invitation per connection. Using a link takes it out, making another replaces it, so
+The facts hold one open invitation per connection. Using a link takes it out, making another replaces it, so
 whatever is not there any more works no longer.
 """
 
@@ -20,7 +20,7 @@ from itsdangerous import BadSignature, SignatureExpired, TimestampSigner, URLSaf
 
 from pleo_connector.auth.redaction import REDACTOR
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.portal.facts import Ledger
+from pleo_connector.portal.facts import Facts
 from pleo_connector.portal.place import Place
 
 PATH = "/invitation"
@@ -48,10 +48,10 @@ class Invitation:
 
 
 class Invitations:
-    """Makes and takes links; shared by all processes that share secret and ledger."""
+    """Makes and takes links; shared by all processes that share secret and facts."""
 
-    def __init__(self, ledger: Ledger, secret: str, place: Place, *, clock: Callable[[], float] = time.time) -> None:
-        self._ledger = ledger
+    def __init__(self, facts: Facts, secret: str, place: Place, *, clock: Callable[[], float] = time.time) -> None:
+        self._facts = facts
         self._place = place
         # Over the clock that is given: itsdangerous has one of its own.
         signer: dict[str, Any] = {"key_derivation": "hmac", "digest_method": hashlib.sha256, "clock": clock}
@@ -61,7 +61,7 @@ class Invitations:
         """A link for one connection; those made for it before no longer work."""
         identity = secrets.token_urlsafe(16)
         text = str(self._serializer.dumps([label, identity, int(seconds)]))
-        self._ledger.put(_KIND, label, identity, seconds)
+        self._facts.put(_KIND, label, identity, seconds)
         REDACTOR.register(text, passing=True)
         return f"{self._place.url}{PATH}?token={quote(text)}"
 
@@ -77,24 +77,24 @@ class Invitations:
             return Unusable.EXPIRED
         except (BadSignature, ValueError, TypeError):
             return Unusable.FORGED
-        if self._ledger.get(_KIND, label) != identity:
+        if self._facts.get(_KIND, label) != identity:
             return Unusable.SPENT
         return Invitation(label, identity)
 
     def use(self, token: str) -> Invitation | Unusable:
         """The same, once: of all that come with one link, in any process, the first."""
         found = self.look(token)
-        if isinstance(found, Invitation) and self._ledger.take(_KIND, found.label, found.identity) is None:
+        if isinstance(found, Invitation) and self._facts.take(_KIND, found.label, found.identity) is None:
             return Unusable.SPENT
         return found
 
     def withdraw(self, label: str) -> None:
         """The open link of a connection no longer works."""
-        self._ledger.take(_KIND, label)
+        self._facts.take(_KIND, label)
 
     def open(self) -> dict[str, float]:
         """Label to the time (seconds since the epoch) until which its unused link works."""
-        return {kept.key: kept.until for kept in self._ledger.all(_KIND)}
+        return {kept.key: kept.until for kept in self._facts.all(_KIND)}
 
 
 def seconds_of(text: str) -> float:

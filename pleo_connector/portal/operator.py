@@ -11,7 +11,7 @@ from typing import Any
 from starlette.responses import RedirectResponse, Response
 
 from pleo_connector.auth.connection_status import disconnect, status
-from pleo_connector.auth.connections import stored_labels
+from pleo_connector.auth.connections import list_labels
 from pleo_connector.auth.granted import StreamAccess, stream_access
 from pleo_connector.errors import PleoError
 from pleo_connector.portal.invitations import seconds_of
@@ -166,7 +166,7 @@ class OperatorPages:
 
     def _rows(self) -> Iterator[Row]:
         settings = self._parts.settings
-        stored = set(stored_labels(settings, self._parts.opened))
+        stored = set(list_labels(settings, self._parts.opened))
         invited = self._parts.invitations.open()
         for label in sorted(stored | set(invited)):
             until = _iso(invited[label]) if label in invited else None

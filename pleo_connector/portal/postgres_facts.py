@@ -1,4 +1,4 @@
-"""The ledger of several hosts: a table beside the token store in PostgreSQL; times are the server's."""
+"""The facts of several hosts: a table beside the token store in PostgreSQL; times are the server's."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from pleo_connector.auth.stores.postgres_session import Server, close, driver
-from pleo_connector.portal.facts import Kept, statements
+from pleo_connector.portal.facts import Fact, statements
 
 _TABLE = "pleo_connector.portal_item"
 _NOW = "extract(epoch from clock_timestamp())::double precision"
 
 
-class PostgresLedger:
+class PostgresFacts:
     """Facts in `pleo_connector.portal_item`; a connection is opened per operation, so that no process keeps one."""
 
     def __init__(self, url: str) -> None:
@@ -36,9 +36,9 @@ class PostgresLedger:
         """Add one to a count, and return it."""
         return int(self._run(self._sql.count, kind=kind, key=key, value="", tries=1, seconds=seconds)[0]["tries"])
 
-    def all(self, kind: str) -> list[Kept]:
+    def all(self, kind: str) -> list[Fact]:
         """Everything of a kind that is kept."""
-        return [Kept(row["key"], row["value"], row["expires_at"]) for row in self._run(self._sql.all, kind=kind)]
+        return [Fact(row["key"], row["value"], row["expires_at"]) for row in self._run(self._sql.all, kind=kind)]
 
     def _run(self, statement: str, **values: object) -> list[dict[str, Any]]:
         errors = driver().errors

@@ -10,7 +10,7 @@ import secrets
 from itsdangerous import BadSignature, TimestampSigner
 
 from pleo_connector.auth.redaction import REDACTOR
-from pleo_connector.portal.facts import Ledger, digest
+from pleo_connector.portal.facts import Facts, digest
 from pleo_connector.portal.visitors import derived
 
 LIFETIME = 8 * 3600.0
@@ -21,25 +21,25 @@ GUESS_SPAN = 900.0
 
 
 class Sessions:
-    """Sessions in the ledger, so that logging out ends one everywhere; a new password ends all."""
+    """Sessions in the facts, so that logging out ends one everywhere; a new password ends all."""
 
-    def __init__(self, ledger: Ledger, secret: str, password: str) -> None:
-        self._ledger = ledger
+    def __init__(self, facts: Facts, secret: str, password: str) -> None:
+        self._facts = facts
         self._password = password
         self._fingerprint = hmac.new(derived(secret, "password"), password.encode(), hashlib.sha256).hexdigest()
         self._signer = TimestampSigner(secret, salt="pleo-connector operator", key_derivation="hmac", digest_method=hashlib.sha256)
 
     def may_guess(self, address: str) -> bool:
         """Count one guess, before it is compared: many at once do not slip through."""
-        return self._ledger.count(_GUESS, _network(address), GUESS_SPAN) <= _GUESSES
+        return self._facts.count(_GUESS, _network(address), GUESS_SPAN) <= _GUESSES
 
     def log_in(self, password: str, address: str) -> str | None:
         """A cookie for a new session, always a new value; None when the password is wrong."""
         if not hmac.compare_digest(digest(password), digest(self._password)):
             return None
-        self._ledger.take(_GUESS, _network(address))
+        self._facts.take(_GUESS, _network(address))
         identity = secrets.token_urlsafe(32)
-        self._ledger.put(_KIND, digest(identity), self._fingerprint, LIFETIME)
+        self._facts.put(_KIND, digest(identity), self._fingerprint, LIFETIME)
         cookie = self._signer.sign(identity).decode()
         REDACTOR.register(cookie, identity, passing=True)
         return cookie
@@ -50,12 +50,12 @@ class Sessions:
             identity = self._signer.unsign(cookie, max_age=int(LIFETIME)).decode()
         except (BadSignature, ValueError):
             return None
-        kept = self._ledger.get(_KIND, digest(identity))
+        kept = self._facts.get(_KIND, digest(identity))
         return identity if kept is not None and hmac.compare_digest(kept, self._fingerprint) else None
 
     def log_out(self, identity: str) -> None:
         """End a session in every process."""
-        self._ledger.take(_KIND, digest(identity))
+        self._facts.take(_KIND, digest(identity))
 
 
 def _network(address: str) -> str:

@@ -1,4 +1,4 @@
-"""The ledger of one host: an SQLite file of its own beside the token store, under the same rules."""
+"""The facts of one host: an SQLite file of its own beside the token store, under the same rules."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 
 from pleo_connector.auth.stores.files import check_private_file, file_system_of, make_private_folder, refuse_network_file_system
 from pleo_connector.errors import TokenStoreUnavailable
-from pleo_connector.portal.facts import Kept, statements
+from pleo_connector.portal.facts import Fact, statements
 
 _PATIENCE = 10.0
 
 
-class SqliteLedger:
+class SqliteFacts:
     """Facts in a private file (0600); a connection is opened per operation."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
@@ -46,10 +46,10 @@ class SqliteLedger:
         with self._open() as db:
             return int(self._run(db, self._sql.count, kind=kind, key=key, value="", tries=1, seconds=seconds)[0][0])
 
-    def all(self, kind: str) -> list[Kept]:
+    def all(self, kind: str) -> list[Fact]:
         """Everything of a kind that is kept."""
         with self._open() as db:
-            return [Kept(*row) for row in self._run(db, self._sql.all, kind=kind)]
+            return [Fact(*row) for row in self._run(db, self._sql.all, kind=kind)]
 
     def _run(self, db: sqlite3.Connection, statement: str, **values: object) -> list[tuple[Any, ...]]:
         parameters: Mapping[str, object] = {**values, "now": self._clock()}
@@ -73,14 +73,14 @@ class SqliteLedger:
                     raise
         except sqlite3.Error as error:
             raise TokenStoreUnavailable(
-                f"The portal's ledger {self.path} cannot be used: {error}; check the disk, its space and permissions. "
+                f"The portal's file {self.path} cannot be used: {error}; check the disk, its space and permissions. "
                 "If it is damaged, delete it: links that were not used, and sessions, then end."
             ) from None
 
     def _make_file(self) -> None:
         make_private_folder(self.path.parent)
         refuse_network_file_system(self.path, file_system_of(self.path.parent))
-        if not check_private_file(self.path, "portal's ledger"):
+        if not check_private_file(self.path, "portal's file"):
             with contextlib.suppress(FileExistsError):  # another process was first
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600))
 

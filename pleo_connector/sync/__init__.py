@@ -1,6 +1,6 @@
 """Floor 3: a run, from what is due to what is committed. Start reading at `engine.py`."""
 
-from pleo_connector.sync.connecting import reach
+from pleo_connector.sync.connecting import connection_from_settings
 from pleo_connector.sync.engine import run
 from pleo_connector.sync.plan import Connection, Mode, SyncPlan
 from pleo_connector.sync.raw_policy import RawPolicy
@@ -19,6 +19,6 @@ __all__ = [
     "StreamReport",
     "SyncPlan",
     "SyncReport",
-    "reach",
+    "connection_from_settings",
     "run",
 ]

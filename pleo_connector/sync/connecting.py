@@ -12,7 +12,7 @@ from pleo_connector.settings import Settings
 from pleo_connector.sync.plan import Connection
 
 
-def reach(settings: Settings, *, patience: float = OUTAGE) -> Connection:
+def connection_from_settings(settings: Settings, *, patience: float = OUTAGE) -> Connection:
     """How to reach Pleo with these settings. Opens nothing on the network. `patience`: seconds for which a failing request is tried again."""
 
     def budget(per_minute: int) -> RequestBudget:

@@ -20,16 +20,16 @@ from pleo_connector.sync import state
 from pleo_connector.sync.companies import Companies, chosen, discover
 from pleo_connector.sync.loader import Loader, StreamWork
 from pleo_connector.sync.owner import registered
-from pleo_connector.sync.parents import Listing
+from pleo_connector.sync.parents import ParentRecords
 from pleo_connector.sync.plan import Connection, Mode, SyncPlan
-from pleo_connector.sync.planner import Due
+from pleo_connector.sync.planner import Planner
 from pleo_connector.sync.raw import RawLanding
 from pleo_connector.sync.receipt_files import FileFetching
 from pleo_connector.sync.receipt_report import FilesReport
 from pleo_connector.sync.report import StreamReport, SyncReport
 from pleo_connector.sync.state_tables import STATE_TABLES
 from pleo_connector.sync.sweep import FailedPage
-from pleo_connector.sync.walks import FATAL, URGENT, Turns, Walks
+from pleo_connector.sync.walks import FATAL, URGENT, ConcurrencyLimits, Walks
 from pleo_connector.warehouses import Publishes, Warehouse
 
 _CANCEL_POLL = 0.1
@@ -97,8 +97,8 @@ class _Run:
             for name, work in self._work.items()
             if (files := plan.options.get(name, DEFAULT).files) is not None
         }
-        self._turns = Turns.of(connection.concurrency)
-        self._due = Due(
+        self._limits = ConcurrencyLimits.of(connection.concurrency)
+        self._planner = Planner(
             self._now,
             plan.options,
             plan.start,
@@ -107,7 +107,7 @@ class _Run:
             owner=owner,
             all_companies=not plan.companies,
         )
-        self._listings = {work.stream.parent.stream: Listing() for work in self._work.values() if work.stream.parent is not None}
+        self._listings = {work.stream.parent.stream: ParentRecords() for work in self._work.values() if work.stream.parent is not None}
 
     async def go(self, on_load: Listener, on_finish: Listener) -> SyncReport:
         began = time.monotonic()
@@ -128,7 +128,7 @@ class _Run:
         try:
             async with self._connection.client(budget, connections=self._connection.concurrency + URGENT) as client:
                 self._client = client
-                self._walks = Walks(client, self._due, self._turns, self._listings, self._loader.put, self._keep_failed)
+                self._walks = Walks(client, self._planner, self._limits, self._listings, self._loader.put, self._keep_failed)
                 companies = await self._companies()
                 ids = chosen(companies, self._plan.companies)
                 async with asyncio.TaskGroup() as group:
@@ -167,7 +167,7 @@ class _Run:
             for name, work in self._work.items():
                 if self._plan.options.get(name, DEFAULT).history:
                     transaction.keep_history(work.stream.tables())
-            self._due.read(transaction, self._catalogue, self._work.values())
+            self._planner.read(transaction, self._catalogue, self._work.values())
             for name, keys in state.quarantined_keys(transaction, self._work).items():
                 self._work[name].quarantined = keys
 

@@ -10,7 +10,7 @@ from pleo_connector.api import PleoClient, Traffic
 from pleo_connector.catalogue import CATALOGUE, Catalogue, CompanyIn, Stream
 from pleo_connector.errors import Forbidden
 from pleo_connector.sync.companies import discover
-from pleo_connector.sync.parents import Listing
+from pleo_connector.sync.parents import ParentRecords
 from pleo_connector.sync.plan import Connection
 from pleo_connector.sync.sweep import ServedPage, Sweep, walk
 
@@ -39,7 +39,9 @@ class Seen:
         return next((company for company in self.companies if company not in self.looked_at), None)
 
 
-def look(connection: Connection, *, seconds: float, jobs: bool = True, first: str | None = None, catalogue: Catalogue = CATALOGUE) -> Seen:
+def poll_export_jobs(
+    connection: Connection, *, seconds: float, jobs: bool = True, first: str | None = None, catalogue: Catalogue = CATALOGUE
+) -> Seen:
     """List the companies and, with `jobs`, the open export jobs of each, beginning with `first`; blocks for so many seconds at most.
 
     PleoError as in a sync; Forbidden only where no company's jobs may be listed. It spends from the connection's request budget, as every run does.
@@ -71,7 +73,7 @@ async def _look(connection: Connection, seconds: float, first: str | None, catal
 
 
 async def _open_jobs(stream: Stream, company: str, client: PleoClient, traffic: Traffic) -> dict[str, str]:
-    listing = Listing()
+    listing = ParentRecords()
 
     async def note(page: ServedPage) -> None:
         listing.note(page)

@@ -26,9 +26,9 @@ from pleo_connector.errors import UnknownCompany
 from pleo_connector.stream_options import DEFAULT
 from pleo_connector.sync import receipt_table, row_counts, windows
 from pleo_connector.sync.loader import StreamWork
-from pleo_connector.sync.parents import Listing, ParentRecord
+from pleo_connector.sync.parents import ParentRecord, ParentRecords
 from pleo_connector.sync.plan import Mode, SyncPlan
-from pleo_connector.sync.planner import Due
+from pleo_connector.sync.planner import Planner
 from pleo_connector.sync.receipt_files import of_this_run, portions
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.sync.state_tables import STATE_TABLES
@@ -157,7 +157,7 @@ class _Look:
         names = self._transaction.read(listing.tables()[0], ("id", "name"), _deleted_at=None).to_pylist()
         companies = {str(row["id"]): str(row["name"] or "") for row in names}
         ids = _chosen(companies, self._plan.companies)
-        due = Due(
+        planner = Planner(
             self._now,
             self._plan.options,
             self._plan.start,
@@ -167,11 +167,11 @@ class _Look:
             all_companies=not self._plan.companies,
         )
         work = [StreamWork(stream, StreamReport(stream.name)) for stream in self._streams]
-        due.read(self._transaction, self._catalogue, work, take_over=False)
+        planner.read(self._transaction, self._catalogue, work, take_over=False)
         walks = [] if listing in self._streams else [self._expected(Sweep(listing), _Known(self._count(listing)))]
         walks += [self._listed(stream, company) for stream in self._parents if stream not in self._streams for company in ids]
         for one in work:
-            walks += [*self._walks(one, due, ids), *self._links(one.stream, ids)]
+            walks += [*self._walks(one, planner, ids), *self._links(one.stream, ids)]
         notes = (
             ()
             if companies
@@ -181,16 +181,16 @@ class _Look:
         )
         return Forecast(tuple(walks), companies, requests_per_minute, notes)
 
-    def _walks(self, work: StreamWork, due: Due, ids: Sequence[str]) -> Iterator[Expected]:
+    def _walks(self, work: StreamWork, planner: Planner, ids: Sequence[str]) -> Iterator[Expected]:
         stream = work.stream
         known = _Known(self._count(stream), row_counts.by_month(self._transaction, stream))
         if stream.company_in is CompanyIn.NOWHERE:
             sweeps = [Sweep(stream)]
         elif stream.parent is not None:
             known.by_parent = row_counts.by_column(self._transaction, stream, stream.parent.column)
-            sweeps = due.sweeps_of_parents(work, stream.parent, self._listing(stream, stream.parent, due), ids)
+            sweeps = planner.sweeps_of_parents(work, stream.parent, self._listing(stream, stream.parent, planner), ids)
         else:
-            sweeps = asyncio.run(due.sweeps(work, ids, self._earliest))
+            sweeps = asyncio.run(planner.sweeps(work, ids, self._earliest))
         yield from (self._expected(sweep, known) for sweep in sweeps)
 
     def _links(self, stream: Stream, ids: Sequence[str]) -> Iterator[Expected]:
@@ -214,13 +214,13 @@ class _Look:
         """The list of records that other walks are for, when its own stream is not asked for."""
         return self._expected(Sweep(stream, company_id), _Known(self._count(stream)))
 
-    def _listing(self, stream: Stream, parent: Parent, due: Due) -> Listing:
+    def _listing(self, stream: Stream, parent: Parent, planner: Planner) -> ParentRecords:
         """The parents as the warehouse knows them; the state in which one was read last counts as unchanged."""
         table = self._catalogue.stream(parent.stream).tables()[0]
         status = ("status",) if "status" in table.column_names else ()
         company = str(table.company_column)
-        states = due.states_of_parents(stream)
-        listing = Listing()
+        states = planner.states_of_parents(stream)
+        listing = ParentRecords()
         for row in self._transaction.read(table, ("id", company, *status), _deleted_at=None).to_pylist():
             key = str(row["id"])
             record = ParentRecord(key, str(row.get("status") or ""), states.get(key, ""))

@@ -38,7 +38,7 @@ class ParentRecord:
 
 
 @dataclass(slots=True)
-class Listing:
+class ParentRecords:
     """The records of one parent stream, as this run met them; `done` is set when no more come."""
 
     records: dict[str | None, dict[str, ParentRecord]] = field(default_factory=dict)

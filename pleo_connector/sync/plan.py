@@ -53,7 +53,7 @@ class Connection:
     patience: float = OUTAGE
     """Seconds for which a failing request is tried again."""
     budget: Callable[[int], RequestBudget] = Budget
-    """Makes the budget of one run from the requests per minute; `reach` makes one that processes share."""
+    """Makes the budget of one run from the requests per minute; `connection_from_settings` makes one that processes share."""
     connect: str = "run `pleo-connector connect`"
     """What a person is told to do for a new consent, as part of a sentence."""
     uses_api_key: bool = False

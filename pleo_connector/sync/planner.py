@@ -12,7 +12,7 @@ from pleo_connector.stream_options import DEFAULT, StreamOptions, SweepPolicy
 from pleo_connector.sync import parents, row_counts, state, windows
 from pleo_connector.sync.loader import StreamWork
 from pleo_connector.sync.owner import is_alive
-from pleo_connector.sync.parents import Listing
+from pleo_connector.sync.parents import ParentRecords
 from pleo_connector.sync.sweep import Scope, Sweep
 from pleo_connector.sync.windows import Judged, Why
 from pleo_connector.warehouses import Transaction
@@ -30,7 +30,7 @@ Earliest = Callable[[StreamWork, str], Awaitable[datetime | None]]
 """Asks Pleo for the time of a company's first record."""
 
 
-class Due:
+class Planner:
     """What earlier runs left and finished, and what follows from it for this one."""
 
     def __init__(
@@ -55,11 +55,11 @@ class Due:
         self._open: dict[Scope, Sweep] = {}
         self._spans: dict[str, dict[str | None, dict[Interval, datetime]]] = {}
         self._opened: dict[str, row_counts.ByMonth] = {}
-        self._marks: dict[str, dict[str | None, state.Mark]] = {}
+        self._watermarks: dict[str, dict[str | None, state.Watermark]] = {}
         self._parents: dict[str, dict[str, str]] = {}
 
     def read(self, transaction: Transaction, catalogue: Catalogue, work: Iterable[StreamWork], *, take_over: bool = True) -> None:
-        """Read the ledger and take over what dead runs left open; sweeps that will not go on are noted as abandoned.
+        """Read the stored sweeps and take over what dead runs left open; sweeps that will not go on are noted as abandoned.
 
         Without `take_over` nothing is written: for a look at what a run would do.
         """
@@ -74,7 +74,7 @@ class Due:
                 since = windows.month_start(self._now - timedelta(days=self._policy(one.stream).open_days + 1))
                 self._opened[name] = row_counts.open_months(transaction, one.stream, since)
             elif one.stream.newest is not None:
-                self._marks[name] = state.marks(transaction, one.stream)
+                self._watermarks[name] = state.watermarks(transaction, one.stream)
             elif one.stream.parent is not None:
                 self._parents[name] = state.swept_parents(transaction, one.stream)
 
@@ -113,7 +113,7 @@ class Due:
                 found.append(self._going_on(work, fresh))
         return found
 
-    def sweeps_of_parents(self, work: StreamWork, parent: Parent, listing: Listing, ids: Sequence[str]) -> list[Sweep]:
+    def sweeps_of_parents(self, work: StreamWork, parent: Parent, listing: ParentRecords, ids: Sequence[str]) -> list[Sweep]:
         """The walks of a stream that is read for each record of another; open ones that are no longer due are abandoned."""
         stream = work.stream
         found = []
@@ -151,7 +151,7 @@ class Due:
         return left
 
     def _newest_first(self, work: StreamWork, company_id: str) -> Sweep:
-        mark = self._marks[work.stream.name].get(company_id, state.Mark())
+        mark = self._watermarks[work.stream.name].get(company_id, state.Watermark())
         whole = self._full or mark.newest is None or mark.whole is None or self._now - mark.whole >= WHOLE_EVERY - windows.SLACK
         # A date in the future must not hide what comes before it is reached.
         floor = None if whole or mark.newest is None else min(mark.newest, self._now) - OVERLAP

@@ -88,10 +88,10 @@ class FileFetching:
         return [one for one in some if one.receipt_id not in there]
 
     async def _fetch(self, files: FileClient, some: Sequence[Wanted], found: Mapping[str, str], report: FilesReport) -> None:
-        turns = asyncio.Semaphore(AT_ONCE)
+        limits = asyncio.Semaphore(AT_ONCE)
 
         async def one_file(one: Wanted) -> Outcome:
-            async with turns:
+            async with limits:
                 if (link := found.get(one.receipt_id)) is None:
                     return NOT_SERVED
                 file = await files.fetch(link, self._options.largest)

@@ -55,7 +55,7 @@ def completed(transaction: Transaction, stream: Stream) -> dict[str | None, dict
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Watermark:
     """How far a newest-first stream of a company is known."""
 
     whole: datetime | None = None
@@ -64,14 +64,14 @@ class Mark:
     """The newest creation time that a finished walk has met: all that is older is known."""
 
 
-def marks(transaction: Transaction, stream: Stream) -> dict[str | None, Mark]:
+def watermarks(transaction: Transaction, stream: Stream) -> dict[str | None, Watermark]:
     """The marks by company, from finished sweeps only: what an unfinished one met has gaps below it."""
-    found: dict[str | None, Mark] = {}
+    found: dict[str | None, Watermark] = {}
     columns = ("company_id", "started_at", "floor_at", "newest_at")
     for row in transaction.read(SWEEPS, columns, stream=stream.name, status="complete").to_pylist():
-        mark = found.get(_text(row["company_id"]), Mark())
+        mark = found.get(_text(row["company_id"]), Watermark())
         whole = row["started_at"] if row["floor_at"] is None else None
-        found[_text(row["company_id"])] = Mark(_later(mark.whole, whole), _later(mark.newest, row["newest_at"]))
+        found[_text(row["company_id"])] = Watermark(_later(mark.whole, whole), _later(mark.newest, row["newest_at"]))
     return found
 
 

@@ -22,8 +22,8 @@ from pleo_connector.errors import (
 )
 from pleo_connector.frames import split_page
 from pleo_connector.sync.moments import moment_in
-from pleo_connector.sync.parents import Listing
-from pleo_connector.sync.planner import Due, is_urgent
+from pleo_connector.sync.parents import ParentRecords
+from pleo_connector.sync.planner import Planner, is_urgent
 from pleo_connector.sync.sweep import FailedPage, ServedPage, Sweep, walk
 from pleo_connector.sync.windows import FIRST_MONTH
 from pleo_connector.sync.writing import StreamWork
@@ -36,14 +36,14 @@ URGENT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Turns:
+class ConcurrencyLimits:
     """How many walks go on at once. What vanishes within the hour does not wait behind months of entries."""
 
     usual: asyncio.Semaphore
     urgent: asyncio.Semaphore
 
     @classmethod
-    def of(cls, concurrency: int) -> Turns:
+    def of(cls, concurrency: int) -> ConcurrencyLimits:
         """So many walks, and one for what is urgent."""
         return cls(asyncio.Semaphore(concurrency), asyncio.Semaphore(URGENT))
 
@@ -57,9 +57,9 @@ class Walks:
     """Walks sweeps, and hands over each page that Pleo serves."""
 
     client: PleoClient
-    due: Due
-    turns: Turns
-    listings: Mapping[str, Listing]
+    planner: Planner
+    limits: ConcurrencyLimits
+    listings: Mapping[str, ParentRecords]
     """Of the streams whose records other walks are for."""
     put: Callable[[ServedPage], Awaitable[None]]
     keep_failed: Callable[[FailedPage], Awaitable[str]]
@@ -87,7 +87,7 @@ class Walks:
             listing.note(page)
 
         for company_id in ids:
-            async with self.turns.to(stream):
+            async with self.limits.to(stream):
                 try:
                     await walk(Sweep(stream, company_id), self.client, traffic, note, self.keep_failed)
                 except FATAL:
@@ -101,17 +101,17 @@ class Walks:
         if parent is None and work.stream.of_company:
             return [sweep for company_id in ids for sweep in await self._sweeps_of(work, company_id)]
         if parent is None:
-            return await self.due.sweeps(work, ids, self._earliest)
+            return await self.planner.sweeps(work, ids, self._earliest)
         listing = self.listings[parent.stream]
         await listing.done.wait()
         for company_id, error in listing.failed.items():
             work.note(error, company_id)
-        return self.due.sweeps_of_parents(work, parent, listing, ids)
+        return self.planner.sweeps_of_parents(work, parent, listing, ids)
 
     async def _sweeps_of(self, work: StreamWork, company_id: str) -> list[Sweep]:
         """The walks of one company; none where Pleo refuses to say when its records begin, which stops no other company."""
         try:
-            return await self.due.sweeps(work, (company_id,), self._earliest)
+            return await self.planner.sweeps(work, (company_id,), self._earliest)
         except FATAL:
             raise
         except PleoError as error:
@@ -152,7 +152,7 @@ class Walks:
             await self.put(page)
             handed_over += 1
 
-        async with self.turns.to(work.stream):
+        async with self.limits.to(work.stream):
             try:
                 if sweep.exhausted:
                     return  # an earlier run loaded its last page and was stopped before closing it

@@ -18,7 +18,7 @@ from pleo_connector.warehouses.dialect import DUCKDB, Dialect
 from pleo_connector.warehouses.duckdb_errors import refusal
 from pleo_connector.warehouses.duckdb_memory import LARGE, Thrift
 from pleo_connector.warehouses.history import History
-from pleo_connector.warehouses.merge import ABSENT, ROW, Plan
+from pleo_connector.warehouses.merge import ABSENT, ROW, MergeSql
 from pleo_connector.warehouses.protocol import MergeCounts, Scope
 from pleo_connector.warehouses.schema_changes import changes, snapshot
 from pleo_connector.warehouses.staging import refuse_faults, staged, typed
@@ -36,7 +36,7 @@ class DuckDBTransaction:
         self._location = location
         self._stages: dict[str, pa.Table] = {}
         catalog = str(self._row("SELECT current_database()")[0])
-        self._plan = Plan(dialect, schema, catalog)
+        self._plan = MergeSql(dialect, schema, catalog)
         self._history = History(self._plan, self.run, bare=True)
         self._schema = schema
 

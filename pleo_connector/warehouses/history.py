@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pleo_connector.catalogue import Table, history_of, known_view
-from pleo_connector.warehouses.merge import ABSENT, SERVED, Plan
+from pleo_connector.warehouses.merge import ABSENT, SERVED, MergeSql
 
 UNVERSIONED = "_pleo_unversioned"
 """Temporary table of the keys of rows whose present version is not in the history yet."""
@@ -30,7 +30,7 @@ _Run = Callable[..., Sequence[Sequence[object]]]
 class History:
     """The history tables beside the tables of one schema."""
 
-    def __init__(self, names: Plan, run: _Run, *, bare: bool = False) -> None:
+    def __init__(self, names: MergeSql, run: _Run, *, bare: bool = False) -> None:
         """`bare` where a view must name tables without schema: DuckDB takes the file out of a view's names, and a schema of the file's name is ambiguous then."""
         self._names = names
         self._run = run

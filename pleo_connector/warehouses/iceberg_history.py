@@ -12,7 +12,7 @@ import pyarrow as pa
 from pleo_connector.catalogue import Table, history_of
 from pleo_connector.warehouses.history import UNVERSIONED, History
 from pleo_connector.warehouses.iceberg_rows import IcebergRows
-from pleo_connector.warehouses.merge import Plan
+from pleo_connector.warehouses.merge import MergeSql
 
 KNOWN = "pleo.as-known"
 """Property of a history table: the statement that makes its view `<table>_as_known`."""
@@ -23,7 +23,7 @@ class IcebergHistory(History):
 
     def __init__(
         self,
-        names: Plan,
+        names: MergeSql,
         run: Callable[..., list[tuple[object, ...]]],
         ask: Callable[[str], pa.Table],
         show: Callable[..., None],

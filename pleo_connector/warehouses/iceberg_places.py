@@ -7,12 +7,12 @@ from collections.abc import Set as AbstractSet
 
 from pleo_connector.catalogue import Storage, Table
 from pleo_connector.warehouses.iceberg_rows import PART, POSITION
-from pleo_connector.warehouses.merge import ABSENT, SERVED, Plan, Statement
+from pleo_connector.warehouses.merge import ABSENT, SERVED, MergeSql, Statement
 
 _PLACE = f"t.{PART}, t.{POSITION}"
 
 
-class PlacesPlan(Plan):
+class PlacesSql(MergeSql):
     """Statements that answer with PART and POSITION of rows."""
 
     def changed_places(self, table: Table, parent: Table) -> str:

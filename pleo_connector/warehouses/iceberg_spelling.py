@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from pleo_connector.catalogue import Storage, Table
-from pleo_connector.warehouses.iceberg_places import PlacesPlan
+from pleo_connector.warehouses.iceberg_places import PlacesSql
 
 _LENGTH, _DASHES = 36, [8, 13, 18, 23]
 _AT_ONCE = 8192
@@ -18,7 +18,7 @@ _AT_ONCE = 8192
 
 
 def spelled(
-    plan: PlacesPlan,
+    plan: PlacesSql,
     connection: duckdb.DuckDBPyConnection,
     ask: Callable[[str], pa.Table],
     table: Table,

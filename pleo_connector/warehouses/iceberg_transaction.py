@@ -28,7 +28,7 @@ from pleo_connector.warehouses.iceberg_columns import columns_asked, mentions
 from pleo_connector.warehouses.iceberg_errors import refusing
 from pleo_connector.warehouses.iceberg_history import KNOWN, IcebergHistory
 from pleo_connector.warehouses.iceberg_kept import KeptColumns
-from pleo_connector.warehouses.iceberg_places import PlacesPlan
+from pleo_connector.warehouses.iceberg_places import PlacesSql
 from pleo_connector.warehouses.iceberg_rows import PART, POSITION, IcebergRows
 from pleo_connector.warehouses.iceberg_schema import ICEBERG
 from pleo_connector.warehouses.iceberg_snapshots import forgotten
@@ -54,7 +54,7 @@ class IcebergTransaction(DuckDBTransaction):
         self, connection: duckdb.DuckDBPyConnection, catalog: Catalog, schema: str, location: str, folder: str | None, kept: KeptColumns
     ) -> None:
         super().__init__(connection, schema, location, ICEBERG)
-        self._plan: PlacesPlan = PlacesPlan(ICEBERG, schema, self._plan.catalog)
+        self._plan: PlacesSql = PlacesSql(ICEBERG, schema, self._plan.catalog)
         self._catalog = catalog
         self._folder = folder
         self._kept = kept

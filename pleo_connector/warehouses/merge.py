@@ -35,7 +35,7 @@ _Spelled = Callable[[str], str]
 """Column name to SQL."""
 
 
-class Plan(Tables):
+class MergeSql(Tables):
     """Statements that load, sweep and read the tables of one schema."""
 
     # staged rows

@@ -28,7 +28,7 @@ class Compared:
 
 
 def compared(served: pa.Table, stored: pa.Table) -> Compared:
-    """`served` beside what `PostgresPlan.stored_beside` found of it."""
+    """`served` beside what `PostgresMergeSql.stored_beside` found of it."""
     numbers = stored[ROW].to_numpy()
     mine = served.select(list(DECISIVE)).take(stored[ROW])
     was, now = flags(stored["is_deleted"]), flags(pc.is_valid(mine["_deleted_at"]))

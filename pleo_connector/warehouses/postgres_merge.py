@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pleo_connector.catalogue import Table
-from pleo_connector.warehouses.merge import ROW, Plan
+from pleo_connector.warehouses.merge import ROW, MergeSql
 
 STAGED = "_pleo_staged"
 """Temporary table of staged keys."""
@@ -17,7 +17,7 @@ STAGED = "_pleo_staged"
 _AS_TEXT = ("UUID", "JSONB", "NUMERIC")
 
 
-class PostgresPlan(Plan):
+class PostgresMergeSql(MergeSql):
     """The dialect-free plan, and what PostgreSQL adds to it."""
 
     def create_stage(self, name: str, table: Table, columns: Sequence[str], extra: str) -> str:

@@ -21,7 +21,7 @@ from pleo_connector.warehouses.merge import ABSENT, DECISIVE, ROW, SERVED
 from pleo_connector.warehouses.postgres_dialect import LONGEST_NAME, POSTGRES
 from pleo_connector.warehouses.postgres_errors import DriverError, refusal
 from pleo_connector.warehouses.postgres_keys import by_key, compared, key_faults, orphans, same_keys
-from pleo_connector.warehouses.postgres_merge import STAGED, PostgresPlan
+from pleo_connector.warehouses.postgres_merge import STAGED, PostgresMergeSql
 from pleo_connector.warehouses.postgres_rows import wired
 from pleo_connector.warehouses.postgres_views import renewed
 from pleo_connector.warehouses.protocol import MergeCounts, Scope
@@ -50,7 +50,7 @@ class PostgresTransaction:
         self._connection = connection
         self._location = location
         self._schema = schema
-        self._plan = PostgresPlan(POSTGRES, schema)
+        self._plan = PostgresMergeSql(POSTGRES, schema)
         self._history = History(self._plan, self.run)
         self._broken = False
 

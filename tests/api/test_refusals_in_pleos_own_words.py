@@ -14,7 +14,7 @@ from pleo_connector.api.errors import own_words
 from pleo_connector.auth.redaction import Redactor
 from pleo_connector.errors import Forbidden
 from pleo_connector.settings import load
-from pleo_connector.sync import reach
+from pleo_connector.sync import connection_from_settings
 
 DENIED = {"type": "ACCESS_DENIED", "message": "Required permission 'READ' on resource 'tag-group'"}
 SAID = "ACCESS_DENIED: Required permission 'READ' on resource 'tag-group'"
@@ -109,6 +109,6 @@ def test_without_words_of_pleos_the_likely_reasons_are_named() -> None:
 
 
 def test_a_connection_knows_its_kind_of_credential_and_its_secrets() -> None:
-    by_key = reach(load({"PLEO_API_KEY": KEY}, None))
+    by_key = connection_from_settings(load({"PLEO_API_KEY": KEY}, None))
     error = refused(f'{{"message":"{KEY} may not"}}'.encode(), uses_api_key=by_key.uses_api_key, scrub=by_key.scrub)
     assert 'says "*** may not"' in str(error) and error.of_key

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pleo_connector.api import SharedBudget
-from pleo_connector.api.leases import LARGEST_LEASE, Ask, Ledger
+from pleo_connector.api.leases import LARGEST_LEASE, Ask, Leases
 from pleo_connector.auth.stores.notes import MemoryNotes
 from pleo_connector.errors import RateLimited, TokenStoreUnavailable
 
@@ -28,13 +28,13 @@ class _Jumping(selectors.SelectSelector):
 
 
 class World:
-    """One ledger, and processes that use it."""
+    """One shared record, and processes that use it."""
 
     def __init__(self, per_minute: int) -> None:
         self.per_minute = per_minute
         self.selector = _Jumping()
         self.step = 0.0
-        """What somebody set the ledger's clock by."""
+        """What somebody set the record's clock by."""
         self.notes = MemoryNotes(lambda: self.selector.now + self.step)
         self.arrived: list[tuple[float, str]] = []
         self.asked = 0
@@ -90,7 +90,7 @@ _PROCESS = st.fixed_dictionaries(
 @settings(max_examples=60)
 @given(per_minute=st.integers(1, 60), processes=st.lists(_PROCESS, min_size=1, max_size=5), step=st.sampled_from([0.0, 3600.0, -3600.0]))
 def test_no_minute_holds_more_than_the_budget_over_all_processes(per_minute: int, processes: list[dict[str, Any]], step: float) -> None:
-    """However many, however slow their requests, killed or not, and although somebody sets the clock of the ledger meanwhile."""
+    """However many, however slow their requests, killed or not, and although somebody sets the clock of the record meanwhile."""
     world = World(per_minute)
 
     async def process(number: int, way: dict[str, Any]) -> None:
@@ -200,13 +200,13 @@ def test_a_killed_process_loses_its_lease_and_the_lease_frees_itself() -> None:
 
 
 def test_a_dead_process_at_the_head_of_the_queue_holds_nobody_up_for_long() -> None:
-    ledger = Ledger()
-    assert ledger.draw(Ask("first", 1, 1), 0.0).permits == 1
-    assert ledger.draw(Ask("dies", 1, 1), 1.0).permits == 0
-    assert ledger.draw(Ask("heir", 1, 1), 2.0).permits == 0
-    assert ledger.draw(Ask("first", 1, 0, answered=(3.9,)), 4.0).permits == 0
-    assert ledger.draw(Ask("heir", 1, 1), 60.4).permits == 0, "counted by half seconds, and never too early"
-    assert ledger.draw(Ask("heir", 1, 1), 60.5).permits == 1
+    leases = Leases()
+    assert leases.draw(Ask("first", 1, 1), 0.0).permits == 1
+    assert leases.draw(Ask("dies", 1, 1), 1.0).permits == 0
+    assert leases.draw(Ask("heir", 1, 1), 2.0).permits == 0
+    assert leases.draw(Ask("first", 1, 0, answered=(3.9,)), 4.0).permits == 0
+    assert leases.draw(Ask("heir", 1, 1), 60.4).permits == 0, "counted by half seconds, and never too early"
+    assert leases.draw(Ask("heir", 1, 1), 60.5).permits == 1
 
 
 def test_those_who_wait_are_served_in_their_order() -> None:
@@ -296,7 +296,7 @@ def test_a_cancelled_run_gives_back_what_its_thread_still_got() -> None:
 
     world.run(go())
     text, _ = world.notes.read("one")
-    assert Ledger.of(text).leases == {}
+    assert Leases.of(text).leases == {}
 
 
 def test_a_ledger_that_fails_for_a_moment_forgets_nothing() -> None:
@@ -323,15 +323,15 @@ def test_a_ledger_that_fails_for_a_moment_forgets_nothing() -> None:
 
     world.run(go())
     text, _ = world.notes.read("one")
-    assert [sum(spent.values()) for spent in Ledger.of(text).spent.values()] == [1], "the second is told next time"
+    assert [sum(spent.values()) for spent in Leases.of(text).spent.values()] == [1], "the second is told next time"
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", '{"shift": "x"}'])
 def test_a_ledger_that_cannot_be_read_begins_anew(text: str) -> None:
-    assert Ledger.of(text) == Ledger.of(None)
+    assert Leases.of(text) == Leases.of(None)
 
 
 def test_a_ledger_is_kept_whole() -> None:
-    ledger = Ledger(1.5, 99.0, {"a b": {60.5: 3}}, {"a b": (4, 70.0)}, [("c", 5.0)])
-    assert Ledger.of(ledger.text()) == ledger
-    assert Ledger.of(Ledger().text()) == Ledger()
+    leases = Leases(1.5, 99.0, {"a b": {60.5: 3}}, {"a b": (4, 70.0)}, [("c", 5.0)])
+    assert Leases.of(leases.text()) == leases
+    assert Leases.of(Leases().text()) == Leases()

@@ -35,7 +35,7 @@ from pleo_connector.auth.stores import open_store
 from pleo_connector.errors import PleoError
 from pleo_connector.sandbox import API_KEY, CLIENT_ID, Fault
 from pleo_connector.settings import ClientAuth, load
-from pleo_connector.sync import reach
+from pleo_connector.sync import connection_from_settings
 from pleo_connector.warehouses import open_warehouse
 from tests.auth.harness import Pleo, in_thread, pleo, visit
 
@@ -215,8 +215,8 @@ def test_no_pickle_of_ours_holds_a_secret(here: Pleo) -> None:
         "store": opened,
         "PostgreSQL store": open_store(url),
         "login": request,
-        "connection": reach(here.settings),
-        "connection with a key": reach(keyed),
+        "connection": connection_from_settings(here.settings),
+        "connection with a key": connection_from_settings(keyed),
         "warehouse": open_warehouse(url, "pleo"),
         "resource": PleoResource(client_secret=CLIENT_SECRET, api_key=WRONG_KEY, token_keys=key, token_store=url),
         "warehouse resource": WarehouseResource(warehouse=url),

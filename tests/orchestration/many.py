@@ -22,7 +22,7 @@ from pleo_connector.orchestration import PleoResource, WarehouseResource, build_
 from pleo_connector.sandbox import RunningSandbox
 from pleo_connector.sandbox.oauth_rules import Consent, Grant, challenge_of
 from pleo_connector.settings import DEFAULT_SCOPES, load
-from pleo_connector.sync import Connection, reach
+from pleo_connector.sync import Connection, connection_from_settings
 from pleo_connector.warehouses import open_warehouse
 from tests.orchestration.place import environment
 
@@ -43,7 +43,7 @@ class Impatient(PleoResource):
     """Gives a Pleo that fails up after a second, not after two minutes."""
 
     def connection(self) -> Connection:
-        return reach(self.settings(), patience=1.0)
+        return connection_from_settings(self.settings(), patience=1.0)
 
 
 @dataclass

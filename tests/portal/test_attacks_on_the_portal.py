@@ -160,10 +160,10 @@ def test_a_new_password_ends_all_sessions(portal: Hosted) -> None:
     browser.operator()
     cookie = browser.http.cookies["pleo-operator"]
     sessions = type(portal.parts.sessions)
-    ledger, secret = portal.parts.sessions._ledger, portal.settings.portal_secret.get_secret_value()
-    assert sessions(ledger, secret, PASSWORD).of(cookie) is not None
-    assert sessions(ledger, secret, "another-password").of(cookie) is None
-    assert sessions(ledger, "another-secret-of-more-than-32-chars", PASSWORD).of(cookie) is None
+    facts, secret = portal.parts.sessions._facts, portal.settings.portal_secret.get_secret_value()
+    assert sessions(facts, secret, PASSWORD).of(cookie) is not None
+    assert sessions(facts, secret, "another-password").of(cookie) is None
+    assert sessions(facts, "another-secret-of-more-than-32-chars", PASSWORD).of(cookie) is None
 
 
 def test_guesses_are_counted(portal: Hosted) -> None:

@@ -13,12 +13,12 @@ import pytest
 from itsdangerous import URLSafeTimedSerializer
 
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.portal.facts import Ledger
+from pleo_connector.portal.facts import Facts
 from pleo_connector.portal.invitations import Invitation, Invitations, Unusable, seconds_of
 from pleo_connector.portal.parts import parts_of
 from pleo_connector.portal.place import place_of
-from pleo_connector.portal.postgres_facts import PostgresLedger
-from pleo_connector.portal.sqlite_facts import SqliteLedger
+from pleo_connector.portal.postgres_facts import PostgresFacts
+from pleo_connector.portal.sqlite_facts import SqliteFacts
 from pleo_connector.settings import load
 from tests.auth.postgres_server import fresh_database
 from tests.portal.harness import PASSWORD, SECRET, Hosted, environment, hosted
@@ -26,9 +26,9 @@ from tests.portal.harness import PASSWORD, SECRET, Hosted, environment, hosted
 ENVIRON = environment("http://127.0.0.1:1", "https://connect.example.com/pleo", Path("unused"))
 PLACE = place_of(load(ENVIRON, None))
 
-LEDGERS: dict[str, Callable[[Path, Callable[[], float]], Ledger]] = {
-    "sqlite": lambda folder, clock: SqliteLedger(folder / "private" / "portal", clock=clock),
-    "postgresql": lambda _folder, _clock: PostgresLedger(fresh_database()),
+LEDGERS: dict[str, Callable[[Path, Callable[[], float]], Facts]] = {
+    "sqlite": lambda folder, clock: SqliteFacts(folder / "private" / "portal", clock=clock),
+    "postgresql": lambda _folder, _clock: PostgresFacts(fresh_database()),
 }
 
 
@@ -41,7 +41,7 @@ class Clock:
 
 
 @pytest.fixture(params=sorted(LEDGERS))
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
+def facts(request: pytest.FixtureRequest, tmp_path: Path) -> Facts:
     return LEDGERS[request.param](tmp_path, Clock())
 
 
@@ -49,24 +49,24 @@ def token_of(link: str) -> str:
     return parse_qs(urlsplit(link).query)["token"][0]
 
 
-def test_every_ledger_keeps_gives_once_and_counts(ledger: Ledger) -> None:
-    assert ledger.get("kind", "a") is None and ledger.take("kind", "a") is None and ledger.all("kind") == []
-    ledger.put("kind", "a", "one", 60)
-    ledger.put("kind", "b", "over", -1)
-    ledger.put("other", "a", "another", 60)
-    assert ledger.get("kind", "a") == "one" and ledger.get("kind", "b") is None
-    assert [(kept.key, kept.value) for kept in ledger.all("kind")] == [("a", "one")]
-    assert ledger.take("kind", "a", "two") is None, "only what it is"
-    ledger.put("kind", "a", "two", 60)
-    assert ledger.take("kind", "a", "one") is None
-    assert ledger.take("kind", "a", "two") == "two" and ledger.take("kind", "a") is None
-    assert ledger.get("other", "a") == "another"
-    assert [ledger.count("tries", "x", 60) for _ in range(3)] == [1, 2, 3] and ledger.count("tries", "y", 60) == 1
-    assert [ledger.count("over", "x", -1) for _ in range(3)] == [1, 1, 1]
+def test_every_ledger_keeps_gives_once_and_counts(facts: Facts) -> None:
+    assert facts.get("kind", "a") is None and facts.take("kind", "a") is None and facts.all("kind") == []
+    facts.put("kind", "a", "one", 60)
+    facts.put("kind", "b", "over", -1)
+    facts.put("other", "a", "another", 60)
+    assert facts.get("kind", "a") == "one" and facts.get("kind", "b") is None
+    assert [(kept.key, kept.value) for kept in facts.all("kind")] == [("a", "one")]
+    assert facts.take("kind", "a", "two") is None, "only what it is"
+    facts.put("kind", "a", "two", 60)
+    assert facts.take("kind", "a", "one") is None
+    assert facts.take("kind", "a", "two") == "two" and facts.take("kind", "a") is None
+    assert facts.get("other", "a") == "another"
+    assert [facts.count("tries", "x", 60) for _ in range(3)] == [1, 2, 3] and facts.count("tries", "y", 60) == 1
+    assert [facts.count("over", "x", -1) for _ in range(3)] == [1, 1, 1]
 
 
-def test_a_link_works_once_and_a_look_uses_nothing_up(ledger: Ledger) -> None:
-    invitations = Invitations(ledger, SECRET, PLACE)
+def test_a_link_works_once_and_a_look_uses_nothing_up(facts: Facts) -> None:
+    invitations = Invitations(facts, SECRET, PLACE)
     link = invitations.make("acme", 600)
     assert link.startswith("https://connect.example.com/pleo/invitation?token=")
     for _ in range(3):
@@ -76,8 +76,8 @@ def test_a_link_works_once_and_a_look_uses_nothing_up(ledger: Ledger) -> None:
     assert invitations.use(token_of(link)) is invitations.look(token_of(link)) is Unusable.SPENT
 
 
-def test_a_newer_link_replaces_an_older_one_and_both_can_be_withdrawn(ledger: Ledger) -> None:
-    invitations = Invitations(ledger, SECRET, PLACE)
+def test_a_newer_link_replaces_an_older_one_and_both_can_be_withdrawn(facts: Facts) -> None:
+    invitations = Invitations(facts, SECRET, PLACE)
     older, newer, other = invitations.make("acme", 600), invitations.make("acme", 600), invitations.make("other", 600)
     assert set(invitations.open()) == {"acme", "other"}
     assert invitations.use(token_of(older)) is Unusable.SPENT
@@ -89,7 +89,7 @@ def test_a_newer_link_replaces_an_older_one_and_both_can_be_withdrawn(ledger: Le
 
 def test_a_link_ends_with_its_time(tmp_path: Path) -> None:
     clock = Clock()
-    invitations = Invitations(SqliteLedger(tmp_path / "ledger", clock=clock), SECRET, PLACE, clock=clock)
+    invitations = Invitations(SqliteFacts(tmp_path / "facts", clock=clock), SECRET, PLACE, clock=clock)
     link = invitations.make("acme", 600)
     clock.now += 599
     assert isinstance(invitations.look(token_of(link)), Invitation)
@@ -97,16 +97,16 @@ def test_a_link_ends_with_its_time(tmp_path: Path) -> None:
     assert invitations.use(token_of(link)) is Unusable.EXPIRED
 
 
-def test_a_forged_link_is_none(ledger: Ledger) -> None:
-    invitations = Invitations(ledger, SECRET, PLACE)
+def test_a_forged_link_is_none(facts: Facts) -> None:
+    invitations = Invitations(facts, SECRET, PLACE)
     token = token_of(invitations.make("acme", 600))
     _, stamp, signature = token.split(".")
-    other = token_of(Invitations(ledger, "another-secret-of-more-than-32-characters", PLACE).make("acme", 600))
+    other = token_of(Invitations(facts, "another-secret-of-more-than-32-characters", PLACE).make("acme", 600))
     relabelled = str(URLSafeTimedSerializer("x").dumps(["other", "identity", 600])).partition(".")[0]
     unsalted = str(URLSafeTimedSerializer(SECRET).dumps(["acme", "identity", 600]))
     for forged in ("", "x", token[:-1], f"{token}A", f"{relabelled}.{stamp}.{signature}", other, unsalted, "A" * 600, "\u0000é"):
         assert invitations.use(forged) is Unusable.FORGED, forged
-    assert invitations.use(token) is Unusable.SPENT, "the other secret's link replaced it: they share a ledger"
+    assert invitations.use(token) is Unusable.SPENT, "the other secret's link replaced it: they share the facts"
 
 
 @pytest.mark.parametrize("text", ["", "7", "d", "7 days", "4m", "91d", "-1d", "7d7d", "99999d"])

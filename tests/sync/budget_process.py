@@ -13,11 +13,11 @@ import time
 
 from pleo_connector.api import PageRequest, PleoClient, Traffic
 from pleo_connector.settings import load
-from pleo_connector.sync import reach
+from pleo_connector.sync import connection_from_settings
 
 
 async def go(workers: int, seconds: float, gap: float) -> None:
-    connection = reach(load(None, None))
+    connection = connection_from_settings(load(None, None))
     budget = connection.budget(connection.requests_per_minute)
     end = time.monotonic() + seconds
     traffic = Traffic()

@@ -119,10 +119,10 @@ def test_more_than_a_minute_with_a_kill_and_a_pause(store: str, tmp_path: Path) 
 def test_with_oauth_the_budget_is_shared_and_with_an_api_key_it_is_not(tmp_path: Path) -> None:
     environ = {"PLEO_TOKEN_STORE": str(tmp_path / "tokens.sqlite")}
     key = {**environ, "PLEO_API_KEY": "key"}
-    assert isinstance(sync.reach(load(environ, None)).budget(10), SharedBudget)
-    assert isinstance(sync.reach(load(key, None)).budget(10), Budget)
-    assert isinstance(sync.reach(load(key | {"PLEO_BUDGET_SCOPE": "shared"}, None)).budget(10), SharedBudget)
-    assert isinstance(sync.reach(load(environ | {"PLEO_BUDGET_SCOPE": "process"}, None)).budget(10), Budget)
+    assert isinstance(sync.connection_from_settings(load(environ, None)).budget(10), SharedBudget)
+    assert isinstance(sync.connection_from_settings(load(key, None)).budget(10), Budget)
+    assert isinstance(sync.connection_from_settings(load(key | {"PLEO_BUDGET_SCOPE": "shared"}, None)).budget(10), SharedBudget)
+    assert isinstance(sync.connection_from_settings(load(environ | {"PLEO_BUDGET_SCOPE": "process"}, None)).budget(10), Budget)
     assert list(tmp_path.iterdir()) == [], "nothing is made before the first request"
 
 

@@ -11,9 +11,9 @@ import pytest
 from pleo_connector.catalogue import Storage
 from pleo_connector.warehouses import Scope
 from pleo_connector.warehouses.dialect import DUCKDB, Dialect
-from pleo_connector.warehouses.merge import ABSENT, ROW, SERVED, Plan
+from pleo_connector.warehouses.merge import ABSENT, ROW, SERVED, MergeSql
 from pleo_connector.warehouses.postgres_dialect import POSTGRES
-from pleo_connector.warehouses.postgres_merge import STAGED, PostgresPlan
+from pleo_connector.warehouses.postgres_merge import STAGED, PostgresMergeSql
 from tests.warehouses.conftest import DIALECTS
 from tests.warehouses.rows import BILLS, COMPANY, CURSORS, FIRST, LATER, LINES
 
@@ -22,7 +22,11 @@ GOLDEN = Path(__file__).parent / "golden"
 
 def statements(dialect: Dialect) -> str:
     """Every statement of a plan under a title, for two related tables in a schema that needs quotes."""
-    plan = PostgresPlan(dialect, 'order "1"') if dialect is POSTGRES else Plan(dialect, 'order "1"', "pleo" if dialect is DUCKDB else None)
+    plan = (
+        PostgresMergeSql(dialect, 'order "1"')
+        if dialect is POSTGRES
+        else MergeSql(dialect, 'order "1"', "pleo" if dialect is DUCKDB else None)
+    )
     scope = Scope(COMPANY, "performed_at", FIRST, LATER)
     found: dict[str, str | tuple[str, list[object]]] = {
         "create schema": plan.create_schema(),
@@ -56,7 +60,7 @@ def statements(dialect: Dialect) -> str:
         "count live rows": plan.count(BILLS),
         "count all rows": plan.count(CURSORS),
     }
-    if isinstance(plan, PostgresPlan):
+    if isinstance(plan, PostgresMergeSql):
         found |= {
             "stage keys": plan.create_stage(STAGED, BILLS, BILLS.key, f"{dialect.quote(ROW)} BIGINT"),
             "what is stored beside them": plan.stored_beside(BILLS),

@@ -1,4 +1,4 @@
-"""Short texts beside a token store, which processes read and change in turn: the ledger of the request budget is one.
+"""Short texts beside a token store, which processes read and change in turn: the request budget is one.
 
 They hold no secret, but have the privacy of the store that they lie beside.
 """
