@@ -24,8 +24,8 @@ from pleo_connector.auth.reauth import missing_key
 from pleo_connector.auth.refresh_outcome import Oracle
 from pleo_connector.auth.rotation import SETTLE, Rotation
 from pleo_connector.auth.secret import Secret
-from pleo_connector.auth.spill import Spill
 from pleo_connector.auth.stores import OpenedStore, open_notes, open_store
+from pleo_connector.auth.token_persistence import TokenFiles
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.settings import Settings
 
@@ -80,7 +80,7 @@ def build_manager(settings: Settings, *, opened: OpenedStore | None = None, **in
             endpoint=endpoint,
             installation=opened.installation,
             oracle=Oracle(endpoint, AccessProbe(settings.api_url, client), clock=given.clock),
-            spill=Spill(binding.connection, opened.spill_folders),
+            files=TokenFiles(binding.connection, opened.spill_folders),
             pause=Pause(open_notes(settings.token_store, given.monotonic), binding.connection),
             clock=given.clock,
             monotonic=given.monotonic,

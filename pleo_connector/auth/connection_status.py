@@ -13,8 +13,8 @@ from pleo_connector.auth.httpx_auth import ApiKeyAuth
 from pleo_connector.auth.login_result import subject_of
 from pleo_connector.auth.reauth import missing_key, utc
 from pleo_connector.auth.secret import Secret
-from pleo_connector.auth.spill import Spill
 from pleo_connector.auth.stores import OpenedStore, State, open_store
+from pleo_connector.auth.token_persistence import TokenFiles
 from pleo_connector.auth.uninstalling import uninstall_at_pleo
 from pleo_connector.errors import ClientRejected
 from pleo_connector.settings import Settings
@@ -98,7 +98,7 @@ def status(
         if later is None or (later.generation, later.state) != (record.generation, record.state):  # another process refreshed meanwhile
             return status(settings, online=True, others=others, opened=opened, **injectables)
     state, reason = record.state, record.reason
-    if state is State.REAUTH_REQUIRED and Spill(binding.connection, opened.spill_folders).of_generation(record.generation) is not None:
+    if state is State.REAUTH_REQUIRED and TokenFiles(binding.connection, opened.spill_folders).of_generation(record.generation) is not None:
         state, reason = State.REFRESHING, "another host gave a refresh of this one up for lost, and its tokens lie here, sealed"
     if record.intent is not None:
         intent = record.intent
@@ -174,7 +174,7 @@ def disconnect(
         after = opened.store.read(connection)
         if before is not None and after is not None and not opened.installation.judge(before, lambda: before).standing.stale:
             opened.installation.saw(after)
-    Spill(connection, opened.spill_folders).settle()
+    TokenFiles(connection, opened.spill_folders).settle()
     if uninstall:
         return f"The app was uninstalled at Pleo, so every token of this client has ended there, and those of {connection} were forgotten here."
     return (

@@ -9,8 +9,8 @@ from pleo_connector.auth.connection import LOCK_TIMEOUT, binding_of
 from pleo_connector.auth.key_sources import source_of
 from pleo_connector.auth.keys import Binding, KeyRing
 from pleo_connector.auth.reauth import missing_key
-from pleo_connector.auth.spill import Spill
 from pleo_connector.auth.stores import OpenedStore, Record, TokenStore, open_store
+from pleo_connector.auth.token_persistence import TokenFiles
 from pleo_connector.errors import ConfigurationError, CredentialError, WrongKey
 from pleo_connector.settings import Settings
 
@@ -64,16 +64,16 @@ def _rotated(settings: Settings, opened: OpenedStore, lock_timeout: float, *, fo
         if left:
             raise CredentialError(f"The old keys were kept: {', '.join(left)} did not open with any of {source.origin}.")
         for record in opened.store.records():  # again: somebody may have logged in since they were listed
-            _must_outlive_the_old_keys(record, ring, Spill(record.connection, opened.spill_folders))
+            _must_outlive_the_old_keys(record, ring, TokenFiles(record.connection, opened.spill_folders))
         ring = source.keep_first()
     return KeyRotation(ring.key_id, source.origin, tuple(sealed), tuple(left), ring.count)
 
 
-def _must_outlive_the_old_keys(record: Record, ring: KeyRing, spill: Spill) -> None:
+def _must_outlive_the_old_keys(record: Record, ring: KeyRing, files: TokenFiles) -> None:
     """CredentialError when something of this connection would not open without them."""
     if record.blob is not None and not ring.seals(record.blob):
         raise CredentialError(f"The old keys were kept: {record.connection} was stored anew meanwhile; run it again.")
-    if (path := spill.waiting(record.generation)) is not None:
+    if (path := files.waiting(record.generation)) is not None:
         raise CredentialError(
             f"The old keys were kept: new tokens of {record.connection} lie in {path}, sealed with one of them; "
             f"to have them taken over, {how_to_refresh(record.connection)}, and then this again."

@@ -11,9 +11,9 @@ from pleo_connector.auth.access_probe import AccessProbe
 from pleo_connector.auth.endpoint import TokenEndpoint
 from pleo_connector.auth.granted import StreamAccess, stream_access
 from pleo_connector.auth.keys import Binding, KeyRing
-from pleo_connector.auth.spill import Spill
 from pleo_connector.auth.stores import OpenedStore
 from pleo_connector.auth.token import TokenSet
+from pleo_connector.auth.token_persistence import TokenFiles
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.settings import Settings
 
@@ -57,7 +57,7 @@ def store_login(
     after = opened.store.read(binding.connection)
     if after is not None and after.generation == generation:  # else a refresh with the new tokens was quicker, and has noted it
         opened.installation.logged_in(before, after)
-    Spill(binding.connection, opened.spill_folders).settle()  # an older login's tokens
+    TokenFiles(binding.connection, opened.spill_folders).settle()  # an older login's tokens
     told: Mapping[str, Any] = {}
     subject: str | None = None
     with contextlib.suppress(ConfigurationError):  # the login is done; the next request to that host tells

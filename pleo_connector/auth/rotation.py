@@ -17,7 +17,6 @@ from dataclasses import replace
 
 from pleo_connector.auth.advice import how_to_connect
 from pleo_connector.auth.answers import CLIENT_WRONG, GRANT_GONE, REQUEST_WRONG, SCOPE_WRONG, Granted, NotProcessed, Refused, Uncertain
-from pleo_connector.auth.deposit import Deposit
 from pleo_connector.auth.endpoint import DEADLINE, TokenEndpoint
 from pleo_connector.auth.keys import Binding, KeyRing
 from pleo_connector.auth.outcome import Postponed, Settled
@@ -25,10 +24,10 @@ from pleo_connector.auth.pause import Pause
 from pleo_connector.auth.reauth import connected, outcome_unknown, reauth, refused_after_doubt, unanswered, utc
 from pleo_connector.auth.refresh_outcome import Oracle, Verdict
 from pleo_connector.auth.secret import Secret
-from pleo_connector.auth.spill import Spill
 from pleo_connector.auth.stores.installation import Installation
 from pleo_connector.auth.stores.protocol import Intent, LockHandle, Record, State, TokenStore
 from pleo_connector.auth.token import TokenSet
+from pleo_connector.auth.token_persistence import TokenFiles, TokenPersistence
 from pleo_connector.errors import (
     ClientRejected,
     ConfigurationError,
@@ -53,7 +52,7 @@ class Rotation:
         endpoint: TokenEndpoint,
         installation: Installation,
         oracle: Oracle,
-        spill: Spill,
+        files: TokenFiles,
         pause: Pause,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -69,7 +68,9 @@ class Rotation:
         self._endpoint = endpoint
         self._installation = installation
         self._oracle = oracle
-        self._deposit = Deposit(store=store, binding=binding, installation=installation, spill=spill, monotonic=monotonic, sleep=sleep)
+        self._persistence = TokenPersistence(
+            store=store, binding=binding, installation=installation, files=files, monotonic=monotonic, sleep=sleep
+        )
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
@@ -96,13 +97,13 @@ class Rotation:
             last_retry = False
             while True:
                 found = self._store.read(self._binding.connection)
-                if found is not None and self._deposit.rescue(found, self._keys):
+                if found is not None and self._persistence.rescue(found, self._keys):
                     continue
                 record = connected(found, self._binding.connection)
                 self._installation.check(record, lambda: self._store.read(self._binding.connection))
                 tokens = self._keys.open(record.blob or b"", self._binding).aged(record.stored_ago, self._clock())
                 if record.intent is not None:
-                    if self._deposit.adopt(record, record.intent, self._keys):
+                    if self._persistence.adopt(record, record.intent, self._keys):
                         continue
                     resolved = self._resolve(record, record.intent, tokens, uncertain if record.intent.id == mine else None)
                     if isinstance(resolved, Postponed):
@@ -128,7 +129,7 @@ class Rotation:
 
     def rescue(self, record: Record) -> bool:
         """Take over tokens that lie here for a grant that another host has given up; True when they are in the store now."""
-        return self._deposit.rescue(record, self._keys)
+        return self._persistence.rescue(record, self._keys)
 
     def _locked(self, stack: contextlib.ExitStack, abandoned: threading.Event) -> LockHandle:
         end = self._monotonic() + self._lock_timeout
@@ -170,7 +171,7 @@ class Rotation:
                     introspects_refresh=tokens.introspects_refresh,
                     took=max(0.0, self._clock() - started),
                 )
-                return Settled(record.generation + 1, new) if self._deposit.commit(record, intent, new, self._keys) else None
+                return Settled(record.generation + 1, new) if self._persistence.commit(record, intent, new, self._keys) else None
             case NotProcessed(why=why, retry_after=retry_after, worth_retrying=worth, setting=setting):
                 self._mark(record, State.ACTIVE, record.reason, intent=intent)
                 if retry_after:

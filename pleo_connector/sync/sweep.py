@@ -13,8 +13,7 @@ from pleo_connector.api import Interval, PageRequest, PleoClient, Traffic, iso, 
 from pleo_connector.catalogue import Stream
 from pleo_connector.errors import BadAnswer, CursorRefused, PleoError, WalkStalled
 from pleo_connector.frames import Page, cut_page, split_page
-from pleo_connector.sync.moments import moment_in, moments_of
-from pleo_connector.sync.windows import Why
+from pleo_connector.sync.windows import Why, moment_in, moments_of
 
 Scope: TypeAlias = tuple[str, str | None, Interval | None, str | None]
 """Stream, company, span, parent."""

@@ -21,11 +21,10 @@ from pleo_connector.errors import (
     WarehouseError,
 )
 from pleo_connector.frames import split_page
-from pleo_connector.sync.moments import moment_in
 from pleo_connector.sync.parents import ParentRecords
 from pleo_connector.sync.planner import Planner, is_urgent
 from pleo_connector.sync.sweep import FailedPage, ServedPage, Sweep, walk
-from pleo_connector.sync.windows import FIRST_MONTH
+from pleo_connector.sync.windows import FIRST_MONTH, moment_in
 from pleo_connector.sync.writing import StreamWork
 
 FATAL = (ReauthRequired, CredentialError, WarehouseError, CertificateRefused)

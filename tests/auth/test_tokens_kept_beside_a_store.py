@@ -13,8 +13,8 @@ import pytest
 from cryptography.fernet import Fernet
 
 from pleo_connector import auth
-from pleo_connector.auth.spill import Spill
 from pleo_connector.auth.stores import OpenedStore, State, open_store
+from pleo_connector.auth.token_persistence import TokenFiles
 from pleo_connector.errors import CredentialError, ReauthRequired, TokenStoreUnavailable, WrongKey
 from tests.auth.harness import Pleo, in_thread, pleo, visit
 from tests.auth.postgres_server import fresh_database
@@ -104,7 +104,7 @@ def test_a_login_wins_over_what_was_kept(hosts: Hosts) -> None:
 def test_connecting_and_disconnecting_leave_no_tokens_behind(hosts: Hosts) -> None:
     login(hosts, hosts.one)
     assert hosts.left() == []
-    Spill(hosts.found.settings.connection, hosts.one.spill_folders).write("abc", 1, b"sealed")
+    TokenFiles(hosts.found.settings.connection, hosts.one.spill_folders).write("abc", 1, b"sealed")
     assert len(hosts.left()) == 1
     auth.disconnect(hosts.found.settings, opened=hosts.one)
     assert hosts.left() == []
@@ -115,9 +115,9 @@ def test_a_file_of_another_generation_or_that_cannot_be_opened_changes_nothing(h
     generation = hosts.found.record().generation
     (kept,) = hosts.left()
     kept.unlink()
-    spill = Spill(hosts.found.settings.connection, hosts.one.spill_folders)
-    spill.write("older", generation - 1, b"never looked at")
-    spill.write("junk", generation, b"sealed by nobody")
+    files = TokenFiles(hosts.found.settings.connection, hosts.one.spill_folders)
+    files.write("older", generation - 1, b"never looked at")
+    files.write("junk", generation, b"sealed by nobody")
     (hosts.folders[0] / kept.name).write_text("no JSON")
     (hosts.folders[0] / kept.name).chmod(0o600)
     with pytest.raises(ReauthRequired):
