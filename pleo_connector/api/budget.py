@@ -1,12 +1,14 @@
 """The request budget of one process: never more than N requests in any 60 seconds, for all callers together.
 
 Pleo asks integrations to stay at or under 500 requests a minute. The window slides: a fresh
-budget may be spent at once, and then refills as its requests grow a minute old.
+budget may be spent at once, and then refills as its requests grow a minute old. Once Pleo answers
+a request with 429, requests are spread over the minute: a server may take fewer at once than in a minute.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -16,6 +18,30 @@ from pleo_connector.api.patience import LONGEST_PAUSE
 from pleo_connector.errors import RateLimited
 
 WINDOW = 60.0
+
+_SPREAD = 0.98  # of the budget: what is left over absorbs that requests arrive less evenly than they are sent
+
+
+class Pace:
+    """Even spacing of requests, in seconds of any one clock; there is none until `spread` was called."""
+
+    def __init__(self) -> None:
+        self.interval = 0.0
+        """Seconds from one request to the next; 0 when they are not spaced."""
+        self._next = -math.inf
+
+    def spread(self, per_minute: float, *, start: float = -math.inf) -> None:
+        """Space requests by so many a minute from now on, the next at `start` at the earliest."""
+        self.interval = WINDOW / (per_minute * _SPREAD)
+        self._next = max(self._next, start)
+
+    def wait(self, now: float) -> float:
+        """Seconds until the next request may be sent."""
+        return self._next - now if self.interval else 0.0
+
+    def sent(self, now: float) -> None:
+        """A request is sent. One that is late by less than an interval does not move those after it."""
+        self._next = max(self._next, now - self.interval) + self.interval
 
 
 class RequestBudget(Protocol):
@@ -30,7 +56,7 @@ class RequestBudget(Protocol):
         ...
 
     def pause(self, seconds: float) -> None:
-        """Let nobody send for this long: Pleo said `Retry-After`."""
+        """Pleo answered 429: send nothing for the seconds of its `Retry-After` (0 without one), and spread requests over the minute."""
         ...
 
     async def close(self) -> None:
@@ -54,6 +80,7 @@ class Budget:
         # When each sent request grows a minute old: kept as a sum, so that floats round once and not two ways.
         self._free_at: deque[float] = deque()
         self._paused_until = 0.0
+        self._pace = Pace()
         self._turn = asyncio.Lock()
 
     async def take(self) -> float:
@@ -69,10 +96,12 @@ class Budget:
                 await self._sleep(wait)
             now = self._clock()
             self._free_at.append(now + WINDOW)
+            self._pace.sent(now)
         return now - began
 
     def pause(self, seconds: float) -> None:
-        """Let nobody send for this long: Pleo said `Retry-After`."""
+        """Pleo answered 429: send nothing for the seconds of its `Retry-After` (0 without one), and spread requests over the minute."""
+        self._pace.spread(self._per_minute)
         self._paused_until = max(self._paused_until, self._clock() + seconds)
 
     def answered(self) -> None:
@@ -86,7 +115,7 @@ class Budget:
         while self._free_at and self._free_at[0] <= now:
             self._free_at.popleft()
         full = self._free_at[0] - now if len(self._free_at) >= self._per_minute else 0.0
-        return max(full, self._paused_until - now)
+        return max(full, self._paused_until - now, self._pace.wait(now))
 
 
 def long_pause(seconds: float) -> RateLimited:

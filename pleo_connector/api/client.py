@@ -155,8 +155,7 @@ class PleoClient:
         if status == httpx.codes.TOO_MANY_REQUESTS:
             traffic.rate_limited += 1
             retry_after = _retry_after(response)
-            if retry_after is not None:
-                self._budget.pause(retry_after)
+            self._budget.pause(retry_after or 0.0)
             limited = RateLimited(
                 f"Pleo limits the rate of requests (429) for {request.what}; lower PLEO_REQUESTS_PER_MINUTE or run again later: "
                 "it goes on where it stopped.",

@@ -5,6 +5,8 @@ says when its requests were answered, and returns what it did not use. A permit 
 of its request, so the server's own count of a minute cannot be higher. A holder that dies leaves its lease, which ends
 by itself. Whoever finds nothing gets a ticket, and tickets are served in their order; the last tenth of the budget is
 kept for those who had less than an equal share, so that one that could send all the time does not hold up the others.
+
+For ten minutes after a 429, requests are spread: each lease gets a slot of at most a second of its own, one after the other.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from pleo_connector.api.budget import WINDOW
+from pleo_connector.api.budget import WINDOW, Pace
 
 LEASE = 5.0
 """Seconds within which a permit is used, or not any more."""
@@ -27,6 +29,8 @@ _LOST = LEASE + WINDOW + 5.0  # for so long a lease counts that nothing is heard
 _LONGEST_PAUSE = 3600.0
 _KEPT = 10  # a tenth
 _GRAIN = 0.5  # answers are counted in steps of this many seconds: a minute is then 120 numbers at most
+_SPREAD_FOR = 600.0  # seconds after a 429 for which all holders spread their requests
+_SLOT = 1.0  # seconds; also how far ahead a slot may begin
 _STEP = 5.0  # a clock that went on by so much more than the holder's own was set
 
 
@@ -42,6 +46,8 @@ class Ask:
     """For each request that was answered since the last time, how many seconds ago."""
     under_way: int = 0
     """Requests that were not answered yet."""
+    limited: bool = False
+    """Whether Pleo answered one with 429 since the last time."""
     pause: float = 0.0
     """Seconds for which nobody may send, by `Retry-After`."""
     last: float | None = None
@@ -61,6 +67,8 @@ class Drawn:
     """Seconds of a pause that are left."""
     now: float
     """The time of the shared record."""
+    start: float | None = None
+    """Seconds until the first permit may be used, where requests are spread; None where they are not."""
 
 
 @dataclass(slots=True)
@@ -76,6 +84,9 @@ class Leases:
     """By holder: permits, and until when they count if nothing is heard of it."""
     queue: list[tuple[str, float]] = field(default_factory=list)
     """Holder and when it last asked, in the order in which they came."""
+    spread_until: float = 0.0
+    next_slot: float = 0.0
+    """When the request after all that were permitted may be sent, while requests are spread."""
 
     @classmethod
     def of(cls, text: str | None) -> Leases:
@@ -100,12 +111,28 @@ class Leases:
         self._settle(ask, now)
         paused = max(0.0, self.paused_until - now)
         permits = 0 if paused or not ask.want else self._permits(ask)
+        spreads = now < self.spread_until
+        ahead = max(0.0, self.next_slot - now) if spreads else 0.0
+        if permits and spreads:
+            permits = self._slot(ask, permits, now)
         if permits + ask.under_way:
             self.leases[ask.holder] = (permits + ask.under_way, now + _LOST)
         self._queue(ask, now, waits=ask.want > 0 and not permits)
         if permits or not ask.want:
-            return Drawn(permits, 0.0, paused, now)
+            return Drawn(permits, 0.0, paused, now, ahead if spreads else None)
+        if ahead > _SLOT:
+            return Drawn(0, max(paused, ahead - _SLOT), paused, now)
         return Drawn(0, max(paused, self._frees(ask.holder) - now, _GRAIN), paused, now)
+
+    def _slot(self, ask: Ask, permits: int, now: float) -> int:
+        """How many of the permits fit into the next slot, which they take; 0 when it is too far ahead."""
+        pace = Pace()
+        pace.spread(ask.per_minute, start=self.next_slot)
+        if pace.wait(now) > _SLOT:
+            return 0
+        permits = min(permits, max(1, int(_SLOT / pace.interval)))
+        self.next_slot = max(now, self.next_slot) + permits * pace.interval
+        return permits
 
     def _permits(self, ask: Ask) -> int:
         """How many it gets: in turn, and the last tenth only for who had less than an equal share of this minute."""
@@ -150,6 +177,8 @@ class Leases:
         self.leases = {holder: (permits, min(until, latest)) for holder, (permits, until) in self.leases.items() if until > now}
         self.queue = [(holder, min(seen, now)) for holder, seen in self.queue if seen > now - TICKET_LIFE]
         self.paused_until = min(self.paused_until, now + _LONGEST_PAUSE)
+        self.spread_until = min(self.spread_until, now + _SPREAD_FOR)
+        self.next_slot = min(self.next_slot, latest)
 
     def _settle(self, ask: Ask, now: float) -> None:
         self.leases.pop(ask.holder, None)
@@ -158,7 +187,8 @@ class Leases:
             if until > now:
                 mine = self.spent.setdefault(ask.holder, {})
                 mine[until] = mine.get(until, 0) + 1
-        if ask.pause > 0:
+        if ask.limited:
+            self.spread_until = now + _SPREAD_FOR
             self.paused_until = max(self.paused_until, now + min(ask.pause, _LONGEST_PAUSE))
 
     def _queue(self, ask: Ask, now: float, *, waits: bool) -> None:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
-from pleo_connector.api.budget import long_pause
+from pleo_connector.api.budget import Pace, long_pause
 from pleo_connector.api.leases import LARGEST_LEASE, LEASE, TICKET_LIFE, Ask, Drawn, Leases
 from pleo_connector.api.patience import LONGEST_PAUSE
 from pleo_connector.errors import PleoError
@@ -79,6 +79,7 @@ class SharedBudget:
         self._answered: list[float] = []
         self._paused_until = -math.inf
         self._untold_pause = False
+        self._pace = Pace()
         self._last: tuple[float, float, float] | None = None
         """The record's time when it was last asked, and ours before and after."""
 
@@ -94,6 +95,7 @@ class SharedBudget:
                     raise long_pause(pause)
                 await self._sleep(min(wait, TICKET_LIFE / 5))  # asking again keeps the place in the queue
             self._left -= 1
+            self._pace.sent(self._clock())
             self._under_way += 1
         return self._clock() - began
 
@@ -103,7 +105,7 @@ class SharedBudget:
         self._answered.append(self._clock())
 
     def pause(self, seconds: float) -> None:
-        """Let nobody send for this long; others hear of it when the next request is asked for here."""
+        """As in `RequestBudget`; other processes hear of it when the next request is asked for here."""
         self._paused_until = max(self._paused_until, self._clock() + seconds)
         self._untold_pause = True
 
@@ -125,10 +127,11 @@ class SharedBudget:
         if self._left < 1 or now >= self._use_by or self._untold_pause:
             drawn = await self._draw(self._want)
             self._want = min(2 * self._want, self._largest)
-            return drawn.wait
-        if now - self._looked >= LOOK_EVERY:
+            if not drawn.permits:
+                return drawn.wait
+        elif now - self._looked >= LOOK_EVERY:
             self._hear(await self._ask(self._look), now)
-        return self._paused_until - self._clock()
+        return max(self._paused_until - self._clock(), self._pace.wait(self._clock()))
 
     async def _draw(self, want: int) -> Drawn:
         began = self._clock()
@@ -139,6 +142,7 @@ class SharedBudget:
             want,
             tuple(began - moment for moment in answered),
             self._under_way,
+            self._untold_pause,
             max(0.0, self._paused_until - began) if self._untold_pause else 0.0,
             *((self._last[0], began - self._last[2], began - self._last[1]) if self._last is not None else ()),
         )
@@ -146,11 +150,15 @@ class SharedBudget:
         try:
             drawn: Drawn = await self._ask(lambda: self._notes.change(self._name, lambda text, now: _drawn(text, now, asked)))
         except PleoError:
-            self._answered, self._untold_pause = answered + self._answered, asked.pause > 0
+            self._answered, self._untold_pause = answered + self._answered, asked.limited
             raise
         self._last = (drawn.now, began, self._clock())
         self._left, self._use_by = drawn.permits, began + LEASE
         self._hear(drawn.paused, began)
+        if drawn.start is None:
+            self._pace = Pace()
+        else:
+            self._pace.spread(self._per_minute, start=self._clock() + drawn.start)
         return drawn
 
     def _look(self) -> float:

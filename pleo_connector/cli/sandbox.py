@@ -18,6 +18,9 @@ def sandbox(
     latency_ms: Annotated[float, typer.Option(help="Milliseconds added to every request.")] = 0.0,
     token_lifetime: Annotated[float, typer.Option(help="Seconds an access token lives.")] = 900.0,
     rate_limit: Annotated[int, typer.Option(help="Data requests per minute before 429; 0 is no limit.")] = 600,
+    at_once: Annotated[
+        int, typer.Option(help="How many of them may come together, further ones evenly over the minute; 0 is all of them.")
+    ] = 0,
     fault: Annotated[
         list[str] | None,
         typer.Option(
@@ -59,6 +62,7 @@ def sandbox(
         latency_ms=latency_ms,
         access_token_lifetime=token_lifetime,
         requests_per_minute=rate_limit,
+        requests_at_once=at_once,
         faults=tuple(Fault.from_text(text) for text in fault or ()),
         refused=tuple(refuse or ()),
         bare_lists=tuple(bare_list or ()),

@@ -42,6 +42,8 @@ class SandboxConfig:
     """For which a link to a receipt's file works; 0 or less makes links that have expired when they arrive."""
     requests_per_minute: int = 600
     """Data requests per grant in any 60 seconds; 0 switches the limit off."""
+    requests_at_once: int = 0
+    """How many of them may come together, further ones evenly over the minute; 0: all of them."""
     redirect_uris: tuple[str, ...] = ("http://127.0.0.1:8765/callback",)
     faults: tuple[Fault, ...] = ()
     scopes: tuple[str, ...] | None = None
@@ -72,8 +74,8 @@ class SandboxConfig:
             raise ConfigurationError(f"The sandbox's port must be 0 (any free one) to {_HIGHEST_PORT}, not {self.port}.")
         if self.rows is not None and not 0 <= self.rows <= _MOST_ROWS:
             raise ConfigurationError(f"The sandbox's rows must be 0 to {_MOST_ROWS:,}, not {self.rows}.")
-        if self.latency_ms < 0 or self.requests_per_minute < 0:
-            raise ConfigurationError("The sandbox's latency and requests per minute cannot be negative.")
+        if self.latency_ms < 0 or self.requests_per_minute < 0 or self.requests_at_once < 0:
+            raise ConfigurationError("The sandbox's latency, requests per minute and requests at once cannot be negative.")
         if min(self.access_token_lifetime, self.refresh_token_lifetime, self.code_lifetime) <= 0:
             raise ConfigurationError("The sandbox's token and code lifetimes must be more than 0 seconds.")
 

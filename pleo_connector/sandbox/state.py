@@ -59,7 +59,7 @@ class SandboxState:
             self.set_refused(*config.refused)
             self.set_bare_lists(*config.bare_lists)
             self.fault_plan = FaultPlan(config.faults, config.seed)
-            self.rate_limit = RateLimit(config.requests_per_minute, self.clock)
+            self.rate_limit = RateLimit(config.requests_per_minute, self.clock, config.requests_at_once)
             self.counts = Counters()
             self.may_introspect = config.may_introspect
             self.window_bounds = config.window_bounds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -11,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pleo_connector.api import SharedBudget
+from pleo_connector.api import Budget, RequestBudget, SharedBudget
 from pleo_connector.api.leases import LARGEST_LEASE, Ask, Leases
 from pleo_connector.auth.stores.notes import MemoryNotes
 from pleo_connector.errors import RateLimited, TokenStoreUnavailable
+from pleo_connector.sandbox.rate_limit import RateLimit
 
 
 class _Jumping(selectors.SelectSelector):
@@ -335,3 +337,39 @@ def test_a_ledger_is_kept_whole() -> None:
     leases = Leases(1.5, 99.0, {"a b": {60.5: 3}}, {"a b": (4, 70.0)}, [("c", 5.0)])
     assert Leases.of(leases.text()) == leases
     assert Leases.of(Leases().text()) == Leases()
+
+
+@pytest.mark.parametrize("retry_after", [0.0, 1.0])
+@pytest.mark.parametrize("processes", [0, 1, 3])
+def test_after_a_429_requests_are_spread_over_the_minute(processes: int, retry_after: float) -> None:
+    """50 at once and 500 a minute: hardly a 429 after the first minute, and nearly all of the budget is used; 0 processes: one that shares nothing."""
+    world = World(500)
+    server = RateLimit(500, world.now, at_once=50)
+    answers: list[tuple[float, bool]] = []
+    start = world.now()
+    chance = random.Random(7)
+
+    async def worker(budget: RequestBudget) -> None:
+        while world.now() < start + 300:
+            await budget.take()
+            await asyncio.sleep(chance.uniform(0.02, 0.06))
+            answers.append((world.now(), server.take("key") is None))
+            if not answers[-1][1]:
+                budget.pause(retry_after)
+            await asyncio.sleep(chance.uniform(0.02, 0.2))
+            budget.answered()
+
+    async def process() -> None:
+        budget = world.budget() if processes else Budget(500, clock=world.now)
+        await asyncio.gather(*(worker(budget) for _ in range(16)))
+        await budget.close()
+
+    async def go() -> None:
+        await asyncio.gather(*(process() for _ in range(max(1, processes))))
+
+    world.run(go())
+    later = [taken for moment, taken in answers if start + 60 <= moment < start + 300]
+    assert not all(taken for _, taken in answers), "the limit was met"
+    assert later.count(False) <= 0.01 * len(later)
+    assert later.count(True) >= 0.95 * 500 * 4
+    assert world.most_in_a_minute() <= 500
