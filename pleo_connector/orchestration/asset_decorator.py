@@ -99,8 +99,8 @@ def pleo_assets(
 
             step = Step(catalogue, keys, checks, pleo_key(name), chosen, views)
             pleo, target = (getattr(context.resources, key) for key in (pleo_key(name), warehouse_key(name)))
-            asked = within_partitions(context, config, partitions_def)
-            yield from body(context, PleoSync(context, asked, pleo, target, partial(step.execute, context)))
+            run_config = within_partitions(context, config, partitions_def)
+            yield from body(context, PleoSync(context, run_config, pleo, target, partial(step.execute, context)))
 
         return pleo_tables
 

@@ -65,7 +65,7 @@ def get_asset_key_for_table(
     if definitions is not None:
         return _key_among(definitions, table, name)
     connection, translator = name or "pleo", translator or PleoTranslator()
-    tables = {known.name: known for known in catalogue.tables()}
+    tables = {each.name: each for each in catalogue.tables()}
     views = {view.name: view for view in marts()}
     if table in tables:
         data = PleoTableData(catalogue.stream(tables[table].stream), tables[table], connection, "", table)
@@ -77,18 +77,18 @@ def get_asset_key_for_table(
 
 def _key_among(definitions: dg.Definitions, table: str, name: str | None) -> dg.AssetKey:
     """The key of a connection's table among assets that are defined."""
-    found: dict[str, dict[str, dg.AssetKey]] = {}
+    keys: dict[str, dict[str, dg.AssetKey]] = {}
     for one in definitions.assets or ():
         for spec in one.specs if isinstance(one, dg.AssetsDefinition) else [one] if isinstance(one, dg.AssetSpec) else []:
             if CONNECTION in spec.metadata:
-                found.setdefault(str(spec.metadata[CONNECTION]), {})[str(spec.metadata[TABLE])] = spec.key
-    if not found:
+                keys.setdefault(str(spec.metadata[CONNECTION]), {})[str(spec.metadata[TABLE])] = spec.key
+    if not keys:
         raise ConfigurationError("These definitions have no table of Pleo; give those that build_pleo_definitions returned.")
-    if name is None and len(found) > 1:
-        raise ConfigurationError(f"These definitions have several connections ({', '.join(found)}); say which by name=...")
-    connection = name or next(iter(found))
-    if connection not in found:
-        raise ConfigurationError(f"These definitions have no connection {connection!r}; {near_miss(connection, found)}")
-    if table not in found[connection]:
-        raise ConfigurationError(f"The connection {connection} has no table {table!r}; {near_miss(table, found[connection])}")
-    return found[connection][table]
+    if name is None and len(keys) > 1:
+        raise ConfigurationError(f"These definitions have several connections ({', '.join(keys)}); say which by name=...")
+    connection = name or next(iter(keys))
+    if connection not in keys:
+        raise ConfigurationError(f"These definitions have no connection {connection!r}; {near_miss(connection, keys)}")
+    if table not in keys[connection]:
+        raise ConfigurationError(f"The connection {connection} has no table {table!r}; {near_miss(table, keys[connection])}")
+    return keys[connection][table]

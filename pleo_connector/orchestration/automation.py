@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from pleo_connector.orchestration.default_status import Starting
+from pleo_connector.orchestration.default_status import DefaultStatus
 
 ALL_OR_FAIL = "pleo/all-or-fail"
 """Tag of runs that fail when Pleo refuses one of their streams, where other runs leave it out with a warning."""
@@ -24,10 +24,10 @@ def sync_job(name: str, assets: Sequence[dg.AssetsDefinition]) -> Any:
     )
 
 
-def daily_schedule(starting: Starting, job: Any) -> dg.ScheduleDefinition:
+def daily_schedule(defaults: DefaultStatus, job: Any) -> dg.ScheduleDefinition:
     """The job once a day."""
     return dg.ScheduleDefinition(
-        **starting.schedule("daily", "Every day at 05:00 UTC."),
+        **defaults.schedule("daily", "Every day at 05:00 UTC."),
         job=job,
         cron_schedule=DAILY,
         execution_timezone="UTC",
@@ -41,11 +41,11 @@ WEEKLY_FULL = "0 2 * * 0"
 """Sunday at two in the morning, UTC: every month anew, when nobody waits for the request budget."""
 
 
-def hourly_schedule(starting: Starting, job: Any) -> dg.ScheduleDefinition:
+def hourly_schedule(defaults: DefaultStatus, job: Any) -> dg.ScheduleDefinition:
     """The job once an hour, unless its last run is still under way."""
 
     @dg.schedule(
-        **starting.schedule("hourly", "Every hour: recent months and everything else that is due."),
+        **defaults.schedule("hourly", "Every hour: recent months and everything else that is due."),
         job_name=job.name,
         cron_schedule=HOURLY,
         execution_timezone="UTC",
@@ -58,10 +58,10 @@ def hourly_schedule(starting: Starting, job: Any) -> dg.ScheduleDefinition:
     return hourly
 
 
-def weekly_full_schedule(starting: Starting, job: Any, ops: Sequence[str]) -> dg.ScheduleDefinition:
+def weekly_full_schedule(defaults: DefaultStatus, job: Any, ops: Sequence[str]) -> dg.ScheduleDefinition:
     """The job once a week with mode `full`: late edits of old entries are seen, and what is gone is marked deleted."""
     return dg.ScheduleDefinition(
-        **starting.schedule("weekly_full", "Every Sunday at 02:00 UTC, everything anew; unchanged rows are not written."),
+        **defaults.schedule("weekly_full", "Every Sunday at 02:00 UTC, everything anew; unchanged rows are not written."),
         job_name=job.name,
         cron_schedule=WEEKLY_FULL,
         execution_timezone="UTC",

@@ -105,24 +105,24 @@ def drift_tallies(stream: Stream) -> Iterator[Tally]:
 
 
 def _drift_of(level: "Level") -> Iterator[Tally]:
-    found: dict[str, list[tuple[str, str]]] = {}
+    findings: dict[str, list[tuple[str, str]]] = {}
     columns: set[str] = set()
     for column in level.columns:
         for kind, shown, odd, read in _odd(column, level.said(column.source)):
-            found.setdefault(kind, []).append((shown, odd))
+            findings.setdefault(kind, []).append((shown, odd))
             columns |= read
     if level.keeps_unknown:
-        found[UNKNOWN_FIELDS] = [(f"regexp_replace(CAST(_extra AS VARCHAR), {_text(_SCALAR)}, ':0', 'g')", "_extra IS NOT NULL")]
+        findings[UNKNOWN_FIELDS] = [(f"regexp_replace(CAST(_extra AS VARCHAR), {_text(_SCALAR)}, ':0', 'g')", "_extra IS NOT NULL")]
         columns.add("_extra")
-    if not found:
+    if not findings:
         return
     wanted = ", ".join(f'"{name}"' for name in sorted(columns))
-    odd_rows = " OR ".join(f"({odd})" for kind in found.values() for _, odd in kind)
+    odd_rows = " OR ".join(f"({odd})" for kind in findings.values() for _, odd in kind)
     reads = (
         f"odd_{level.table.name}",
         f"SELECT {wanted} FROM {_relation(level.table.name)} WHERE coalesce(_deleted_source, '') <> 'sweep_absent' AND ({odd_rows})",
     )
-    for kind, parts in found.items():
+    for kind, parts in findings.items():
         sql = " UNION ALL ".join(f"SELECT DISTINCT {_line(shown)} AS shown FROM {reads[0]} WHERE {odd}" for shown, odd in parts)
         yield Tally(kind, sql, reads=reads, path=level.path)
 
@@ -153,8 +153,8 @@ def drift_names(tally: Tally, answer: Answer) -> list[str]:
         return answer.examples.split(", ") if answer.examples else []
     decoder, at, fields = json.JSONDecoder(), 0, dict[str, None]()
     while at < len(answer.examples):
-        found, at = decoder.raw_decode(answer.examples, at)
-        fields |= dict.fromkeys(found)
+        names, at = decoder.raw_decode(answer.examples, at)
+        fields |= dict.fromkeys(names)
         at += len(", ")
     return [".".join(part for part in (tally.path, name) if part) for name in fields]
 
@@ -227,8 +227,8 @@ def count_tally(relation: Counts, table: Table) -> Tally:
         f"{_record(table.name)}_that_differ",
         f"SELECT CAST(one.id AS VARCHAR) AS shown FROM {_relation(table.name)} AS one LEFT JOIN "
         f"(SELECT {relation.parts_column} AS owner, count(*) AS parts FROM {_relation(relation.parts)} "
-        f"WHERE _deleted_at IS NULL GROUP BY {relation.parts_column}) AS found ON found.owner = one.id "
-        f"WHERE one._deleted_at IS NULL AND one.{relation.status} IN ({final}) AND one.{relation.column} <> coalesce(found.parts, 0) "
+        f"WHERE _deleted_at IS NULL GROUP BY {relation.parts_column}) AS counts ON counts.owner = one.id "
+        f"WHERE one._deleted_at IS NULL AND one.{relation.status} IN ({final}) AND one.{relation.column} <> coalesce(counts.parts, 0) "
         f"AND EXISTS (SELECT 1 FROM {_relation(relation.parts)} AS any_part JOIN {_relation(table.name)} AS sibling "
         f"ON sibling.id = any_part.{relation.parts_column} WHERE sibling.{company} = one.{company})",
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class CheckOutcome:
     """What a look at the warehouse brought."""
 
     results: list[dg.AssetCheckResult] = field(default_factory=list)
@@ -41,7 +41,7 @@ class CheckRun:
         self._loading = set(loading)
         self._failed: set[str] = set()
 
-    def loaded(self, report: "StreamReport", versions_of: Sequence[Table] = ()) -> Told:
+    def loaded(self, report: "StreamReport", versions_of: Sequence[Table] = ()) -> CheckOutcome:
         """What can be told now that this stream has ended, of its own tables and of those that waited for it."""
         self._loading.discard(report.stream)
         if report.error is not None:
@@ -49,30 +49,30 @@ class CheckRun:
         ready = [check for check in self._waiting if self._reads(check).isdisjoint(self._loading)]
         self._waiting = [check for check in self._waiting if check not in ready]
         # A table that could not be brought up to date proves nothing about another.
-        told = [check for check in ready if self._reads(check).isdisjoint(self._failed)]
-        results = [self._checks.reported(check, report, self._keys[check.table.name]) for check in told if not check.stored]
-        looked = self._look([check for check in told if check.stored], versions_of, {report.stream: drift_of(report)})
-        return Told(results + looked.results, looked.versions)
+        current = [check for check in ready if self._reads(check).isdisjoint(self._failed)]
+        results = [self._checks.reported(check, report, self._keys[check.table.name]) for check in current if not check.stored]
+        queried = self._query([check for check in current if check.stored], versions_of, {report.stream: drift_of(report)})
+        return CheckOutcome(results + queried.results, queried.versions)
 
     def without_sync(self, last: Last) -> list[dg.AssetCheckResult]:
         """Checks that were selected without any table of their stream: on what the warehouse holds, and what the last run told."""
         keys = self._keys
-        told = [self._checks.remembered(one, last(keys[one.table.name]), keys[one.table.name]) for one in self._alone if not one.stored]
+        reported = [self._checks.remembered(one, last(keys[one.table.name]), keys[one.table.name]) for one in self._alone if not one.stored]
         ready = [check for check in self._alone if check.stored and self._reads(check).isdisjoint(self._failed)]
         served = {one.stream.name: drift_of_last(one.stream, last(keys[one.table.name])) for one in ready if one.name == DECLARED}
-        return told + self._look(ready, served=served).results
+        return reported + self._query(ready, served=served).results
 
-    def _look(self, wanted: list[Check], versions_of: Sequence[Table] = (), served: Mapping[str, Drifted] | None = None) -> Told:
+    def _query(self, wanted: list[Check], versions_of: Sequence[Table] = (), served: Mapping[str, Drifted] | None = None) -> CheckOutcome:
         if not wanted and not versions_of:
-            return Told()
+            return CheckOutcome()
         from pleo_connector.sync.state_tables import QUARANTINE, SWEEPS
 
         catalogue = self._checks.catalogue
-        names = dict.fromkeys(name for check in wanted for name in (check.table.name, *check.looks_at, "companies"))
+        names = dict.fromkeys(name for check in wanted for name in (check.table.name, *check.other_tables, "companies"))
         with self._warehouse.transaction() as transaction:
             transaction.ensure([*(catalogue.table(name) for name in names), SWEEPS, QUARANTINE])
             versions = queries.versions(transaction.scalar(queries.version_query(versions_of))) if versions_of else {}
-            return Told(self._checks.stored(wanted, transaction, self._keys, served=served), versions)
+            return CheckOutcome(self._checks.stored(wanted, transaction, self._keys, served=served), versions)
 
     def _reads(self, check: Check) -> set[str]:
-        return {check.stream.name, *(self._checks.catalogue.table(name).stream for name in check.looks_at)}
+        return {check.stream.name, *(self._checks.catalogue.table(name).stream for name in check.other_tables)}

@@ -61,7 +61,7 @@ class Check:
     relations: tuple[Relation, ...] = ()
 
     @property
-    def looks_at(self) -> tuple[str, ...]:
+    def other_tables(self) -> tuple[str, ...]:
         """Other tables that it reads."""
         below = tuple(table.name for table in self.stream.tables()[1:]) if self.name == DECLARED else ()
         return (*others(self.relations), *below)
@@ -83,10 +83,10 @@ class Checks:
             yield from self._of_stream(table, stream)
         relations = RELATIONS.of(table, self.catalogue)
         if references := tuple(one for one in relations if isinstance(one, Reference)):
-            said = ", ".join(
+            conditions = ", ".join(
                 f"{one.column} is in {one.target}{' (or in no list, which is only counted)' if one.optional else ''}" for one in references
             )
-            yield Check(REFERENCES, table, stream, f"{said}; archived and deleted ones count as there.", relations=references)
+            yield Check(REFERENCES, table, stream, f"{conditions}; archived and deleted ones count as there.", relations=references)
         for relation in relations:
             if not isinstance(relation, Reference):
                 yield Check(relation.check, table, stream, _meaning(relation), relations=(relation,))
@@ -145,13 +145,13 @@ class Checks:
         served: Mapping[str, Drifted] | None = None,
     ) -> list[dg.AssetCheckResult]:
         """Checks of what the warehouse holds, in one query. `served` is the drift that a sync met, by stream: not all of it shows in rows."""
-        asked = [(check, tally) for check in wanted for tally in self._tallies(check, now or datetime.now(UTC))]
-        if not asked:
+        pairs = [(check, tally) for check in wanted for tally in self._tallies(check, now or datetime.now(UTC))]
+        if not pairs:
             return []
-        found = queries.answers(transaction.scalar(queries.counted([tally for _, tally in asked])))
+        answers = queries.answers(transaction.scalar(queries.counted([tally for _, tally in pairs])))
         results = []
         for check in wanted:
-            mine = [(tally, answer) for (one, tally), answer in zip(asked, found, strict=True) if one is check]
+            mine = [(tally, answer) for (one, tally), answer in zip(pairs, answers, strict=True) if one is check]
             if check.name == DECLARED:
                 results.append(self._declared(check, keys[check.table.name], mine, (served or {}).get(check.stream.name, {})))
                 continue
@@ -163,11 +163,11 @@ class Checks:
         return results
 
     def _declared(
-        self, check: Check, asset: dg.AssetKey, found: Sequence[tuple[Tally, queries.Answer]], served: Drifted
+        self, check: Check, asset: dg.AssetKey, answers: Sequence[tuple[Tally, queries.Answer]], served: Drifted
     ) -> dg.AssetCheckResult:
         names = {kind: dict.fromkeys(paths) for kind, paths in served.items() if paths}
         rows: Counter[str] = Counter()
-        for tally, answer in found:
+        for tally, answer in answers:
             if paths := queries.drift_names(tally, answer):
                 names[tally.metric] = names.get(tally.metric, {}) | dict.fromkeys(paths)
                 rows[tally.metric] += answer.rows if tally.metric != queries.UNKNOWN_FIELDS else len(paths)
@@ -210,11 +210,11 @@ def drift_of(report: "StreamReport") -> Drifted:
 def drift_of_last(stream: Stream, last: dg.AssetMaterialization | None) -> Drifted:
     """The same from the last materialisation, of the kinds that no stored row shows."""
     unseen = {"type_changes", *(() if stream.keeps_unknown else (queries.UNKNOWN_FIELDS,))}
-    found: dict[str, list[str]] = {}
+    paths: dict[str, list[str]] = {}
     for one in getattr(last.metadata.get("drift") if last is not None else None, "records", ()):
         if (kind := str(one.data["finding"]).replace(" ", "_")) in unseen:
-            found.setdefault(kind, []).append(str(one.data["field"]))
-    return found
+            paths.setdefault(kind, []).append(str(one.data["field"]))
+    return paths
 
 
 def _meaning(relation: AddsUp | NetAndTax | Counts | KnownValues) -> str:

@@ -16,7 +16,7 @@ from pleo_connector.errors import PleoError
 from pleo_connector.orchestration.assets import pleo_key
 from pleo_connector.orchestration.automation import UNDER_WAY, is_lost
 from pleo_connector.orchestration.cursor import cursor_of, remembered
-from pleo_connector.orchestration.default_status import Starting
+from pleo_connector.orchestration.default_status import DefaultStatus
 from pleo_connector.orchestration.partitions import recent_months
 
 EVERY = 3600
@@ -58,11 +58,11 @@ class Memory:
     """New companies, with the jobs whose run has not succeeded yet: how many runs of each failed."""
 
 
-def company_sensor(name: str, starting: Starting, runs: Sequence[CompanyRun]) -> dg.SensorDefinition:
+def company_sensor(name: str, defaults: DefaultStatus, runs: Sequence[CompanyRun]) -> dg.SensorDefinition:
     """Starts the runs of each company that was not there before; its first look only learns."""
 
     @dg.sensor(
-        **starting.sensor("new_companies", "Syncs a company as soon as it joins the grant, and again until that succeeds."),
+        **defaults.sensor("new_companies", "Syncs a company as soon as it joins the grant, and again until that succeeds."),
         jobs=[one.job for one in runs],
         minimum_interval_seconds=EVERY,
         required_resource_keys={pleo_key(name)},
@@ -78,29 +78,31 @@ def evaluate(context: dg.SensorEvaluationContext, pleo: Any, runs: Sequence[Comp
     from pleo_connector.sync.export_jobs import poll_export_jobs
 
     try:
-        seen = poll_export_jobs(pleo.connection(), seconds=SECONDS, jobs=False)
+        polled = poll_export_jobs(pleo.connection(), seconds=SECONDS, jobs=False)
     except PleoError as error:
         context.log.warning("%s", error)
         return dg.SkipReason(str(error))
-    if not seen.companies:
+    if not polled.companies:
         return dg.SkipReason("Pleo listed no company in time.")
     memory = _memory(context.cursor)
     if memory.known is None:
-        memory.known = sorted(seen.companies)
-        return dg.SensorResult(skip_reason=f"{len(seen.companies)} companies; the next look compares with them.", cursor=cursor_of(memory))
-    for company in seen.companies:
+        memory.known = sorted(polled.companies)
+        return dg.SensorResult(
+            skip_reason=f"{len(polled.companies)} companies; the next look compares with them.", cursor=cursor_of(memory)
+        )
+    for company in polled.companies:
         if company not in memory.known:
             memory.waiting[company] = {run.job.name: 0 for run in runs}
-    memory.known = sorted({*seen.companies, *memory.known})
+    memory.known = sorted({*polled.companies, *memory.known})
     requests = [
         request
         for company in memory.waiting
-        if company in seen.companies  # a run for one that has left the grant can only fail
+        if company in polled.companies  # a run for one that has left the grant can only fail
         for request in _requests(context.instance, company, memory.waiting[company], {run.job.name: run for run in runs})
     ]
     memory.waiting = {company: jobs for company, jobs in memory.waiting.items() if jobs}
-    told = f"{len(memory.waiting)} wait for their first sync" if memory.waiting else "none is new"
-    reason = None if requests else f"{len(seen.companies)} companies; {told}."
+    status = f"{len(memory.waiting)} wait for their first sync" if memory.waiting else "none is new"
+    reason = None if requests else f"{len(polled.companies)} companies; {status}."
     return dg.SensorResult(run_requests=requests, skip_reason=reason, cursor=cursor_of(memory))
 
 
@@ -128,7 +130,7 @@ def _requests(instance: dg.DagsterInstance, company: str, failed: dict[str, int]
 def _memory(cursor: str | None) -> Memory:
     """What an earlier look wrote; earlier versions wrote only the list of known companies."""
     try:
-        found = json.loads(cursor or "null")
+        content = json.loads(cursor or "null")
     except ValueError:
-        found = None
-    return Memory(known=found) if isinstance(found, list) else remembered(Memory, cursor)
+        content = None
+    return Memory(known=content) if isinstance(content, list) else remembered(Memory, cursor)

@@ -14,13 +14,13 @@ import dagster as dg
 
 from pleo_connector.errors import PleoError
 from pleo_connector.orchestration.assets import pleo_key, warehouse_key
-from pleo_connector.orchestration.connection_health import standing
+from pleo_connector.orchestration.connection_health import health_of
 from pleo_connector.orchestration.connection_places import API_KEY_IS_ONE, pleo_of
 from pleo_connector.orchestration.connection_runs import Runs, utc_now
 from pleo_connector.orchestration.connection_sensor import CONNECTION
 from pleo_connector.orchestration.cursor import cursor_of, remembered
-from pleo_connector.orchestration.default_status import Starting
-from pleo_connector.orchestration.export_sensor import EVERY, SECONDS, Glance, Memory, ended, glance
+from pleo_connector.orchestration.default_status import DefaultStatus
+from pleo_connector.orchestration.export_sensor import EVERY, SECONDS, ConnectionPoll, Memory, ended, poll_connection
 
 AT_A_TIME = 8
 """Connections looked at together: each waits for Pleo most of the time, and has a request budget of its own."""
@@ -48,17 +48,19 @@ class Memories:
     def keep(self, memories: dict[str, Memory]) -> None:
         """Remember these and no others; of each, what differs from a fresh one."""
         fresh = asdict(Memory())
-        told = {label: {key: value for key, value in asdict(memory).items() if value != fresh[key]} for label, memory in memories.items()}
-        self.of = {label: what for label, what in told.items() if what}
+        changed = {
+            label: {key: value for key, value in asdict(memory).items() if value != fresh[key]} for label, memory in memories.items()
+        }
+        self.of = {label: values for label, values in changed.items() if values}
 
 
 def export_jobs_sensor(
-    name: str, starting: Starting, job: Any, partitions: dg.DynamicPartitionsDefinition, at_once: int
+    name: str, defaults: DefaultStatus, job: Any, partitions: dg.DynamicPartitionsDefinition, at_once: int
 ) -> dg.SensorDefinition:
     """Looks for open export jobs of every connection and starts `job` for those that have some."""
 
     @dg.sensor(
-        **starting.sensor(
+        **defaults.sensor(
             "export_jobs",
             "Lands export items of every connection while their job is open: afterwards Pleo no longer serves them. "
             f"A run for each connection, {at_once} at once.",
@@ -94,7 +96,7 @@ def evaluate(
         if settings.uses_api_key:
             return dg.SensorResult(skip_reason=API_KEY_IS_ONE, cursor=context.cursor)
         # A connection that is no partition yet is about to have its first sync, which lands its export items too.
-        labels = [label for label in standing(list_connections(settings), known, settings, warehouse).works if label in known]
+        labels = [label for label in health_of(list_connections(settings), known, settings, warehouse).works if label in known]
     except PleoError as error:
         context.log.warning("%s", error)
         return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)
@@ -104,45 +106,47 @@ def evaluate(
     turn = [label for label in _from(labels, memories.first) if label not in busy]
     for label in turn:
         mine[label].settle(*ended(context.instance, runs.job, mine[label].run_key))
-    seen = _look_at(turn, mine, pleo, time.monotonic() + seconds)
-    _say(context, seen)
-    wanting = [label for label, what in seen.items() if what.wanted]
+    polls = _poll_connections(turn, mine, pleo, time.monotonic() + seconds)
+    _log(context, polls)
+    wanting = [label for label, poll in polls.items() if poll.wanted]
     chosen = wanting[: max(0, at_once - len(busy))]
-    memories.first = next((label for label in turn if label not in seen or label in wanting[len(chosen) :]), memories.first)
+    memories.first = next((label for label in turn if label not in polls or label in wanting[len(chosen) :]), memories.first)
     requests = [
-        dg.RunRequest(mine[label].ask(seen[label].wanted, label), partition_key=label, tags={CONNECTION: label}) for label in chosen
+        dg.RunRequest(mine[label].request(polls[label].wanted, label), partition_key=label, tags={CONNECTION: label}) for label in chosen
     ]
     memories.keep(mine)
     reason = (
-        None if requests else f"{len(seen)} of {len(labels)} connections looked at, {len(busy)} under way; nothing to land{_room(wanting)}."
+        None
+        if requests
+        else f"{len(polls)} of {len(labels)} connections looked at, {len(busy)} under way; nothing to land{_room(wanting)}."
     )
     return dg.SensorResult(run_requests=requests, skip_reason=reason, cursor=cursor_of(memories))
 
 
-def _look_at(turn: Sequence[str], memories: dict[str, Memory], pleo: Any, until: float) -> dict[str, Glance]:
+def _poll_connections(turn: Sequence[str], memories: dict[str, Memory], pleo: Any, until: float) -> dict[str, ConnectionPoll]:
     """What each connection has to land; those that the time does not reach are left out."""
 
-    def one(label: str) -> Glance | None:
+    def one(label: str) -> ConnectionPoll | None:
         left = until - time.monotonic()
         if left <= 0:
             return None
         try:
-            return glance(memories[label], pleo_of(label, pleo), min(left, EACH))
+            return poll_connection(memories[label], pleo_of(label, pleo), min(left, EACH))
         except PleoError as error:
-            return Glance(error=error)
+            return ConnectionPoll(error=error)
 
     with ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="export-jobs") as threads:
-        return {label: found for label, found in zip(turn, threads.map(one, turn), strict=True) if found is not None}
+        return {label: poll for label, poll in zip(turn, threads.map(one, turn), strict=True) if poll is not None}
 
 
-def _say(context: dg.SensorEvaluationContext, seen: dict[str, Glance]) -> None:
-    failed = {label: what.error for label, what in seen.items() if what.error is not None}
+def _log(context: dg.SensorEvaluationContext, polls: dict[str, ConnectionPoll]) -> None:
+    failed = {label: poll.error for label, poll in polls.items() if poll.error is not None}
     if failed:
-        told = " ".join(f"{label}: {error}" for label, error in failed.items())
-        context.log.warning("%d connections could not be looked at. %s", len(failed), told)
-    for label, what in seen.items():
-        if what.wanted:
-            context.log.info("%s has export jobs to land: %s.", label, what.told)
+        reasons = " ".join(f"{label}: {error}" for label, error in failed.items())
+        context.log.warning("%d connections could not be looked at. %s", len(failed), reasons)
+    for label, poll in polls.items():
+        if poll.wanted:
+            context.log.info("%s has export jobs to land: %s.", label, poll.summary)
 
 
 def _room(wanting: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ConnectionHealth:
     """What the store and Dagster say together. A connection that needs a new consent keeps its partition, and is idle."""
 
     works: list[str] = field(default_factory=list)
@@ -25,33 +25,33 @@ class Standing:
     """Label -> why no run can be asked for, in one sentence."""
 
 
-def standing(
-    found: "Sequence[StoredConnection]", partitions: Sequence[str], settings: "Settings", warehouse: WarehouseResource
-) -> Standing:
+def health_of(
+    stored: "Sequence[StoredConnection]", partitions: Sequence[str], settings: "Settings", warehouse: WarehouseResource
+) -> ConnectionHealth:
     """How the store's connections stand, beside the partitions that there are."""
-    told, labels = Standing(), [one.label for one in found]
-    for one in found:
+    health, labels = ConnectionHealth(), [one.label for one in stored]
+    for one in stored:
         if one.state == "disconnected":
             if one.label in partitions:
-                told.remove.append(one.label)
+                health.remove.append(one.label)
             continue
-        why = _refused(one.label, settings.labelled) or clash(one.label, warehouse, partitions, labels)
+        why = _refusal(one.label, settings.labelled) or clash(one.label, warehouse, partitions, labels)
         if why is None and one.label not in partitions:
-            told.add.append(one.label)
+            health.add.append(one.label)
         if why is None and not one.works:
             because = f" ({one.reason})" if one.reason else ""
-            why = f"{one.label} is not synced until a person connects it again{because}; {_how(one.label)}."
+            why = f"{one.label} is not synced until a person connects it again{because}; {_remedy(one.label)}."
         if why is None:
-            told.works.append(one.label)
+            health.works.append(one.label)
         else:
-            told.idle[one.label] = why
+            health.idle[one.label] = why
     for label in partitions:
         if label not in labels:  # a store forgets no label: this is another store, or was added by hand
-            told.idle[label] = f"{label} is a partition, and the token store has never had it; nothing is removed."
-    return told
+            health.idle[label] = f"{label} is a partition, and the token store has never had it; nothing is removed."
+    return health
 
 
-def _refused(label: str, labelled: "Callable[[str], Settings]") -> str | None:
+def _refusal(label: str, labelled: "Callable[[str], Settings]") -> str | None:
     if not label:
         return "The connection without a label is not synced here: connect it under one, or give it definitions of its own."
     try:
@@ -61,5 +61,5 @@ def _refused(label: str, labelled: "Callable[[str], Settings]") -> str | None:
     return None
 
 
-def _how(label: str) -> str:
+def _remedy(label: str) -> str:
     return f"run `pleo-connector connect --connection {label}`, or send a link of the portal"

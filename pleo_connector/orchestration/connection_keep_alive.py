@@ -10,7 +10,7 @@ from pleo_connector.errors import PleoError
 from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.assets import pleo_key
 from pleo_connector.orchestration.connection_places import pleo_of
-from pleo_connector.orchestration.default_status import Starting
+from pleo_connector.orchestration.default_status import DefaultStatus
 from pleo_connector.orchestration.keep_alive import A_DAY, OLD_DAYS
 
 
@@ -46,10 +46,10 @@ def refresh_all(context: dg.OpExecutionContext, pleo: Any, wanted: list[str]) ->
     failed: dict[str, PleoError] = {}
     refreshed = 0
     try:
-        found = list_connections(pleo.settings())
+        connections = list_connections(pleo.settings())
     except PleoError as error:
         raise failures.whole_run(error) from None
-    for one in found:
+    for one in connections:
         if not one.label or one.state == "disconnected" or (wanted and one.label not in wanted):
             continue
         if not one.works:
@@ -70,32 +70,32 @@ def refresh_all(context: dg.OpExecutionContext, pleo: Any, wanted: list[str]) ->
         )
 
 
-def token_age_sensor(name: str, starting: Starting, job: Any) -> dg.SensorDefinition:
+def token_age_sensor(name: str, defaults: DefaultStatus, job: Any) -> dg.SensorDefinition:
     """Looks at all stored tokens once a day and has the old ones refreshed."""
 
     @dg.sensor(
-        **starting.sensor("token_age", f"Refreshes the tokens of connections that were not refreshed for {OLD_DAYS} days."),
+        **defaults.sensor("token_age", f"Refreshes the tokens of connections that were not refreshed for {OLD_DAYS} days."),
         job_name=job.name,
         minimum_interval_seconds=A_DAY,
         required_resource_keys={pleo_key(name)},
     )
     def token_age(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        return age_verdict(context, getattr(context.resources, pleo_key(name)), f"{name}_refresh_tokens", datetime.now(UTC))
+        return evaluate_token_age(context, getattr(context.resources, pleo_key(name)), f"{name}_refresh_tokens", datetime.now(UTC))
 
     return token_age
 
 
-def age_verdict(context: dg.SensorEvaluationContext, pleo: Any, op: str, now: datetime) -> dg.RunRequest | dg.SkipReason:
+def evaluate_token_age(context: dg.SensorEvaluationContext, pleo: Any, op: str, now: datetime) -> dg.RunRequest | dg.SkipReason:
     """What the sensor does about the tokens in the store."""
     from pleo_connector.auth.connections import list_connections
 
     try:
-        found = [one for one in list_connections(pleo.settings()) if one.label and one.works]
+        connections = [one for one in list_connections(pleo.settings()) if one.label and one.works]
     except PleoError as error:
         context.log.warning("%s", error)
         return dg.SkipReason(str(error))
-    old = [one.label for one in found if one.refreshed_at is not None and now.timestamp() - one.refreshed_at >= OLD_DAYS * A_DAY]
+    old = [one.label for one in connections if one.refreshed_at is not None and now.timestamp() - one.refreshed_at >= OLD_DAYS * A_DAY]
     if not old:
-        return dg.SkipReason(f"The tokens of all {len(found)} connections are younger than {OLD_DAYS} days.")
+        return dg.SkipReason(f"The tokens of all {len(connections)} connections are younger than {OLD_DAYS} days.")
     context.log.warning("Not refreshed for %d days: %s. Pleo ends a grant after about 60. Refreshing.", OLD_DAYS, ", ".join(old))
     return dg.RunRequest(f"day {now.date().isoformat()}", {"ops": {op: {"config": {"connections": old}}}})

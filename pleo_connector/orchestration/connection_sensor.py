@@ -7,11 +7,11 @@ import dagster as dg
 
 from pleo_connector.errors import PleoError
 from pleo_connector.orchestration.assets import pleo_key, warehouse_key
-from pleo_connector.orchestration.connection_health import Standing, standing
+from pleo_connector.orchestration.connection_health import ConnectionHealth, health_of
 from pleo_connector.orchestration.connection_places import API_KEY_IS_ONE
 from pleo_connector.orchestration.connection_runs import Memory, Pace, Runs, next_ones, utc_now
 from pleo_connector.orchestration.cursor import cursor_of, remembered
-from pleo_connector.orchestration.default_status import Starting
+from pleo_connector.orchestration.default_status import DefaultStatus
 
 EVERY = 60
 """Seconds between two looks; a look asks Pleo nothing."""
@@ -21,12 +21,12 @@ CONNECTION = "pleo/connection"
 
 
 def connection_sensor(
-    name: str, starting: Starting, job: Any, partitions: dg.DynamicPartitionsDefinition, assets: Sequence[dg.AssetKey], pace: Pace
+    name: str, defaults: DefaultStatus, job: Any, partitions: dg.DynamicPartitionsDefinition, assets: Sequence[dg.AssetKey], pace: Pace
 ) -> dg.SensorDefinition:
     """Keeps the partitions in step and asks for runs of `job`."""
 
     @dg.sensor(
-        **starting.sensor(
+        **defaults.sensor(
             "connections",
             f"A partition for each connection of the token store, and a run for each every {pace.every}, {pace.at_once} at once, "
             "those that waited longest first.",
@@ -54,39 +54,39 @@ def evaluate(
         settings = pleo.settings()
         if settings.uses_api_key:
             return dg.SensorResult(skip_reason=API_KEY_IS_ONE, cursor=context.cursor)
-        told = standing(list_connections(settings), known, settings, warehouse)
+        health = health_of(list_connections(settings), known, settings, warehouse)
     except PleoError as error:
         context.log.warning("%s", error)
         return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)
-    for label in told.works:  # one that was connected again is due at once
+    for label in health.works:  # one that was connected again is due at once
         if label in memory.told and label not in memory.again:
             memory.again.append(label)
-    _say(context, memory, told)
-    runs.note(memory, told.works, now)
-    busy = runs.under_way([*told.works, *told.idle], now)
-    chosen = next_ones(told.works, busy, memory, pace, now)
-    memory.again = [label for label in memory.again if label in told.works and label not in chosen]
-    memory.began = {label: when for label, when in memory.began.items() if label in told.works}
-    memory.synced = sorted(set(memory.synced) & {*told.works, *told.idle})
-    changes: list[Any] = [partitions.build_add_request(told.add)] if told.add else []
-    changes += [partitions.build_delete_request(told.remove)] if told.remove else []
+    _log_idle(context, memory, health)
+    runs.note(memory, health.works, now)
+    busy = runs.under_way([*health.works, *health.idle], now)
+    chosen = next_ones(health.works, busy, memory, pace, now)
+    memory.again = [label for label in memory.again if label in health.works and label not in chosen]
+    memory.began = {label: when for label, when in memory.began.items() if label in health.works}
+    memory.synced = sorted(set(memory.synced) & {*health.works, *health.idle})
+    changes: list[Any] = [partitions.build_add_request(health.add)] if health.add else []
+    changes += [partitions.build_delete_request(health.remove)] if health.remove else []
     requests = [dg.RunRequest(runs.key_after_last(label), partition_key=label, tags={CONNECTION: label}) for label in chosen]
-    reason = None if requests else _nothing(told, busy)
+    reason = None if requests else _skip_reason(health, busy)
     return dg.SensorResult(run_requests=requests, skip_reason=reason, cursor=cursor_of(memory), dynamic_partitions_requests=changes)
 
 
-def _say(context: dg.SensorEvaluationContext, memory: Memory, told: Standing) -> None:
+def _log_idle(context: dg.SensorEvaluationContext, memory: Memory, health: ConnectionHealth) -> None:
     """Say of each connection that is not synced why, once."""
-    for label, why in told.idle.items():
+    for label, why in health.idle.items():
         if memory.told.get(label) != why:
             context.log.warning("%s", why)
-    for label in told.remove:
+    for label in health.remove:
         context.log.info("%s was disconnected: its partition is removed, its tables stay.", label)
-    memory.told = dict(told.idle)
+    memory.told = dict(health.idle)
 
 
-def _nothing(told: Standing, busy: dict[str, str]) -> str:
-    if not told.works:
-        return "No connection of the token store can be synced." if told.idle else "The token store has no connection with a label."
-    idle = f", {len(told.idle)} not synced" if told.idle else ""
-    return f"{len(told.works)} connections, {len(busy)} under way{idle}; none is due or has room."
+def _skip_reason(health: ConnectionHealth, busy: dict[str, str]) -> str:
+    if not health.works:
+        return "No connection of the token store can be synced." if health.idle else "The token store has no connection with a label."
+    idle = f", {len(health.idle)} not synced" if health.idle else ""
+    return f"{len(health.works)} connections, {len(busy)} under way{idle}; none is due or has room."

@@ -24,7 +24,7 @@ from pleo_connector.orchestration.connection_keep_alive import keep_alive_job, t
 from pleo_connector.orchestration.connection_places import check_template, clash, pleo_of, warehouse_of
 from pleo_connector.orchestration.connection_runs import AT_ONCE, HOURLY, Pace
 from pleo_connector.orchestration.connection_sensor import connection_sensor
-from pleo_connector.orchestration.default_status import Starting
+from pleo_connector.orchestration.default_status import DefaultStatus
 from pleo_connector.orchestration.definitions import checked_name
 from pleo_connector.orchestration.export_sensor import export_job
 from pleo_connector.orchestration.keep_alive import weekly_schedule
@@ -97,20 +97,20 @@ def build_pleo_connections_definitions(
         yield from _of_connection(context, sync, str(partitions.name)).run()
 
     job, alive, exports = sync_job(name, [tables]), keep_alive_job(name), export_job(name, [tables], catalogue)
-    starting = Starting(name, running)
+    defaults = DefaultStatus(name, running)
     built = dg.Definitions(
         assets=[tables, *raw_specs(name, catalogue, streams)],
         jobs=[job, alive, *([exports] if exports else [])],
-        schedules=[weekly_schedule(starting, alive)],
+        schedules=[weekly_schedule(defaults, alive)],
         sensors=[
-            connection_sensor(name, starting, job, partitions, list(tables.keys), Pace(every, at_once)),
-            token_age_sensor(name, starting, alive),
-            *([export_jobs_sensor(name, starting, exports, partitions, at_once)] if exports else []),
+            connection_sensor(name, defaults, job, partitions, list(tables.keys), Pace(every, at_once)),
+            token_age_sensor(name, defaults, alive),
+            *([export_jobs_sensor(name, defaults, exports, partitions, at_once)] if exports else []),
         ],
         resources={pleo_key(name): credential, warehouse_key(name): target},
         executor=executor,
     )
-    starting.check()
+    defaults.check()
     return built
 
 

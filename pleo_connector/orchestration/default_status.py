@@ -8,33 +8,33 @@ import dagster as dg
 from pleo_connector.errors import ConfigurationError
 
 
-class Starting:
+class DefaultStatus:
     """Of one connection: everything waits but what is named, without the connection's name (`hourly`, `export_jobs`)."""
 
     def __init__(self, connection: str, running: Iterable[str] = ()) -> None:
         self._connection = connection
         self._running = frozenset(running)
-        self._known: list[str] = []
+        self._names: list[str] = []
 
     def schedule(self, name: str, does: str) -> dict[str, Any]:
         """Name, description and default status of a schedule."""
         status = dg.DefaultScheduleStatus.RUNNING if name in self._running else dg.DefaultScheduleStatus.STOPPED
-        return self._told(name, does) | {"default_status": status}
+        return self._declare(name, does) | {"default_status": status}
 
     def sensor(self, name: str, does: str) -> dict[str, Any]:
         """Name, description and default status of a sensor."""
         status = dg.DefaultSensorStatus.RUNNING if name in self._running else dg.DefaultSensorStatus.STOPPED
-        return self._told(name, does) | {"default_status": status}
+        return self._declare(name, does) | {"default_status": status}
 
     def check(self) -> None:
         """ConfigurationError for a name that no schedule and no sensor of this connection has."""
-        if wrong := sorted(self._running.difference(self._known)):
+        if wrong := sorted(self._running.difference(self._names)):
             raise ConfigurationError(
-                f"There is nothing named {', '.join(wrong)} to run from the start; {self._connection} has {', '.join(sorted(self._known))}."
+                f"There is nothing named {', '.join(wrong)} to run from the start; {self._connection} has {', '.join(sorted(self._names))}."
             )
 
-    def _told(self, name: str, does: str) -> dict[str, Any]:
-        self._known.append(name)
+    def _declare(self, name: str, does: str) -> dict[str, Any]:
+        self._names.append(name)
         return {
             "name": f"{self._connection}_{name}",
             "description": does if name in self._running else f"{does} Stopped until you start it.",

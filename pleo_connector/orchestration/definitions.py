@@ -14,7 +14,7 @@ from pleo_connector.orchestration.assets import pleo_key, table_specs, warehouse
 from pleo_connector.orchestration.automation import daily_schedule, hourly_schedule, sync_job, weekly_full_schedule
 from pleo_connector.orchestration.code_folder import settings_of_code
 from pleo_connector.orchestration.company_sensor import CompanyRun, company_sensor
-from pleo_connector.orchestration.default_status import Starting
+from pleo_connector.orchestration.default_status import DefaultStatus
 from pleo_connector.orchestration.export_sensor import export_job, export_sensor
 from pleo_connector.orchestration.keep_alive import keep_alive_job, token_age_sensor, weekly_schedule
 from pleo_connector.orchestration.lineage import raw_specs
@@ -92,27 +92,27 @@ def build_pleo_definitions(
     months = months_job(name, by_month) if by_month else None
     exports, ops = export_job(name, tables, catalogue), [one.op.name for one in tables]
     whole = [CompanyRun(job, ops), *([CompanyRun(months, [one.op.name for one in by_month], by_month=True)] if months else [])]
-    starting = Starting(name, running)
+    defaults = DefaultStatus(name, running)
     built = dg.Definitions(
         assets=[*assets, *raw_specs(name, catalogue, streams)],
         jobs=[job, alive, *([exports] if exports else []), *([months] if months else [])],
         schedules=[
-            hourly_schedule(starting, job),
-            daily_schedule(starting, job),
-            weekly_full_schedule(starting, job, ops),
-            weekly_schedule(starting, alive),
-            *(months_schedules(starting, months) if months else []),
+            hourly_schedule(defaults, job),
+            daily_schedule(defaults, job),
+            weekly_full_schedule(defaults, job, ops),
+            weekly_schedule(defaults, alive),
+            *(months_schedules(defaults, months) if months else []),
         ],
         sensors=[
-            *([export_sensor(name, starting, exports)] if exports else []),
-            company_sensor(name, starting, whole),
-            token_age_sensor(name, starting, alive),
+            *([export_sensor(name, defaults, exports)] if exports else []),
+            company_sensor(name, defaults, whole),
+            token_age_sensor(name, defaults, alive),
         ],
         resources={pleo_key(name): pleo or PleoResource.from_settings(settings or settings_of_code()), warehouse_key(name): target},
         # In one process by default: each step process of Dagster's own would spend 5 to 8 s on imports alone.
         executor=executor,
     )
-    starting.check()
+    defaults.check()
     return built
 
 

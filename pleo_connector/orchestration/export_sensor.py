@@ -23,10 +23,10 @@ from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.assets import pleo_key
 from pleo_connector.orchestration.automation import ALL_OR_FAIL, run_under_way
 from pleo_connector.orchestration.cursor import cursor_of, remembered
-from pleo_connector.orchestration.default_status import Starting
+from pleo_connector.orchestration.default_status import DefaultStatus
 
 if TYPE_CHECKING:
-    from pleo_connector.sync.export_jobs import Seen
+    from pleo_connector.sync.export_jobs import PolledJobs
 
 EVERY = 120
 """Seconds between two looks."""
@@ -86,25 +86,25 @@ class Memory:
         """Whether the list of jobs itself was refused, so that there is nothing to look at."""
         return bool(self.refusal) and not self.refused
 
-    def because(self) -> str:
+    def explanation(self) -> str:
         """The refusal, and when it is asked for again."""
         again = time.strftime("%H:%M", time.gmtime(self.refused_at + PATIENCE))
         return f"{self.refusal} Asked for again at {again} UTC, or when the grant has other scopes."
 
-    def wanted(self, seen: "Seen") -> dict[str, str]:
+    def wanted(self, polled: "PolledJobs") -> dict[str, str]:
         """Jobs to land now, by state."""
-        found = {job: status for job, status in seen.open_jobs.items() if self.landed.get(job) != status}
-        if seen.complete:
-            gone = [job for job in self.landed if job not in seen.open_jobs]
-            found |= {job: ENDED for job in gone if self.landed[job] != ENDED}
-            self.landed = {job: state for job, state in self.landed.items() if job in seen.open_jobs or state != ENDED}
-        return {job: state for job, state in found.items() if self.refused.get(job) != state}
+        jobs = {job: status for job, status in polled.open_jobs.items() if self.landed.get(job) != status}
+        if polled.complete:
+            gone = [job for job in self.landed if job not in polled.open_jobs]
+            jobs |= {job: ENDED for job in gone if self.landed[job] != ENDED}
+            self.landed = {job: state for job, state in self.landed.items() if job in polled.open_jobs or state != ENDED}
+        return {job: state for job, state in jobs.items() if self.refused.get(job) != state}
 
-    def ask(self, jobs: dict[str, str], connection: str = "") -> str:
+    def request(self, jobs: dict[str, str], connection: str = "") -> str:
         """Note what is asked for; returns the run's key, the same for the same jobs in the same states until a run of it failed."""
-        said = json.dumps([sorted(jobs.items()), self.attempt])
+        text = json.dumps([sorted(jobs.items()), self.attempt])
         of = f" of {connection}" if connection else ""  # two connections may see the same company
-        self.asked, self.run_key = jobs, f"export jobs{of} {hashlib.sha256(said.encode()).hexdigest()[:16]}"
+        self.asked, self.run_key = jobs, f"export jobs{of} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
         return self.run_key
 
 
@@ -123,11 +123,11 @@ def export_job(name: str, assets: Sequence[dg.AssetsDefinition], catalogue: Cata
     )
 
 
-def export_sensor(name: str, starting: Starting, job: Any) -> dg.SensorDefinition:
+def export_sensor(name: str, defaults: DefaultStatus, job: Any) -> dg.SensorDefinition:
     """Looks for open export jobs and starts `job`."""
 
     @dg.sensor(
-        **starting.sensor("export_jobs", "Lands export items while their job is open: afterwards Pleo no longer serves them."),
+        **defaults.sensor("export_jobs", "Lands export items while their job is open: afterwards Pleo no longer serves them."),
         job_name=job.name,
         minimum_interval_seconds=EVERY,
         required_resource_keys={pleo_key(name)},
@@ -144,52 +144,54 @@ def evaluate(context: dg.SensorEvaluationContext, pleo: Any, job_name: str, *, s
         return dg.SkipReason(f"Run {busy} is under way.")
     memory = remembered(Memory, context.cursor)
     memory.settle(*ended(context.instance, job_name, memory.run_key))
-    seen = glance(memory, pleo, seconds)
-    if seen.error is not None:
-        context.log.warning("%s", seen.error)
-    if not seen.wanted:
-        return dg.SensorResult(skip_reason=seen.told, cursor=cursor_of(memory))
-    run_key = memory.ask(seen.wanted)
-    context.log.info("Landing export jobs: %s.", seen.told)
+    poll = poll_connection(memory, pleo, seconds)
+    if poll.error is not None:
+        context.log.warning("%s", poll.error)
+    if not poll.wanted:
+        return dg.SensorResult(skip_reason=poll.summary, cursor=cursor_of(memory))
+    run_key = memory.request(poll.wanted)
+    context.log.info("Landing export jobs: %s.", poll.summary)
     return dg.SensorResult(run_requests=[dg.RunRequest(run_key=run_key)], cursor=cursor_of(memory))
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class ConnectionPoll:
     """What one look at a connection found."""
 
     wanted: dict[str, str] = field(default_factory=dict)
     """Jobs to land now, by state."""
-    told: str = ""
+    summary: str = ""
     """Those jobs, or why there are none, in words."""
     error: PleoError | None = None
 
 
-def glance(memory: Memory, pleo: Any, seconds: float) -> Glance:
+def poll_connection(memory: Memory, pleo: Any, seconds: float) -> ConnectionPoll:
     """Look at one connection for so many seconds at most, and bring its memory up to date; an error of Pleo's is part of the answer."""
     from pleo_connector.sync.export_jobs import poll_export_jobs
 
     try:
         memory.reconsider(_scopes(pleo))
         if memory.list_is_refused:
-            return Glance(told=memory.because())
-        seen = poll_export_jobs(pleo.connection(), seconds=seconds, first=memory.first)
+            return ConnectionPoll(summary=memory.explanation())
+        polled = poll_export_jobs(pleo.connection(), seconds=seconds, first=memory.first)
     except PleoError as error:
         if isinstance(error, Forbidden):
             memory.refuse(str(error), {})
-        return Glance(told=memory.because() if memory.refusal else str(error), error=error)
-    memory.first = seen.next_company
-    wanted = memory.wanted(seen)
+        return ConnectionPoll(summary=memory.explanation() if memory.refusal else str(error), error=error)
+    memory.first = polled.next_company
+    wanted = memory.wanted(polled)
     if not wanted:
-        return Glance(told=memory.because() if memory.refused else _nothing(seen))
-    return Glance(wanted, ", ".join(f"{job} ({state})" for job, state in sorted(wanted.items())))
+        return ConnectionPoll(summary=memory.explanation() if memory.refused else _skip_reason(polled))
+    return ConnectionPoll(wanted, ", ".join(f"{job} ({state})" for job, state in sorted(wanted.items())))
 
 
-def _nothing(seen: "Seen") -> str:
-    part = "" if seen.complete else f" (looked at {len(seen.looked_at)} of {len(seen.companies)} companies in time; the next look goes on)"
-    if not seen.open_jobs:
+def _skip_reason(polled: "PolledJobs") -> str:
+    part = (
+        "" if polled.complete else f" (looked at {len(polled.listed)} of {len(polled.companies)} companies in time; the next look goes on)"
+    )
+    if not polled.open_jobs:
         return f"No export job is open{part}."
-    return f"Open export jobs: {len(seen.open_jobs)}, all landed{part}."
+    return f"Open export jobs: {len(polled.open_jobs)}, all landed{part}."
 
 
 def _scopes(pleo: Any) -> tuple[str, ...]:
@@ -208,12 +210,12 @@ def ended(instance: dg.DagsterInstance, job_name: str, run_key: str) -> tuple[dg
     if run.status is not dg.DagsterRunStatus.FAILURE:
         return run.status, ""
     ends = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
-    told = [entry.dagster_event.step_failure_data.user_failure_data for entry in ends if entry.dagster_event is not None]
-    if told and all(one is not None and one.label and _kind(one) == failures.ACCESS.name for one in told):
-        return run.status, " ".join(str(one.description) for one in told if one is not None)
+    errors = [entry.dagster_event.step_failure_data.user_failure_data for entry in ends if entry.dagster_event is not None]
+    if errors and all(one is not None and one.label and _kind(one) == failures.ACCESS.name for one in errors):
+        return run.status, " ".join(str(one.description) for one in errors if one is not None)
     return run.status, ""
 
 
 def _kind(failure: Any) -> str:
-    found = failure.metadata.get("failure")
-    return str(found.value) if found is not None else ""
+    kind = failure.metadata.get("failure")
+    return str(kind.value) if kind is not None else ""

@@ -123,10 +123,10 @@ def some_streams(failures: Mapping[str, PleoError], *, others: bool = True) -> d
     waits = [wait for error in failures.values() if (wait := _pause(error)) is not None]
     if len(waits) == len(failures):
         return dg.RetryRequested(max_retries=_RETRIES, seconds_to_wait=max(waits))
-    said = " ".join(f"{name}: {_sentence(error)}" for name, error in failures.items())
+    sentences = " ".join(f"{name}: {_sentence(error)}" for name, error in failures.items())
     count = "1 stream" if len(failures) == 1 else f"{len(failures)} streams"
     return dg.Failure(
-        f"{count} failed{'; the others are loaded' if others else ''}. {said}",
+        f"{count} failed{'; the others are loaded' if others else ''}. {sentences}",
         metadata=in_short(failures.values()) | {f"failed: {name}": _sentence(error) for name, error in failures.items()},
         allow_retries=any(kind_of(error).passes for error in failures.values()),
     )

@@ -11,7 +11,7 @@ import dagster as dg
 from pleo_connector.errors import PleoError
 from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.assets import pleo_key
-from pleo_connector.orchestration.default_status import Starting
+from pleo_connector.orchestration.default_status import DefaultStatus
 
 WEEKLY = "0 4 * * 1"
 """Monday at four in the morning, UTC: an hour before the daily sync."""
@@ -36,10 +36,10 @@ def keep_alive_job(name: str) -> Any:
             return
         try:
             build_manager(settings).refresh()
-            told = status(settings)
+            current = status(settings)
         except PleoError as error:
             raise failures.whole_run(error) from None
-        context.log.info("Refreshed %s: generation %s.", told.connection, told.generation)
+        context.log.info("Refreshed %s: generation %s.", current.connection, current.generation)
 
     @dg.job(name=f"{name}_keep_alive", description="Refresh the tokens of the connection, so that an idle grant does not end.")
     def keep_alive() -> None:
@@ -48,50 +48,50 @@ def keep_alive_job(name: str) -> Any:
     return keep_alive
 
 
-def weekly_schedule(starting: Starting, job: Any) -> dg.ScheduleDefinition:
+def weekly_schedule(defaults: DefaultStatus, job: Any) -> dg.ScheduleDefinition:
     """The job once a week."""
     return dg.ScheduleDefinition(
-        **starting.schedule("keep_alive_weekly", "Every Monday at 04:00 UTC."),
+        **defaults.schedule("keep_alive_weekly", "Every Monday at 04:00 UTC."),
         job=job,
         cron_schedule=WEEKLY,
         execution_timezone="UTC",
     )
 
 
-def token_age_sensor(name: str, starting: Starting, job: Any) -> dg.SensorDefinition:
+def token_age_sensor(name: str, defaults: DefaultStatus, job: Any) -> dg.SensorDefinition:
     """Looks at the stored tokens once a day; from day 45 without a refresh it warns and starts the job."""
 
     @dg.sensor(
-        **starting.sensor("token_age", f"From day {OLD_DAYS} without a refresh: warns, and refreshes the tokens."),
+        **defaults.sensor("token_age", f"From day {OLD_DAYS} without a refresh: warns, and refreshes the tokens."),
         job_name=job.name,  # given as a job, Dagster warns of a beta feature of its own
         minimum_interval_seconds=A_DAY,
         required_resource_keys={pleo_key(name)},
     )
     def token_age(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        return age_verdict(context, getattr(context.resources, pleo_key(name)).settings(), datetime.now(UTC))
+        return evaluate_token_age(context, getattr(context.resources, pleo_key(name)).settings(), datetime.now(UTC))
 
     return token_age
 
 
-def age_verdict(context: dg.SensorEvaluationContext, settings: Any, now: datetime) -> dg.RunRequest | dg.SkipReason:
+def evaluate_token_age(context: dg.SensorEvaluationContext, settings: Any, now: datetime) -> dg.RunRequest | dg.SkipReason:
     """What the sensor does about the tokens of these settings; a person's part is told as a warning."""
     from pleo_connector.auth import status
 
     if settings.uses_api_key:
         return dg.SkipReason("Requests carry an API key; there are no tokens.")
     try:
-        told = status(settings)
+        current = status(settings)
     except PleoError as error:
         context.log.warning("%s", error)
         return dg.SkipReason(str(error))
-    if told.state not in ("active", "refreshing") or told.last_refresh is None:
-        sentence = f"{told.connection} is {told.state.replace('_', ' ')}: {told.reason}."
+    if current.state not in ("active", "refreshing") or current.last_refresh is None:
+        sentence = f"{current.connection} is {current.state.replace('_', ' ')}: {current.reason}."
         context.log.warning("%s", sentence)
         return dg.SkipReason(sentence)
-    days = (now - datetime.fromisoformat(told.last_refresh)).days
+    days = (now - datetime.fromisoformat(current.last_refresh)).days
     if days < OLD_DAYS:
-        return dg.SkipReason(f"The tokens of {told.connection} were refreshed {days} days ago.")
+        return dg.SkipReason(f"The tokens of {current.connection} were refreshed {days} days ago.")
     context.log.warning(
-        "The tokens of %s were not refreshed for %d days; Pleo ends a grant after about 60. Refreshing.", told.connection, days
+        "The tokens of %s were not refreshed for %d days; Pleo ends a grant after about 60. Refreshing.", current.connection, days
     )
-    return dg.RunRequest(run_key=f"{told.connection} generation {told.generation} day {now.date().isoformat()}")
+    return dg.RunRequest(run_key=f"{current.connection} generation {current.generation} day {now.date().isoformat()}")

@@ -9,7 +9,7 @@ import dagster as dg
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.orchestration import failures
 from pleo_connector.orchestration.automation import DAILY, WEEKLY_FULL
-from pleo_connector.orchestration.default_status import Starting
+from pleo_connector.orchestration.default_status import DefaultStatus
 from pleo_connector.orchestration.launchpad import ModeChoice, PleoSyncConfig
 
 FIRST = "2015-01-01"
@@ -74,11 +74,11 @@ def recent_months() -> dict[str, str]:
     return {RANGE_START: recent[0], RANGE_END: recent[-1]}
 
 
-def months_schedules(starting: Starting, job: Any) -> list[dg.ScheduleDefinition]:
+def months_schedules(defaults: DefaultStatus, job: Any) -> list[dg.ScheduleDefinition]:
     """The last months once a day, and all months once a week; each as one run."""
 
     @dg.schedule(
-        **starting.schedule("recent_months", f"Every day at 05:00 UTC: the current month and the {RECENT - 1} before it."),
+        **defaults.schedule("recent_months", f"Every day at 05:00 UTC: the current month and the {RECENT - 1} before it."),
         job_name=job.name,
         cron_schedule=DAILY,
         execution_timezone="UTC",
@@ -87,7 +87,7 @@ def months_schedules(starting: Starting, job: Any) -> list[dg.ScheduleDefinition
         return dg.RunRequest(tags=recent_months())
 
     @dg.schedule(
-        **starting.schedule("all_months", "Every Sunday at 02:00 UTC, every month anew; unchanged rows are not written."),
+        **defaults.schedule("all_months", "Every Sunday at 02:00 UTC, every month anew; unchanged rows are not written."),
         job_name=job.name,
         cron_schedule=WEEKLY_FULL,
         execution_timezone="UTC",

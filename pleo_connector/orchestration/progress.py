@@ -23,11 +23,11 @@ class Progress:
 
     def __init__(
         self,
-        say: Callable[[str], None],
+        write: Callable[[str], None],
         note: Callable[[str, dict[str, Any]], None] = lambda _stream, _numbers: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._say = say
+        self._write = write
         self._note = note
         self._clock = clock
         self._last = clock()
@@ -46,24 +46,24 @@ class Progress:
             numbers = {"rows_so_far": report.served, "pages": report.pages, "windows_done": report.walked, "windows_due": report.sweeps}
             self._note(report.stream, numbers | ({"seconds_left": round(left)} if left is not None else {}))
         if now - self._last >= LINE:
-            self._tell()
+            self._write_progress()
 
     def quiet(self) -> None:
         """Nothing was heard for a while."""
-        self._tell()
+        self._write_progress()
 
     def finished(self, report: "StreamReport") -> None:
         """A stream has ended well."""
         self._open.pop(report.stream, None)
-        self._say(
+        self._write(
             f"{report.stream}: {_amount(report)} in {report.seconds:.1f} s; {report.inserted:,} new, "
             f"{report.updated:,} changed, {report.deleted:,} deleted, {report.unchanged:,} unchanged, {report.quarantined:,} quarantined."
         )
 
-    def _tell(self) -> None:
+    def _write_progress(self) -> None:
         self._last = self._clock()
         lines = [self._line(report) for report in self._open.values()]
-        self._say("; ".join(lines) if lines else "Waiting for Pleo's first answer.")
+        self._write("; ".join(lines) if lines else "Waiting for Pleo's first answer.")
 
     def _line(self, report: "StreamReport") -> str:
         parts = [f"{report.stream}: {_amount(report)} so far"]

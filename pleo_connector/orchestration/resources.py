@@ -244,8 +244,8 @@ def _given(name: str, value: Any, folder: Path) -> Any:
     variable = variable_of(name)
     if os.environ.get(variable) == plain:
         return dg.EnvVar(variable)
-    found = getattr(load(folder=folder), name)
-    if (found.get_secret_value() if isinstance(found, SecretStr) else found) == plain:
+    loaded = getattr(load(folder=folder), name)
+    if (loaded.get_secret_value() if isinstance(loaded, SecretStr) else loaded) == plain:
         return None
     if not secret:
         return value

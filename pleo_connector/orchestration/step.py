@@ -142,17 +142,17 @@ class Step:
 
     def _results(self, report: StreamReport, warehouse: Warehouse, selection: "_Selection", checks: CheckRun, pace: int) -> Iterator[Event]:
         wanted = [table for table in self.catalogue.stream(report.stream).tables() if selection.wants(table)]
-        told = checks.loaded(report, wanted)
+        outcome = checks.loaded(report, wanted)
         for table in wanted:
-            key, version = self.keys[table.name], told.versions.get(table.name)
+            key, version = self.keys[table.name], outcome.versions.get(table.name)
             yield dg.MaterializeResult(
                 asset_key=key,
                 metadata=table_metadata(table, report, warehouse.relation(table), pace),
-                check_results=[result for result in told.results if result.asset_key == key],
+                check_results=[result for result in outcome.results if result.asset_key == key],
                 data_version=dg.DataVersion(version) if version is not None else None,
             )
         given = {self.keys[table.name] for table in wanted}
-        yield from (result for result in told.results if result.asset_key not in given)
+        yield from (result for result in outcome.results if result.asset_key not in given)
 
     def _leave_out(
         self,
@@ -215,5 +215,5 @@ class _Selection:
 
     def checks(self, checks: Checks) -> list[Check]:
         """The selected checks."""
-        found = (check for table in self._catalogue.tables() for check in checks.of(table))
-        return [check for check in found if (self._keys.get(check.table.name), check.name) in self._checks]
+        known = (check for table in self._catalogue.tables() for check in checks.of(table))
+        return [check for check in known if (self._keys.get(check.table.name), check.name) in self._checks]

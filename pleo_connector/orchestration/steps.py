@@ -37,7 +37,7 @@ def build_pleo_assets(
 
     `partitioned` gives the tables of streams that are read by month a partition per month, in a step of their own.
     """
-    found = []
+    assets = []
     steps = _steps(name, [catalogue.stream(one).name for one in streams], catalogue, step_per_table=step_per_table, partitioned=partitioned)
     for op_name, chosen, by_month in steps:
         decorate = pleo_assets(
@@ -54,8 +54,8 @@ def build_pleo_assets(
             op_tags=op_tags,
             marts=marts,
         )
-        found.append(decorate(_sync))
-    return found
+        assets.append(decorate(_sync))
+    return assets
 
 
 def _steps(

@@ -19,13 +19,13 @@ PATIENCE = 5.0
 
 
 @dataclass(slots=True)
-class Seen:
+class PolledJobs:
     """What a look met before its time was over."""
 
     companies: tuple[str, ...] = ()
     open_jobs: dict[str, str] = field(default_factory=dict)
     """Key -> status."""
-    looked_at: list[str] = field(default_factory=list)
+    listed: list[str] = field(default_factory=list)
     """Companies whose jobs were listed to the end, or refused."""
 
     @property
@@ -36,40 +36,40 @@ class Seen:
     @property
     def next_company(self) -> str | None:
         """The company that the next look should begin with."""
-        return next((company for company in self.companies if company not in self.looked_at), None)
+        return next((company for company in self.companies if company not in self.listed), None)
 
 
 def poll_export_jobs(
     connection: Connection, *, seconds: float, jobs: bool = True, first: str | None = None, catalogue: Catalogue = CATALOGUE
-) -> Seen:
+) -> PolledJobs:
     """List the companies and, with `jobs`, the open export jobs of each, beginning with `first`; blocks for so many seconds at most.
 
     PleoError as in a sync; Forbidden only where no company's jobs may be listed. It spends from the connection's request budget, as every run does.
     """
-    return asyncio.run(_look(connection, seconds, first, catalogue, jobs=jobs))
+    return asyncio.run(_poll(connection, seconds, first, catalogue, jobs=jobs))
 
 
-async def _look(connection: Connection, seconds: float, first: str | None, catalogue: Catalogue, *, jobs: bool) -> Seen:
-    seen, traffic = Seen(), Traffic()
+async def _poll(connection: Connection, seconds: float, first: str | None, catalogue: Catalogue, *, jobs: bool) -> PolledJobs:
+    polled, traffic = PolledJobs(), Traffic()
     listing = next(stream for stream in catalogue if stream.company_in is CompanyIn.NOWHERE)
     budget = connection.budget(connection.requests_per_minute)
     refused: list[Forbidden] = []
     try:
         async with asyncio.timeout(seconds), connection.client(budget, patience=PATIENCE) as client:
-            seen.companies = (await discover(listing, client, traffic)).ids
-            for company in _from(seen.companies, first) if jobs else ():
+            polled.companies = (await discover(listing, client, traffic)).ids
+            for company in _from(polled.companies, first) if jobs else ():
                 try:
-                    seen.open_jobs |= await _open_jobs(open_only(catalogue), company, client, traffic)
+                    polled.open_jobs |= await _open_jobs(open_only(catalogue), company, client, traffic)
                 except Forbidden as error:
                     refused.append(error)
-                seen.looked_at.append(company)
+                polled.listed.append(company)
     except TimeoutError:
-        return seen  # the next look begins where this one stopped
+        return polled  # the next look begins where this one stopped
     finally:
         await budget.close()
-    if refused and len(refused) == len(seen.companies):
+    if refused and len(refused) == len(polled.companies):
         raise refused[0]
-    return seen
+    return polled
 
 
 async def _open_jobs(stream: Stream, company: str, client: PleoClient, traffic: Traffic) -> dict[str, str]:

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from pleo_connector.orchestration import build_pleo_definitions
-from pleo_connector.orchestration.keep_alive import age_verdict
+from pleo_connector.orchestration.keep_alive import evaluate_token_age
 from pleo_connector.sandbox import API_KEY
 from tests.auth.harness import Pleo, pleo
 from tests.orchestration.place import environment
@@ -30,7 +30,7 @@ def run(found: Pleo, **more: str) -> dg.ExecuteInProcessResult:
 
 
 def judged(found: Pleo, days: float, **more: str) -> dg.RunRequest | dg.SkipReason:
-    return age_verdict(dg.build_sensor_context(), found.with_(**more), datetime.now(UTC) + timedelta(days=days))
+    return evaluate_token_age(dg.build_sensor_context(), found.with_(**more), datetime.now(UTC) + timedelta(days=days))
 
 
 def test_the_job_refreshes_once(connected: Pleo) -> None:
