@@ -78,7 +78,7 @@ def _rows(text: str) -> Iterator[Category]:
     if missing:
         raise ValueError(f"its first line has no column {' and no column '.join(missing)}; it must name {', '.join(HEADER)}")
     places = [header.index(name) for name in HEADER]
-    met: dict[str, int] = {}
+    lines_by_id: dict[str, int] = {}
     for cells in lines:
         line = lines.line_num
         if len(cells) > len(header):
@@ -89,9 +89,9 @@ def _rows(text: str) -> Iterator[Category]:
         if not any(given):
             continue
         key = _key(given[0], line)
-        if key in met:
-            raise ValueError(f"the id {key} is on line {met[key]} and again on line {line}; keep one of them")
-        met[key] = line
+        if key in lines_by_id:
+            raise ValueError(f"the id {key} is on line {lines_by_id[key]} and again on line {line}; keep one of them")
+        lines_by_id[key] = line
         if given[1] or given[2]:
             yield Category(key, given[1] or None, given[2] or None)
 

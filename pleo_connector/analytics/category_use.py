@@ -83,14 +83,14 @@ def _behind(name: str) -> list[View]:
     return [view for view in marts() if view.name in wanted]
 
 
-def write_template(file: Path, kept: Iterable[Category], nameless: Iterable[UsedCategory]) -> None:
+def write_template(file: Path, named: Iterable[Category], nameless: Iterable[UsedCategory]) -> None:
     """A CSV file for PLEO_CATEGORIES: what an earlier one says, then the nameless ones. ConfigurationError when the file is there already."""
     try:
         # With a byte order mark, or Excel takes it for the code page of the machine.
         with file.expanduser().open("x", encoding="utf-8-sig", newline="") as lines:
             out = csv.writer(lines)
             out.writerow([*HEADER, "companies", "entries", "merchants"])
-            out.writerows([row.id, row.code, row.name, "", "", ""] for row in kept)
+            out.writerows([row.id, row.code, row.name, "", "", ""] for row in named)
             out.writerows([row.id, "", "", _cell(row.companies), row.entries, _cell(row.merchants)] for row in nameless)
     except FileExistsError:
         raise ConfigurationError(f"{file} is there already and is not written over: name a new file.") from None

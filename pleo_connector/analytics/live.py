@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pleo_connector.catalogue import SYSTEM_FIELDS, Catalogue, Table, View, ViewColumn
 
-_KEPT = "_synced_at"
-_HIDDEN = {field.name for field in SYSTEM_FIELDS} - {_KEPT}
+_SHOWN = "_synced_at"
+_HIDDEN = {field.name for field in SYSTEM_FIELDS} - {_SHOWN}
 
 
 def live_views(catalogue: Catalogue) -> tuple[View, ...]:

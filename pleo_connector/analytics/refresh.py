@@ -62,8 +62,8 @@ def refresh(
 def _unknown_families(transaction: Transaction) -> str | None:
     """Families of stored entries that are not declared, or None."""
     known = ", ".join(f"'{name}'" for name in FAMILIES)
-    found = transaction.scalar(
+    unknown = transaction.scalar(
         "SELECT string_agg(DISTINCT coalesce(nullif(substr(family, 1, 60), ''), 'none'), ', ') FROM {schema}.\"accounting_entries\" "
         f"WHERE _deleted_at IS NULL AND coalesce(family, '') NOT IN ({known})"
     )
-    return str(found) if found is not None else None
+    return str(unknown) if unknown is not None else None

@@ -32,16 +32,16 @@ _MONEY = (LogicalType.MONEY, LogicalType.MONEY_TIMES_100)
 
 def options_of(path: str, catalogue: Catalogue = CATALOGUE) -> dict[str, StreamOptions]:
     """The options in the file at `path` (`PLEO_CONFIG`; empty: `pleo.toml` where there is one), checked."""
-    found = read_options(path, {stream.name: columns_of(stream) for stream in catalogue})
-    check_options(found, catalogue, path or OPTIONS_FILE)
-    return found
+    options = read_options(path, {stream.name: columns_of(stream) for stream in catalogue})
+    check_options(options, catalogue, path or OPTIONS_FILE)
+    return options
 
 
 def options_from(document: dict[str, Any], source: str, catalogue: Catalogue = CATALOGUE) -> dict[str, StreamOptions]:
     """The options in a document with the tables of such a file (`defaults`, `streams`), checked."""
-    found = parsed_options(document, source, {stream.name: columns_of(stream) for stream in catalogue})
-    check_options(found, catalogue, source)
-    return found
+    options = parsed_options(document, source, {stream.name: columns_of(stream) for stream in catalogue})
+    check_options(options, catalogue, source)
+    return options
 
 
 def check_options(options: Mapping[str, StreamOptions], catalogue: Catalogue, source: str = "options") -> None:

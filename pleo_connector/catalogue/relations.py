@@ -122,8 +122,8 @@ class Relations:
 
 def others(relations: Iterable[Relation]) -> tuple[str, ...]:
     """The tables beside their own that these relations look at."""
-    found = {table: None for relation in relations for table, _ in relation.names() if table != relation.table}
-    return tuple(found)
+    tables = {table: None for relation in relations for table, _ in relation.names() if table != relation.table}
+    return tuple(tables)
 
 
 _WALLET, _SUPPLIER = "in_wallet_currency", "in_supplier_currency"

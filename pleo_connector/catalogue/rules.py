@@ -51,7 +51,7 @@ def under_rules(catalogue: Catalogue, options: Mapping[str, StreamOptions], key:
 
 def _names(catalogue: Catalogue, columns: Mapping[str, Rules], paths: Mapping[str, Rules]) -> dict[str, ColumnRule]:
     """What becomes of a field by its name: that of the column, or of the field that the column is read from. Drop wins over hash."""
-    found: dict[str, ColumnRule] = {}
+    rules: dict[str, ColumnRule] = {}
     for stream in catalogue:
         sources = dict(sources_of(stream))
         ruled_names = [
@@ -60,9 +60,9 @@ def _names(catalogue: Catalogue, columns: Mapping[str, Rules], paths: Mapping[st
         ]
         for name, rule in ruled_names:
             plain = plain_name(name.rpartition(".")[2])
-            if rule is not ColumnRule.KEEP and found.get(plain) is not ColumnRule.DROP:
-                found[plain] = rule
-    return found
+            if rule is not ColumnRule.KEEP and rules.get(plain) is not ColumnRule.DROP:
+                rules[plain] = rule
+    return rules
 
 
 def _stream(stream: Stream, columns: Rules, paths: Rules, names: Rules, hash_key: HashKey | None) -> Stream:
@@ -99,5 +99,5 @@ def _column(column: Column, rule: ColumnRule) -> Column:
             personal=False,
             description=f"{column.description} Dropped by choice: always NULL.",
         )
-    told = f"{column.description} Hashed by choice: HMAC-SHA-256."
-    return replace(column, rule=rule, type=LogicalType.TEXT, values=(), description=told)
+    description = f"{column.description} Hashed by choice: HMAC-SHA-256."
+    return replace(column, rule=rule, type=LogicalType.TEXT, values=(), description=description)

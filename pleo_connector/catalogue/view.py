@@ -39,7 +39,7 @@ class View:
             raise ValueError(f"view {self.name}: columns come from {sorted(strangers)}, which it does not read")
 
     @property
-    def mark(self) -> str:
+    def fingerprint(self) -> str:
         """Changes when the SQL or a description does; kept in the view's comment, so that a warehouse knows what it has."""
-        told = [self.sql, self.description, *(f"{column.name}: {column.description}" for column in self.columns)]
-        return hashlib.sha256("\n".join(told).encode()).hexdigest()[:8]
+        texts = [self.sql, self.description, *(f"{column.name}: {column.description}" for column in self.columns)]
+        return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:8]

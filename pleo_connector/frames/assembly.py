@@ -69,9 +69,9 @@ class Assembly:
         """`page` and `good` have one element per row of `top`."""
         self._stream, self._top = stream, top
         keys = top.columns[stream.key]
-        self._kept = _last_of_each_key(keys, good)
-        self.duplicates = int(good.sum()) - len(self._kept)
-        self._alive = mask_of(self._kept, len(top))
+        self._survivors = _last_of_each_key(keys, good)
+        self.duplicates = int(good.sum()) - len(self._survivors)
+        self._alive = mask_of(self._survivors, len(top))
         page_of = pa.array(page)
         deleted = top.columns[stream.deleted_flag] if stream.deleted_flag else pa.nulls(len(top), pa.timestamp("us"))
         self._shared: dict[str, pa.Array] = {
@@ -86,8 +86,10 @@ class Assembly:
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """One frame per table of the stream, those without rows included."""
-        found = {rows.level.table.name: rows for rows in self._top.walk()}
-        return {table.name: self._frame(found[table.name]) if table.name in found else _empty(table) for table in self._stream.tables()}
+        by_table = {rows.level.table.name: rows for rows in self._top.walk()}
+        return {
+            table.name: self._frame(by_table[table.name]) if table.name in by_table else _empty(table) for table in self._stream.tables()
+        }
 
     def _frame(self, rows: Rows) -> pd.DataFrame:
         table, top = rows.level.table, rows is self._top
@@ -95,7 +97,7 @@ class Assembly:
         alive = self._alive[rows.record]
         if rows.absent is not None:
             alive &= ~rows.absent
-        kept = None if alive.all() else pa.array(np.flatnonzero(alive))
+        survivors = None if alive.all() else pa.array(np.flatnonzero(alive))
         of_record = pa.array(rows.record)
         columns: list[pa.Array] = []
         for name in table.column_names:
@@ -107,7 +109,7 @@ class Assembly:
                 column = rows.carried[name]
             else:
                 column = self._shared[name] if top else self._shared[name].take(of_record)
-            columns.append(column if kept is None else column.take(kept))
+            columns.append(column if survivors is None else column.take(survivors))
         # DuckDB's and Arrow's naive timestamps are UTC already.
         typed = [column.cast(kind) for column, kind in zip(columns, arrow_schema(table).types, strict=True)]
         return _to_pandas(pa.Table.from_arrays(typed, schema=arrow_schema(table)))

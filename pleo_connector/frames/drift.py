@@ -68,13 +68,13 @@ class Drift:
     def sentence(self) -> str:
         """The findings that break the declaration, as one readable clause."""
         parts = [
-            f"{said} " + ", ".join(f"{path} ({finding.count:,} times{_like(finding)})" for path, finding in sorted(found.items()))
-            for said, found in (
+            f"{kind} " + ", ".join(f"{path} ({finding.count:,} times{_like(finding)})" for path, finding in sorted(findings.items()))
+            for kind, findings in (
                 ("unknown fields", self.unknown_fields),
                 ("changed types in", self.type_changes),
                 ("impossible values in", self.impossible_values),
             )
-            if found
+            if findings
         ]
         return "; ".join(parts)
 

@@ -38,16 +38,16 @@ def cut_page(stream: Stream, page: Page, body: bytes) -> tuple[Page, bytes]:
     Of a stream whose unknown fields may be secrets their names stay, for the drift report, and no values.
     """
     screen, drops = screen_of(stream), cuts(stream)
-    look = screen.may_find(body)
-    if not look and not drops:
+    suspicious = screen.may_find(body)
+    if not suspicious and not drops:
         return page, body
     served = tuple(bytes(record) for record in page.records)
     tree = _tree(stream) if drops else None
-    records = tuple(_cut(stream, record, tree, screen if look else None) for record in served)
+    records = tuple(_cut(stream, record, tree, screen if suspicious else None) for record in served)
     if records == served and not drops and not _odd_envelope(stream, page, body):
         return page, body
-    kept = replace(page, records=records)
-    return kept, records[0] if stream.paging is Paging.ONE else _enveloped(kept)
+    cut = replace(page, records=records)
+    return cut, records[0] if stream.paging is Paging.ONE else _enveloped(cut)
 
 
 def _enveloped(page: Page) -> bytes:
@@ -110,8 +110,8 @@ def without_dropped(stream: Stream, record: RawRecord) -> str:
 
 
 def _withheld(text: bytes, key: msgspec.Raw | None) -> str:
-    told: dict[str, object] = {"id": key} if key is not None else {}
-    return msgspec.json.encode(told | {"withheld": f"sha256:{hashlib.sha256(text).hexdigest()}"}).decode("utf-8", "replace")
+    remainder: dict[str, object] = {"id": key} if key is not None else {}
+    return msgspec.json.encode(remainder | {"withheld": f"sha256:{hashlib.sha256(text).hexdigest()}"}).decode("utf-8", "replace")
 
 
 class Act(StrEnum):
@@ -167,16 +167,16 @@ def _dropped(text: bytes | msgspec.Raw, tree: Tree, key: HashKey | None) -> obje
         return [_dropped(element, tree, key) for element in elements(text)]
     if start != b"{":
         return None
-    kept: dict[str, object] = {}
+    result: dict[str, object] = {}
     for name, value in members(text).items():
         act = tree.get(name)
         if act is None:
-            kept[name] = value
+            result[name] = value
         elif isinstance(act, Mapping):
-            kept[name] = _dropped(value, act, key)
+            result[name] = _dropped(value, act, key)
         elif act is not Act.DROP:
-            kept[name] = _acted(value, act, key)
-    return kept
+            result[name] = _acted(value, act, key)
+    return result
 
 
 def _acted(value: msgspec.Raw, act: Act, key: HashKey | None) -> object:

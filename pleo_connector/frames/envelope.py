@@ -69,7 +69,7 @@ def split_page(body: bytes, paging: Paging, what: str) -> Page:
             f"{_begin(what)} is JSON but not {'an object' if paging is Paging.ONE else 'a Pleo list'}: {_mended(error)}; {_ADVICE}"
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _second_look(body, paging, what)
+        return _split_leniently(body, paging, what)
     return Page(tuple(paged.data), paged.pagination.has_next, paged.pagination.end_cursor, paged.pagination.total)
 
 
@@ -91,23 +91,23 @@ def _mended(error: msgspec.ValidationError) -> str:
     return str(error).replace("Object missing required field", "it lacks the field").replace(" - at `$`", "")
 
 
-def _second_look(body: bytes, paging: Paging, what: str) -> Page:
+def _split_leniently(body: bytes, paging: Paging, what: str) -> Page:
     """One record that strict JSON refuses (a lone surrogate) must not cost the page: it is quarantined later."""
-    found: LenientEnvelope | None = read_leniently(body) if paging is not Paging.ONE else None
-    if found is None:
+    envelope: LenientEnvelope | None = read_leniently(body) if paging is not Paging.ONE else None
+    if envelope is None:
         raise BadAnswer(f"{_begin(what)} {_nature(body)}; {_ADVICE}")
     try:
-        if found.is_bare:
-            return _bare(found.records, what)
+        if envelope.is_bare:
+            return _bare(envelope.records, what)
         if paging is Paging.WHOLE:
-            return Page(tuple(found.records))
-        pagination = msgspec.convert(found.pagination, _Pagination)
+            return Page(tuple(envelope.records))
+        pagination = msgspec.convert(envelope.pagination, _Pagination)
     except msgspec.ValidationError as error:
         raise BadAnswer(f"{_begin(what)} is JSON but not a Pleo list: {_mended(error)} (in pagination); {_ADVICE}") from None
-    return Page(tuple(found.records), pagination.has_next, pagination.end_cursor, pagination.total)
+    return Page(tuple(envelope.records), pagination.has_next, pagination.end_cursor, pagination.total)
 
 
-_MARKS = (
+_SIGNATURES = (
     (b"<!doctype html", "is an HTML page, not JSON (often a proxy or a login page)"),
     (b"<html", "is an HTML page, not JSON (often a proxy or a login page)"),
     (b"<", "is XML or HTML, not JSON"),
@@ -120,8 +120,8 @@ def _nature(body: bytes) -> str:
     start = body[:200].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not start:
         return "is empty"
-    for mark, nature in _MARKS:
-        if start.startswith(mark):
+    for signature, nature in _SIGNATURES:
+        if start.startswith(signature):
             return nature
     closing = {b"{": b"}", b"[": b"]"}.get(start[:1])
     if closing is None:

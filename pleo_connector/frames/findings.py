@@ -44,9 +44,9 @@ def find_drift(top: Rows, keys: pa.Array, aside: SetAside, served: Indices) -> D
                 kinds[kind][f"{path}={value}"] = _finding(
                     rows, keys, mask & np.asarray(pc.fill_null(pc.equal(named, value), fill_value=False))
                 )
-    for said, records in _by_path(aside).items():
+    for label, records in _by_path(aside).items():
         first = keys.filter(pa.array(np.isin(served, sorted(records)[:EXAMPLES])))
-        kinds["impossible_values"][said] = Finding(len(records), tuple(first.drop_null().to_pylist()))
+        kinds["impossible_values"][label] = Finding(len(records), tuple(first.drop_null().to_pylist()))
     return Drift(**kinds)
 
 
@@ -58,19 +58,19 @@ def _probes(rows: Rows, good: npt.NDArray[np.bool_]) -> Iterator[Probe]:
     for column in level.columns:
         money = column.type is LogicalType.MONEY
         served = {LogicalType.MONEY: "_minors", LogicalType.MONEY_TIMES_100: "_value"}.get(column.type, "")
-        value, path = rows.columns[column.name + served], level.said(column.source)
+        value, path = rows.columns[column.name + served], level.path_to(column.source)
         # UNDEFINED is an answer, though it is stored as NULL.
         answer = rows.raws[column.name] if column.type in (LogicalType.COUNTRY, LogicalType.CURRENCY) else value
-        found: list[Probe] = []
+        probes: list[Probe] = []
         if column.required and answer.null_count:
-            found.append(("missing_required", path, pc.and_(live, answer.is_null()), None))
+            probes.append(("missing_required", path, pc.and_(live, answer.is_null()), None))
         if column.values:
-            found.append(("unseen_values", path, pc.and_(live, pc.invert(pc.is_in(value, pa.array([*column.values, None])))), value))
+            probes.append(("unseen_values", path, pc.and_(live, pc.invert(pc.is_in(value, pa.array([*column.values, None])))), value))
         if money and value.null_count < len(value):
             currency = rows.columns[f"{column.name}_currency"]
             odd = pc.and_(pc.and_(live, value.is_valid()), pc.invert(has_unit(currency)))
-            found.append(("unknown_currencies", path, odd, pc.fill_null(currency, "none")))
-        yield from (probe for probe in found if pc.any(probe[2]).as_py())
+            probes.append(("unknown_currencies", path, odd, pc.fill_null(currency, "none")))
+        yield from (probe for probe in probes if pc.any(probe[2]).as_py())
     for path, mask in rows.changes:
         if pc.any(mask).as_py():
             yield "type_changes", path, mask, None
@@ -84,7 +84,7 @@ def _finding(rows: Rows, keys: pa.Array, mask: npt.NDArray[np.bool_]) -> Finding
 
 def _by_path(aside: SetAside) -> dict[str, list[int]]:
     """Records set aside, by field path (without positions) and reason."""
-    found: dict[str, list[int]] = defaultdict(list)
+    records: dict[str, list[int]] = defaultdict(list)
     for record, (path, reason) in aside.reasons.items():
-        found[f"{_POSITION.sub('[]', path)}: {reason}"].append(record)
-    return found
+        records[f"{_POSITION.sub('[]', path)}: {reason}"].append(record)
+    return records

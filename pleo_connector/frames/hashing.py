@@ -50,6 +50,6 @@ def _value(leaf: Leaf, raw: pa.Array) -> pa.Array:
         return without_order(raw)
     if leaf.type in TEXT_LIKE and pc.any(pc.match_substring_regex(raw, _SPECIAL)).as_py():
         raw = pc.replace_substring(raw, "\\", "\\\\")
-        for mark, letter in ((_VALUE, "v"), (_NULL, "n"), (_END, "e"), (_ELEMENT, "l")):
-            raw = pc.replace_substring(raw, mark, "\\" + letter)
+        for delimiter, letter in ((_VALUE, "v"), (_NULL, "n"), (_END, "e"), (_ELEMENT, "l")):
+            raw = pc.replace_substring(raw, delimiter, "\\" + letter)
     return raw

@@ -64,8 +64,8 @@ def _without_outdated(batches: Sequence[Batch]) -> int:
     return dropped
 
 
-def _keep(batch: Batch, table: Table, kept: np.ndarray) -> None:
-    batch.frames[table.name] = batch.frames[table.name][kept].reset_index(drop=True)
+def _keep(batch: Batch, table: Table, mask: np.ndarray) -> None:
+    batch.frames[table.name] = batch.frames[table.name][mask].reset_index(drop=True)
 
 
 def _whole(table: Table, frames: Sequence[pd.DataFrame], now: datetime | None = None) -> pd.DataFrame:
@@ -81,5 +81,5 @@ def _whole(table: Table, frames: Sequence[pd.DataFrame], now: datetime | None = 
 
 
 def _arrow(column: pd.Series) -> pa.Array:
-    found = pa.array(column)
-    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+    array = pa.array(column)
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array

@@ -64,12 +64,12 @@ def _encoded(records: list[str]) -> tuple[bytes, ...]:
 def _elements(text: str, at: int) -> tuple[list[str], int]:
     """The texts of a list's elements, and where the list ends."""
     at = _skip(text, _expect(text, at, "["))
-    found: list[str] = []
+    elements: list[str] = []
     while text[at] != "]":
         end = _DECODER.raw_decode(text, at)[1]
-        found.append(text[at:end])
+        elements.append(text[at:end])
         at = _comma(text, end, "]")
-    return found, at + 1
+    return elements, at + 1
 
 
 def _skip(text: str, at: int) -> int:

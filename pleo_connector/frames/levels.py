@@ -21,7 +21,7 @@ TEXT_LIKE = (LogicalType.TEXT, LogicalType.COUNTRY, LogicalType.CURRENCY)
 
 Parts: TypeAlias = tuple[str, ...]
 """Where a value is in its level's object; () is the object, or the bare element, itself."""
-Met: TypeAlias = "dict[str, Met] | list[Met] | str"
+JsonShape: TypeAlias = "dict[str, JsonShape] | list[JsonShape] | str"
 """A JSON structure as DuckDB says it: objects and lists of structures, down to the names of types."""
 
 _NUMBERS = frozenset({"BIGINT", "UBIGINT", "DOUBLE", "HUGEINT"})
@@ -50,9 +50,9 @@ class Leaf:
         """JSON types, as DuckDB names them, that the value may have."""
         return SERVED_AS.get(self.type, _STRING)
 
-    def may_be(self, met: Met) -> bool:
+    def may_be(self, shape: JsonShape) -> bool:
         """Whether values of this structure, or none, are as declared."""
-        return self.type is LogicalType.JSON or met == "NULL" or (isinstance(met, str) and met in self.served_as)
+        return self.type is LogicalType.JSON or shape == "NULL" or (isinstance(shape, str) and shape in self.served_as)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Level:
         for _, level in self.lists:
             yield from level.walk()
 
-    def said(self, source: str) -> str:
+    def path_to(self, source: str) -> str:
         """A place in this level's object as a path from the record."""
         return ".".join(part for part in (self.path, source) if part)
 
@@ -99,13 +99,13 @@ class Level:
             put(tree, parts, [level.structure])
         return tree
 
-    def suspects(self, met: Met) -> Iterator[Level]:
+    def suspects(self, shape: JsonShape) -> Iterator[Level]:
         """The levels of which `met`, the structure of all their objects in one, shows more or else than is declared."""
-        odd = any(_odd(met, parts, keys) for parts, keys in self.objects.items())
-        if odd or any(not leaf.may_be(_at(met, leaf.parts)) for leaf in self.leaves):
+        odd = any(_odd(shape, parts, keys) for parts, keys in self.objects.items())
+        if odd or any(not leaf.may_be(_at(shape, leaf.parts)) for leaf in self.leaves):
             yield self
         for parts, level in self.lists:
-            below = _at(met, parts)
+            below = _at(shape, parts)
             if isinstance(below, list):
                 yield from level.suspects(below[0])
             elif below != "NULL":
@@ -122,18 +122,18 @@ def put(tree: dict[str, object], parts: Parts, value: object) -> None:
     tree[parts[-1]] = value
 
 
-def _at(met: Met, parts: Parts) -> Met:
+def _at(shape: JsonShape, parts: Parts) -> JsonShape:
     """The structure met at a place; one that cannot be looked into is handed down as it is."""
     for part in parts:
-        if not isinstance(met, dict):
-            return met
-        met = met.get(part, "NULL")
-    return met
+        if not isinstance(shape, dict):
+            return shape
+        shape = shape.get(part, "NULL")
+    return shape
 
 
-def _odd(met: Met, parts: Parts, keys: frozenset[str]) -> bool:
-    found = _at(met, parts)
-    return not found.keys() <= keys if isinstance(found, dict) else found != "NULL"
+def _odd(shape: JsonShape, parts: Parts, keys: frozenset[str]) -> bool:
+    inner = _at(shape, parts)
+    return not inner.keys() <= keys if isinstance(inner, dict) else inner != "NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def compile_levels(stream: Stream) -> StreamLevels:
     key = next((column.name for column in stream.columns if column.source == within), stream.key)
     drops = _Drops(tuple(path for path, _ in stream.ignored), stream.keeps_unknown)
     top = replace(_level(tables[stream.name], "", 0, stream.columns, stream.children, tables, drops), key=key)
-    said = [
+    declaration = [
         NORMALISER_VERSION,
         _declared(stream.columns),
         _declared_children(stream.children),
@@ -161,7 +161,7 @@ def compile_levels(stream: Stream) -> StreamLevels:
         stream.key,
         *((stream.parent.column, within) if stream.parent else ()),
     ]
-    return StreamLevels(top, json.dumps(top.structure), hashlib.md5(json.dumps(said).encode(), usedforsecurity=False).hexdigest())
+    return StreamLevels(top, json.dumps(top.structure), hashlib.md5(json.dumps(declaration).encode(), usedforsecurity=False).hexdigest())
 
 
 def _declared(columns: Sequence[Column]) -> list[list[str]]:

@@ -48,15 +48,15 @@ def normalise(stream: Stream, pages: Sequence[Served], *, now: datetime, policy:
     of_page = np.repeat(np.arange(len(pages), dtype=np.int64), [len(page.records) for page in pages])
     if not records:
         return Batch(stream, empty_frames(stream), quarantine_frame(stream, SetAside(), [], pages, of_page, now), 0, 0, Drift())
-    plan = compile_levels(stream)
+    levels = compile_levels(stream)
     texts, aside = record_texts(records)
     strict = policy is DriftPolicy.QUARANTINE
     with open_reader() as con:
         try:
-            served, top = _read(con, plan, texts, aside, strict=strict)
+            served, top = _read(con, levels, texts, aside, strict=strict)
         except duckdb.Error:
             aside = aside | _not_json(con, texts)
-            served, top = _read(con, plan, texts, aside, strict=strict)
+            served, top = _read(con, levels, texts, aside, strict=strict)
         del texts  # as much memory as the records themselves, and all of it is read
         add_parent(con, stream, top, pa.array([page.parent_id for page in pages], pa.string()).take(pa.array(of_page[served])))
         aside = aside | broken_rows(top, served)
@@ -66,19 +66,19 @@ def normalise(stream: Stream, pages: Sequence[Served], *, now: datetime, policy:
                 f"The records of {stream.name} no longer fit the declaration ({drift.sentence()}); nothing was written:"
                 " update the connector, or set the stream's drift policy to evolve."
             )
-        hashes = row_hashes(con, top, plan.fingerprint)
+        hashes = row_hashes(con, top, levels.fingerprint)
     good = ~mask_of([*aside.reasons], len(records))[served]
     assembly = Assembly(stream, pages, now, top, hashes, of_page[served], good)
     quarantined = quarantine_frame(stream, aside, records, pages, of_page, now)
     return Batch(stream, assembly.frames(), quarantined, len(records), assembly.duplicates, drift)
 
 
-def _read(con: duckdb.DuckDBPyConnection, plan: StreamLevels, texts: pa.Array, aside: SetAside, *, strict: bool) -> tuple[Indices, Rows]:
+def _read(con: duckdb.DuckDBPyConnection, levels: StreamLevels, texts: pa.Array, aside: SetAside, *, strict: bool) -> tuple[Indices, Rows]:
     """All records that are not set aside, and their numbers; duckdb.Error when one of them is not JSON."""
     served = np.flatnonzero(~mask_of([*aside.reasons], len(texts)))
     if aside:
         texts = texts.take(pa.array(served))
-    return served, read_rows(Reader(con, plan, texts), plan.top, strict=strict)
+    return served, read_rows(Reader(con, levels, texts), levels.top, strict=strict)
 
 
 def _not_json(con: duckdb.DuckDBPyConnection, texts: pa.Array) -> SetAside:

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pleo_connector.frames.levels import Level, Met, Parts, StreamLevels, put
+from pleo_connector.frames.levels import JsonShape, Level, Parts, StreamLevels, put
 
 BLOCK = 2_000
 """Records whose structure is asked for at once; more of them only need more memory."""
@@ -41,9 +41,9 @@ def open_reader() -> Iterator[duckdb.DuckDBPyConnection]:
 def select(con: duckdb.DuckDBPyConnection, value: str, texts: pa.Array) -> pa.Array:
     """An SQL expression over a column of texts, named `rec`, as one array."""
     con.register("texts", pa.table({"rec": texts}))
-    found = con.sql(f"SELECT {value} FROM texts").to_arrow_table().column(0)
+    column = con.sql(f"SELECT {value} FROM texts").to_arrow_table().column(0)
     con.unregister("texts")
-    return found.chunk(0) if found.num_chunks == 1 else pa.concat_arrays([*found.chunks, pa.array([], found.type)])
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays([*column.chunks, pa.array([], column.type)])
 
 
 def literal(value: str) -> str:
@@ -63,7 +63,7 @@ class Unknown:
 
 
 @dataclass(slots=True)
-class Look:
+class LevelDetails:
     """What a closer look at a level's objects found."""
 
     types: dict[Parts, pa.Array]
@@ -74,13 +74,13 @@ class Look:
 class Reader:
     """Reads one batch of records. Raises duckdb.Error when a record is not JSON."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, plan: StreamLevels, texts: pa.Array) -> None:
+    def __init__(self, con: duckdb.DuckDBPyConnection, levels: StreamLevels, texts: pa.Array) -> None:
         self.con = con
-        self._texts = {plan.top.table.name: texts}
-        self._suspects = {level.table.name for structure in _structures(con, texts) for level in plan.top.suspects(structure)}
-        self.records = select(con, f"from_json(rec, {literal(plan.structure)})", texts)
+        self._texts = {levels.top.table.name: texts}
+        self._suspects = {level.table.name for structure in _structures(con, texts) for level in levels.top.suspects(structure)}
+        self.records = select(con, f"from_json(rec, {literal(levels.structure)})", texts)
 
-    def look(self, level: Level, above: Level | None) -> Look | None:
+    def inspect(self, level: Level, above: Level | None) -> LevelDetails | None:
         """A closer look at a level whose objects are not all as declared; None for any other level."""
         name = level.table.name
         if above is not None and self._suspects & {below.table.name for below in level.walk()}:
@@ -90,22 +90,24 @@ class Reader:
         texts = self._texts[name]
         places = [*level.objects, *(leaf.parts for leaf in level.leaves), *(parts for parts, _ in level.lists)]
         types = select(self.con, f"json_type(rec, [{', '.join(literal(_pointer(parts)) for parts in places)}])", texts)
-        look = Look({parts: pc.list_element(types, number) for number, parts in enumerate(places)}) if len(texts) else Look({})
+        details = (
+            LevelDetails({parts: pc.list_element(types, number) for number, parts in enumerate(places)}) if len(texts) else LevelDetails({})
+        )
         unknown = self._unknown(level, texts)
         if unknown:
             values = select(self.con, f"json_extract(rec, [{', '.join(literal(_pointer(parts)) for parts in unknown)}])", texts)
             for number, parts in enumerate(unknown):
                 local = ".".join(parts)
-                look.unknown.append(Unknown(level.said(local), local, pc.list_element(values, number)))
-        return look
+                details.unknown.append(Unknown(level.path_to(local), local, pc.list_element(values, number)))
+        return details
 
     def _elements(self, level: Level, above: Level) -> pa.Array:
         """The texts of a list's elements."""
         parts = next(parts for parts, below in above.lists if below is level)
         tree: dict[str, object] = {}
         put(tree, parts, ["JSON"])
-        found = select(self.con, f"from_json(rec, {literal(json.dumps(tree))})", self._texts[above.table.name])
-        return pc.list_flatten(pc.struct_field(found, list(parts)))
+        lists = select(self.con, f"from_json(rec, {literal(json.dumps(tree))})", self._texts[above.table.name])
+        return pc.list_flatten(pc.struct_field(lists, list(parts)))
 
     def _unknown(self, level: Level, texts: pa.Array) -> list[Parts]:
         """Keys met at any declared object of the level that the declaration does not have, in path order."""
@@ -113,18 +115,18 @@ class Reader:
         if not objects:
             return []
         keys = select(self.con, f"DISTINCT json_keys(rec, [{', '.join(literal(_pointer(parts)) for parts in objects)}])", texts)
-        met = {(*at, key) for row in keys.to_pylist() if row for at, names in zip(objects, row, strict=True) for key in names or ()}
-        unknown = [parts for parts in met if parts[-1] not in level.objects[parts[:-1]]]
+        served = {(*at, key) for row in keys.to_pylist() if row for at, names in zip(objects, row, strict=True) for key in names or ()}
+        unknown = [parts for parts in served if parts[-1] not in level.objects[parts[:-1]]]
         return sorted(unknown, key=lambda parts: (parts[:-1], parts[-1]))
 
 
-def _structures(con: duckdb.DuckDBPyConnection, texts: pa.Array) -> Iterator[Met]:
+def _structures(con: duckdb.DuckDBPyConnection, texts: pa.Array) -> Iterator[JsonShape]:
     """What the records look like, many of them as one: far cheaper than the structure of each."""
     for start in range(0, len(texts), BLOCK):
         block = texts.slice(start, BLOCK)
         joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(block)], pa.int32()), block.cast(pa.string())), ",")
-        met = select(con, "json_structure('[' || rec || ']')", joined)
-        yield json.loads(met[0].as_py())[0]
+        shapes = select(con, "json_structure('[' || rec || ']')", joined)
+        yield json.loads(shapes[0].as_py())[0]
 
 
 def _pointer(parts: Parts) -> str:

@@ -14,7 +14,7 @@ from pleo_connector.catalogue import LogicalType
 from pleo_connector.catalogue.types import NIL_UUID
 from pleo_connector.frames.extra import extra
 from pleo_connector.frames.levels import TEXT_LIKE, Leaf, Level
-from pleo_connector.frames.reading import Look, Reader, Unknown
+from pleo_connector.frames.reading import LevelDetails, Reader, Unknown
 from pleo_connector.frames.values import WANTED, amounts, hundredths, typed
 
 Indices = npt.NDArray[np.int64]
@@ -69,16 +69,18 @@ def read_rows(reader: Reader, level: Level, *, strict: bool) -> Rows:
 
 
 def _rows(reader: Reader, rows: Rows, data: pa.Array, above: Level | None, *, strict: bool) -> Rows:
-    level, look = rows.level, reader.look(rows.level, above)
+    level, details = rows.level, reader.inspect(rows.level, above)
     _note_nulls(rows, data)
     for leaf in level.leaves:
-        _read(reader, rows, leaf, pc.struct_field(data, list(leaf.parts)) if leaf.parts else data, look)
+        _read(reader, rows, leaf, pc.struct_field(data, list(leaf.parts)) if leaf.parts else data, details)
     _add_amounts(rows)
-    if look is not None:
-        rows.unknown = look.unknown
+    if details is not None:
+        rows.unknown = details.unknown
         for parts in (*level.objects, *(parts for parts, _ in level.lists)):
-            wanted, said = ("OBJECT", "not an object") if parts in level.objects else ("ARRAY", "not a list")
-            rows.fault(pc.invert(pc.is_in(look.types[parts], pa.array([wanted, "NULL", None]))), level.said(".".join(parts)) or "$", said)
+            wanted, reason = ("OBJECT", "not an object") if parts in level.objects else ("ARRAY", "not a list")
+            rows.fault(
+                pc.invert(pc.is_in(details.types[parts], pa.array([wanted, "NULL", None]))), level.path_to(".".join(parts)) or "$", reason
+            )
     if level.depth == 0:
         key = next(leaf for leaf in level.leaves if leaf.name == level.key)
         rows.fault(rows.columns[key.name].is_null(), key.path, "the record's key is missing")
@@ -86,9 +88,9 @@ def _rows(reader: Reader, rows: Rows, data: pa.Array, above: Level | None, *, st
         rows.fault(mask, path, "another type where text is wanted")
     rows.columns["_extra"] = extra(rows.unknown if level.keeps_unknown else (), len(rows))
     for parts, lower in level.lists:
-        found = pc.struct_field(data, list(parts))
-        elements = pc.list_flatten(found)
-        below = _below(rows, lower, pc.list_parent_indices(found).to_numpy().astype(np.int64)) if len(elements) else None
+        lists = pc.struct_field(data, list(parts))
+        elements = pc.list_flatten(lists)
+        below = _below(rows, lower, pc.list_parent_indices(lists).to_numpy().astype(np.int64)) if len(elements) else None
         rows.children.append(below and _rows(reader, below, elements, level, strict=strict))
     return rows
 
@@ -112,11 +114,11 @@ def _add_amounts(rows: Rows) -> None:
             rows.columns[name] = hundredths(rows.columns[f"{name}_value"], rows.columns[f"{name}_currency"])
 
 
-def _read(reader: Reader, rows: Rows, leaf: Leaf, raw: pa.Array, look: Look | None) -> None:
+def _read(reader: Reader, rows: Rows, leaf: Leaf, raw: pa.Array, details: LevelDetails | None) -> None:
     """Type one column, and note what is impossible in it."""
     rows.raws[leaf.name] = raw
-    if look is not None and leaf.type is not LogicalType.JSON:
-        types = look.types[leaf.parts]
+    if details is not None and leaf.type is not LogicalType.JSON:
+        types = details.types[leaf.parts]
         wrong = pc.and_(raw.is_valid(), pc.invert(pc.is_in(types, pa.array(sorted(leaf.served_as)))))
         if leaf.type in TEXT_LIKE:
             container = pc.is_in(types, pa.array(["OBJECT", "ARRAY"]))

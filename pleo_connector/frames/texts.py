@@ -25,12 +25,12 @@ def record_texts(records: Sequence[RawRecord]) -> tuple[pa.Array, SetAside]:
 
 
 def _only_utf8(records: Sequence[RawRecord]) -> tuple[pa.Array, SetAside]:
-    found: list[str | None] = []
+    texts: list[str | None] = []
     aside: dict[int, tuple[str, str]] = {}
     for number, record in enumerate(records):
         try:
-            found.append(bytes(record).decode("utf-8"))
+            texts.append(bytes(record).decode("utf-8"))
         except UnicodeDecodeError:
-            found.append(None)
+            texts.append(None)
             aside[number] = ("$", "not valid UTF-8")
-    return pa.array(found, pa.large_string()), SetAside(aside)
+    return pa.array(texts, pa.large_string()), SetAside(aside)

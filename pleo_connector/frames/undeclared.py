@@ -28,7 +28,7 @@ _PASSWORD = re.compile(r"://[^/?#\s@]*:[^/?#\s@]+@|https?://[^/?#\s@]+@", re.IGN
 """A user without a password in a web address is a token: nothing else is written there."""
 _WEB_TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w-]{4,}\.")
 
-_SLASHES, _PERCENT, _BACKSLASH, _TOKEN = (re.compile(mark) for mark in (rb"//", rb"%3", rb"\\/|\\u00[0-7]", rb"eyJ"))
+_SLASHES, _PERCENT, _BACKSLASH, _TOKEN = (re.compile(pattern) for pattern in (rb"//", rb"%3", rb"\\/|\\u00[0-7]", rb"eyJ"))
 _ESCAPE = re.compile(r"\\u00([0-7][0-9a-fA-F])")
 
 
@@ -70,7 +70,7 @@ class Screen:
     def __init__(self, stream: Stream) -> None:
         self.structure = compile_levels(stream).top.structure
         self.names = dict(stream.name_rules)
-        self.kept = frozenset(tuple(path.split(".")) for path, rule in stream.path_rules if rule is ColumnRule.KEEP)
+        self.exempt = frozenset(tuple(path.split(".")) for path, rule in stream.path_rules if rule is ColumnRule.KEEP)
         self.key: HashKey | None = stream.hash_key
         top = self.structure if isinstance(self.structure, dict) else {}
         self._declared = frozenset(name for name in top if plain_name(name) in self.names)
@@ -100,8 +100,8 @@ class Screen:
 
     def _names_undeclared(self, text: bytes) -> bool:
         """Whether names with a rule stand anywhere but among the declared fields of the record itself; False is certain."""
-        found = len(self._named.findall(text)) if self._named is not None else 0
-        return found > 0 and found != sum(name in self._declared for name in members(text))
+        count = len(self._named.findall(text)) if self._named is not None else 0
+        return count > 0 and count != sum(name in self._declared for name in members(text))
 
 
 @lru_cache(maxsize=64)
@@ -124,18 +124,18 @@ class _Walk:
         """What stands where the declaration has something: `Level.structure` says what."""
         start = bytes(text).lstrip()[:1]
         if isinstance(structure, dict) and start == b"{":
-            found = {
+            values = {
                 name: self.declared(value, structure[name], (*path, name)) if name in structure else self._field(name, value, path)
                 for name, value in members(text).items()
             }
-            return _without_gone(found)
+            return _without_gone(values)
         if isinstance(structure, list) and start == b"[":
             return [self.declared(one, structure[0], path) for one in elements(text)]
         return text if structure == "VARCHAR" and start not in (b"{", b"[") else self._value(text, path)
 
     def _field(self, name: str, value: msgspec.Raw, above: tuple[str, ...]) -> object:
         path = (*above, name)
-        rule = ColumnRule.KEEP if path in self._screen.kept else self._screen.names.get(plain_name(name), ColumnRule.KEEP)
+        rule = ColumnRule.KEEP if path in self._screen.exempt else self._screen.names.get(plain_name(name), ColumnRule.KEEP)
         if rule is ColumnRule.KEEP:
             return self._value(value, path)
         self.changed = True
@@ -153,8 +153,8 @@ class _Walk:
         return text if isinstance(text, msgspec.Raw) else msgspec.Raw(text)
 
 
-def _without_gone(found: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in found.items() if value is not _GONE}
+def _without_gone(values: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value is not _GONE}
 
 
 def members(text: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:

@@ -108,7 +108,7 @@ def _drift_of(level: "Level") -> Iterator[Tally]:
     findings: dict[str, list[tuple[str, str]]] = {}
     columns: set[str] = set()
     for column in level.columns:
-        for kind, shown, odd, read in _odd(column, level.said(column.source)):
+        for kind, shown, odd, read in _odd(column, level.path_to(column.source)):
             findings.setdefault(kind, []).append((shown, odd))
             columns |= read
     if level.keeps_unknown:

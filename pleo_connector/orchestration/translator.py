@@ -92,7 +92,7 @@ class PleoTranslator:
             group_name=f"{data.connection}_marts",
             kinds={data.warehouse_kind, "view"},
             tags={PERSONAL: "yes"} if data.personal else {},
-            code_version=data.view.mark,
+            code_version=data.view.fingerprint,
             owners=list(self.owners),
             freshness_policy=self._freshness(),
             metadata={

@@ -29,7 +29,7 @@ def outdated(views: Sequence[View], stored: Mapping[str, object], location: str)
                 raise WarehouseError(
                     f"{location} has a view {view.name} that the connector did not make: rename it, or set PLEO_MARTS=off to do without the connector's views."
                 )
-            if mark[1] == view.mark and not {other.name for other in found} & set(view.reads):
+            if mark[1] == view.fingerprint and not {other.name for other in found} & set(view.reads):
                 continue
         found.append(view)
     return found
@@ -51,6 +51,6 @@ def creation(names: Tables, view: View, *, replace: bool = False) -> Iterator[st
     quote, literal = names.dialect.quote, names.dialect.literal
     columns = ", ".join(quote(column.name) for column in view.columns)
     yield f"CREATE {'OR REPLACE ' if replace else ''}VIEW {quote(view.name)} ({columns}) AS\n{view.sql}"
-    yield f"COMMENT ON VIEW {quote(view.name)} IS {literal(f'{view.description} (definition {view.mark})')}"
+    yield f"COMMENT ON VIEW {quote(view.name)} IS {literal(f'{view.description} (definition {view.fingerprint})')}"
     for column in view.columns:
         yield f"COMMENT ON COLUMN {quote(view.name)}.{quote(column.name)} IS {literal(column.description)}"

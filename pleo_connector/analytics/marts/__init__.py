@@ -25,12 +25,12 @@ _DEFINED = re.compile(r"\b([a-z_]+) AS \(")
 @cache
 def marts() -> tuple[View, ...]:
     """Every mart, those that others read first. ValueError names the file and line of a header that says nothing."""
-    found = {}
+    marts_by_name = {}
     for file in files(__name__).iterdir():
         if file.name.endswith(".sql"):
             view = parse(file.name.removesuffix(".sql"), file.read_text("utf-8"))
-            found[view.name] = view
-    return tuple(_ordered(found.values()))
+            marts_by_name[view.name] = view
+    return tuple(_ordered(marts_by_name.values()))
 
 
 def parse(name: str, text: str) -> View:
@@ -56,7 +56,7 @@ def _columns(name: str, lines: Iterable[str]) -> Iterator[ViewColumn]:
         yield ViewColumn(match["name"], Storage(match["storage"]), match["description"], sources)
 
 
-def _ordered(found: Iterable[View]) -> Iterator[View]:
-    by_name = {view.name: view for view in found}
+def _ordered(views: Iterable[View]) -> Iterator[View]:
+    by_name = {view.name: view for view in views}
     order = TopologicalSorter({name: {read for read in view.reads if read in by_name} for name, view in sorted(by_name.items())})
     return (by_name[name] for name in order.static_order())
