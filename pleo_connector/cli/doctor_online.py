@@ -111,6 +111,6 @@ def check_access(settings: Settings, granted: Iterable[str], streams: Iterable[S
     for answer in answers:
         check = f"access to {answer.stream}"
         if answer.error is not None:
-            yield wrong(check, answer.found)
+            yield wrong(check, answer.summary)
         else:
-            yield (worth_a_look if answer.open else fine)(check, answer.found)
+            yield (worth_a_look if answer.open else fine)(check, answer.summary)

@@ -90,7 +90,7 @@ def conclusion(found: Forecast) -> str:
 
 
 def _line(alike: list[Expected], stream: str, company: str | None, tier: str | None) -> tuple[object, ...]:
-    from pleo_connector.sync.windows import told  # noqa: PLC0415 - not needed for --help
+    from pleo_connector.sync.windows import describe  # noqa: PLC0415 - not needed for --help
 
     known = [walk.rows for walk in alike if walk.rows is not None]
     last = max((walk.last for walk in alike if walk.last is not None), default=None)
@@ -98,7 +98,7 @@ def _line(alike: list[Expected], stream: str, company: str | None, tier: str | N
     return (
         stream,
         company,
-        told([walk.span for walk in alike if walk.span is not None]),
+        describe([walk.span for walk in alike if walk.span is not None]),
         tier,
         alike[0].why.value,
         f"{last:%Y-%m-%d %H:%M}" if last else None,

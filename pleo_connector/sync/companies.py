@@ -100,16 +100,16 @@ async def _own_company(stream: Stream, client: PleoClient, traffic: Traffic, ref
     return Companies((company_id,), {company_id: ""}, (served,), sweep)
 
 
-def chosen(found: Companies, asked: Sequence[str]) -> tuple[str, ...]:
+def chosen(companies: Companies, requested: Sequence[str]) -> tuple[str, ...]:
     """The companies to read: all, or those asked for by key or exact name."""
-    if not asked:
-        return found.ids
-    by_name = {name: key for key, name in found.names.items() if name}
+    if not requested:
+        return companies.ids
+    by_name = {name: key for key, name in companies.names.items() if name}
     ids = []
-    for wish in asked:
-        key = wish.lower() if wish.lower() in found.names else by_name.get(wish)
+    for wish in requested:
+        key = wish.lower() if wish.lower() in companies.names else by_name.get(wish)
         if key is None:
-            known = ", ".join(f"{key} ({name})" if name else key for key, name in found.names.items())
-            raise UnknownCompany(f"Company {wish!r} is not covered by this credential; it covers: {known or 'none'}.")
+            covered = ", ".join(f"{key} ({name})" if name else key for key, name in companies.names.items())
+            raise UnknownCompany(f"Company {wish!r} is not covered by this credential; it covers: {covered or 'none'}.")
         ids.append(key)
     return tuple(dict.fromkeys(ids))

@@ -26,10 +26,10 @@ def check_balance(batch: Batch, pages: Sequence[ServedPage], counts: MergeCounts
     for page in pages:
         served[page.sweep.sweep_id] += page.rows
     parent = batch.frames[batch.stream.name]
-    kept = Counter(map(str, parent["_sweep_id"])) + Counter(map(str, batch.quarantined["sweep_id"]))
-    twice = served.total() - kept.total()
+    accounted = Counter(map(str, parent["_sweep_id"])) + Counter(map(str, batch.quarantined["sweep_id"]))
+    twice = served.total() - accounted.total()
     merged = counts.inserted + counts.updated + counts.unchanged
-    if twice != batch.duplicates or any(kept[sweep] > served[sweep] for sweep in kept) or merged != len(parent):
+    if twice != batch.duplicates or any(accounted[sweep] > served[sweep] for sweep in accounted) or merged != len(parent):
         raise WarehouseError(
             f"Of {served.total()} records of {batch.stream.name}, {merged} reached the warehouse, {len(batch.quarantined)} were set aside "
             f"and {batch.duplicates} were served twice: that does not add up. Nothing of it was written; please report this."
@@ -39,11 +39,11 @@ def check_balance(batch: Batch, pages: Sequence[ServedPage], counts: MergeCounts
 def to_read_again(transaction: Transaction, sweeps: Mapping[str, Sequence[Sweep]]) -> dict[str, list[Sweep]]:
     """By stream: the complete sweeps that met another number of records than Pleo reported, and not for the first time like that."""
     complete = {name: [sweep for sweep in group if _is_counted(sweep)] for name, group in sweeps.items()}
-    met = row_counts.seen_by_sweep(transaction, SEEN_KEYS, [sweep.sweep_id for group in complete.values() for sweep in group])
+    keys_by_sweep = row_counts.rows_by_sweep(transaction, SEEN_KEYS, [sweep.sweep_id for group in complete.values() for sweep in group])
     for sweep in chain(*complete.values()):
         # Keys are noted where absence counts; and a record that hid its key was met all the same.
         keyed = sweep.stream.mode is not SyncMode.OPEN_JOBS and sweep.proves_absence
-        sweep.rows_met = met.get(sweep.sweep_id, 0) if keyed else sweep.rows_served
+        sweep.rows_met = keys_by_sweep.get(sweep.sweep_id, 0) if keyed else sweep.rows_served
     return {
         name: [sweep for sweep in group if sweep.rows_met != sweep.rows_reported and not _is_usual(transaction, sweep)]
         for name, group in complete.items()

@@ -68,38 +68,38 @@ def finish(
     `whole` names the companies whose parents are all known, for a stream that is read for each record of another. `new` names
     companies that are read whole for the first time: their sweeps stay open until all have ended, so that the next run goes on.
     """
-    found = Finished()
+    outcome = Finished()
     partly = {sweep.company_id for sweep in sweeps if sweep.company_id in new and not _ended(sweep)}
     complete = [sweep for sweep in sweeps if _ended(sweep) and sweep.company_id not in partly]
     ids = [sweep.sweep_id for sweep in sweeps] or NO_SWEEP
-    looks = list(_looks(transaction, stream, list(_proofs(stream, sweeps, complete, whole)), ids))
-    missing = [look for look in looks if look.absent]
-    refused = [] if allow_mass_delete else _suspicious(looks)
+    checks = list(_absence_checks(transaction, stream, list(_proofs(stream, sweeps, complete, whole)), ids))
+    missing = [check for check in checks if check.absent]
+    refused = [] if allow_mass_delete else _suspicious(checks)
     status = {sweep.sweep_id: "complete" for sweep in complete}
     deleted: dict[str, int] = {}
-    for look in missing:
-        verdict = "refused" if look in refused else _verdict(look, found)
-        if verdict == "gone":
-            count = transaction.tombstone(stream.tables(), look.scope, ids, at, history=history)
-            found.absent += count
-            deleted |= {sweep.sweep_id: count for sweep in look.sweeps[:1]}
+    for check in missing:
+        absence_status = "refused" if check in refused else _absence_status(check, outcome)
+        if absence_status == "gone":
+            count = transaction.tombstone(stream.tables(), check.scope, ids, at, history=history)
+            outcome.absent += count
+            deleted |= {sweep.sweep_id: count for sweep in check.sweeps[:1]}
         else:
-            status |= {sweep.sweep_id: verdict for sweep in look.sweeps}
+            status |= {sweep.sweep_id: absence_status for sweep in check.sweeps}
     if refused:
-        found.error = MassDeleteRefused(
-            f"{_told(refused)}: nothing of that was marked deleted. Check the credential's access, "
+        outcome.error = MassDeleteRefused(
+            f"{_summary(refused)}: nothing of that was marked deleted. Check the credential's access, "
             "and if the rows are really gone, run the same sync with --allow-mass-delete."
         )
     if stream.window is not None:
-        for company_id in {look.company_id for look in looks if look.settles}:
+        for company_id in {check.company_id for check in checks if check.settles}:
             state.settle(transaction, stream, company_id)
-    found.warnings += filter(None, map(miscounted, complete))
-    found.changed_by_tier = _changed(transaction, stream, sweeps, deleted)
-    found.states = [state.SweepState(sweep, status[sweep.sweep_id], deleted.get(sweep.sweep_id, 0)) for sweep in complete]
-    found.completed = sum(state == "complete" for state in status.values())
-    found.spans = windows.joined({sweep.span for sweep in complete if sweep.span is not None})
-    found.tables = {table.name: transaction.count(table) for table in stream.tables()}
-    return found
+    outcome.warnings += filter(None, map(miscounted, complete))
+    outcome.changed_by_tier = _changed(transaction, stream, sweeps, deleted)
+    outcome.states = [state.SweepState(sweep, status[sweep.sweep_id], deleted.get(sweep.sweep_id, 0)) for sweep in complete]
+    outcome.completed = sum(state == "complete" for state in status.values())
+    outcome.spans = windows.joined({sweep.span for sweep in complete if sweep.span is not None})
+    outcome.tables = {table.name: transaction.count(table) for table in stream.tables()}
+    return outcome
 
 
 def _ended(sweep: Sweep) -> bool:
@@ -111,26 +111,26 @@ def _changed(transaction: Transaction, stream: Stream, sweeps: Sequence[Sweep], 
     if stream.window is None:
         return {}
     written = row_counts.by_sweep(transaction, stream, [sweep.sweep_id for sweep in sweeps])
-    found: dict[str, int] = {}
+    by_tier: dict[str, int] = {}
     for sweep in sweeps:
         sweep.rows_changed = written.get(sweep.sweep_id, 0)
         if sweep.tier is not None:
-            found[sweep.tier] = found.get(sweep.tier, 0) + sweep.rows_changed + deleted.get(sweep.sweep_id, 0)
-    return found
+            by_tier[sweep.tier] = by_tier.get(sweep.tier, 0) + sweep.rows_changed + deleted.get(sweep.sweep_id, 0)
+    return by_tier
 
 
-def _told(looks: Sequence[Look]) -> str:
-    more = f"; and {len(looks) - 3} more such" if len(looks) > 3 else ""  # noqa: PLR2004 - a sentence, not a list
-    return "; ".join(map(str, looks[:3])) + more
+def _summary(checks: Sequence[AbsenceCheck]) -> str:
+    more = f"; and {len(checks) - 3} more such" if len(checks) > 3 else ""  # noqa: PLR2004 - a sentence, not a list
+    return "; ".join(map(str, checks[:3])) + more
 
 
-def _verdict(look: Look, found: Finished) -> str:
+def _absence_status(check: AbsenceCheck, outcome: Finished) -> str:
     """What becomes of rows that were not met: `gone`, or the status in which their sweeps end instead."""
-    if not all(sweep.proves_absence for sweep in look.sweeps):
-        found.warnings.append(f"{look}, but nothing is marked deleted: the sweep could not read every key.")
+    if not all(sweep.proves_absence for sweep in check.sweeps):
+        outcome.warnings.append(f"{check}, but nothing is marked deleted: the sweep could not read every key.")
         return "complete"
-    if not look.settles:
-        found.warnings.append(f"{look}; they may have moved to a month that was not read, so the next run reads all months.")
+    if not check.settles:
+        outcome.warnings.append(f"{check}; they may have moved to a month that was not read, so the next run reads all months.")
         return "unproven"
     return "gone"
 
@@ -146,7 +146,7 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class AbsenceCheck:
     """What one proof, or one window of it, found missing."""
 
     stream: Stream
@@ -162,7 +162,7 @@ class Look:
         return f"{self.absent} of {self.live} rows of {what} are no longer served"
 
 
-def _looks(transaction: Transaction, stream: Stream, proofs: Sequence[Proof], ids: Sequence[str]) -> Iterator[Look]:
+def _absence_checks(transaction: Transaction, stream: Stream, proofs: Sequence[Proof], ids: Sequence[str]) -> Iterator[AbsenceCheck]:
     """One look at all companies, since nearly always nothing is absent; else one at each of them."""
     scopes = [_scope(stream, proof.company_id, proof.sweeps) for proof in proofs]
     if len(proofs) > 1:
@@ -171,39 +171,41 @@ def _looks(transaction: Transaction, stream: Stream, proofs: Sequence[Proof], id
         everywhere = replace(_scope(stream, None, [sweep for proof in proofs for sweep in proof.sweeps]), before=latest)
         if not transaction.absent(stream.tables()[0], everywhere, ids)[1]:
             for proof, scope in zip(proofs, scopes, strict=True):
-                yield Look(stream, proof.company_id, proof.sweeps, scope, 0, 0, proof.settles)
+                yield AbsenceCheck(stream, proof.company_id, proof.sweeps, scope, 0, 0, proof.settles)
             return
     for proof, scope in zip(proofs, scopes, strict=True):
-        yield from _looks_of_company(transaction, stream, proof, scope, ids)
+        yield from _absence_checks_of_company(transaction, stream, proof, scope, ids)
 
 
-def _looks_of_company(transaction: Transaction, stream: Stream, proof: Proof, scope: Scope, ids: Sequence[str]) -> Iterator[Look]:
+def _absence_checks_of_company(
+    transaction: Transaction, stream: Stream, proof: Proof, scope: Scope, ids: Sequence[str]
+) -> Iterator[AbsenceCheck]:
     """One look at the whole stretch; else one at each window."""
     table = stream.tables()[0]
     live, absent = transaction.absent(table, scope, ids)
     if absent == 0 or stream.window is None:
-        yield Look(stream, proof.company_id, proof.sweeps, scope, live, absent, proof.settles)
+        yield AbsenceCheck(stream, proof.company_id, proof.sweeps, scope, live, absent, proof.settles)
         return
     for sweep in proof.sweeps:
         part = _scope(stream, proof.company_id, [sweep])
-        yield Look(stream, proof.company_id, [sweep], part, *transaction.absent(table, part, ids), proof.settles)
+        yield AbsenceCheck(stream, proof.company_id, [sweep], part, *transaction.absent(table, part, ids), proof.settles)
 
 
-def _suspicious(looks: Sequence[Look]) -> list[Look]:
+def _suspicious(checks: Sequence[AbsenceCheck]) -> list[AbsenceCheck]:
     """The looks with too much missing: by themselves, together with others of their company, or if the whole stream is gone."""
-    live, absent = sum(look.live for look in looks), sum(look.absent for look in looks)
-    missing = [look for look in looks if look.absent]
+    live, absent = sum(check.live for check in checks), sum(check.absent for check in checks)
+    missing = [check for check in checks if check.absent]
     if live > 1 and absent == live:
         return missing
-    companies = {look.company_id for look in looks}
-    groups = [[look for look in looks if look.company_id == company_id] for company_id in companies] + [[look] for look in looks]
-    bad = {id(look) for group in groups if _is_mass(group) for look in group}
-    return [look for look in missing if id(look) in bad]
+    companies = {check.company_id for check in checks}
+    groups = [[check for check in checks if check.company_id == company_id] for company_id in companies] + [[check] for check in checks]
+    bad = {id(check) for group in groups if _is_mass(group) for check in group}
+    return [check for check in missing if id(check) in bad]
 
 
-def _is_mass(group: Sequence[Look]) -> bool:
-    absent = sum(look.absent for look in group)
-    return absent > MASS_ROWS and absent > MASS_SHARE * sum(look.live for look in group)
+def _is_mass(group: Sequence[AbsenceCheck]) -> bool:
+    absent = sum(check.absent for check in group)
+    return absent > MASS_ROWS and absent > MASS_SHARE * sum(check.live for check in group)
 
 
 def _proofs(stream: Stream, sweeps: Sequence[Sweep], complete: Sequence[Sweep], whole: Collection[str]) -> Iterator[Proof]:

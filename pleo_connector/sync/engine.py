@@ -107,7 +107,9 @@ class _Run:
             owner=owner,
             all_companies=not plan.companies,
         )
-        self._listings = {work.stream.parent.stream: ParentRecords() for work in self._work.values() if work.stream.parent is not None}
+        self._parent_records = {
+            work.stream.parent.stream: ParentRecords() for work in self._work.values() if work.stream.parent is not None
+        }
 
     async def go(self, on_load: Listener, on_finish: Listener) -> SyncReport:
         began = time.monotonic()
@@ -128,7 +130,7 @@ class _Run:
         try:
             async with self._connection.client(budget, connections=self._connection.concurrency + URGENT) as client:
                 self._client = client
-                self._walks = Walks(client, self._planner, self._limits, self._listings, self._loader.put, self._keep_failed)
+                self._walks = Walks(client, self._planner, self._limits, self._parent_records, self._loader.put, self._keep_failed)
                 companies = await self._companies()
                 ids = chosen(companies, self._plan.companies)
                 async with asyncio.TaskGroup() as group:
@@ -136,7 +138,7 @@ class _Run:
                     async with asyncio.TaskGroup() as streams:
                         for work in self._work.values():
                             streams.create_task(self._stream(work, companies, ids))
-                        for name in self._listings.keys() - self._work.keys():
+                        for name in self._parent_records.keys() - self._work.keys():
                             streams.create_task(self._walks.list_only(self._catalogue.stream(name), ids, self._traffic_of(name)))
                     await self._loader.put(None)
         except* PleoError as errors:
@@ -191,17 +193,17 @@ class _Run:
             raise
         except PleoError as error:
             work.report.error = error
-        if (listing := self._listings.get(work.stream.name)) is not None:
-            listing.done.set()
+        if (parent_records := self._parent_records.get(work.stream.name)) is not None:
+            parent_records.done.set()
         work.report.seconds = time.monotonic() - began
         await self._loader.put(work)
-        await work.judged.wait()
+        await work.decided.wait()
         if work.again:
             await self._walks.again(work)
             work.report.seconds = time.monotonic() - began
-            work.judged.clear()
+            work.decided.clear()
             await self._loader.put(work)
-            await work.judged.wait()
+            await work.decided.wait()
         if (files := self._files.get(work.stream.name)) is not None:
             await self._fetch_files(files, work, ids)
 

@@ -12,13 +12,13 @@ REFUSALS = (ApiError, Forbidden)
 
 def folded(errors: Mapping[str | None, ApiError]) -> list[ApiError]:
     """The errors, given by company. Of each kind of refusal only the first is left, and says for how many other companies it holds."""
-    found = [error for error in errors.values() if type(error) not in REFUSALS]
+    left = [error for error in errors.values() if type(error) not in REFUSALS]
     for kind in REFUSALS:
         same = [error for error in errors.values() if type(error) is kind]
         if len(same) < 2:  # noqa: PLR2004 - nothing to count
-            found += same
+            left += same
             continue
         others = "1 other company" if len(same) == 2 else f"{len(same) - 1} other companies"  # noqa: PLR2004
-        first, told = same[0], f"{same[0]} Pleo also refuses this for {others}."
-        found.append(Forbidden(told, of_key=first.of_key) if isinstance(first, Forbidden) else ApiError(told))
-    return found
+        first, message = same[0], f"{same[0]} Pleo also refuses this for {others}."
+        left.append(Forbidden(message, of_key=first.of_key) if isinstance(first, Forbidden) else ApiError(message))
+    return left

@@ -73,13 +73,13 @@ async def _poll(connection: Connection, seconds: float, first: str | None, catal
 
 
 async def _open_jobs(stream: Stream, company: str, client: PleoClient, traffic: Traffic) -> dict[str, str]:
-    listing = ParentRecords()
+    parent_records = ParentRecords()
 
     async def note(page: ServedPage) -> None:
-        listing.note(page)
+        parent_records.note(page)
 
     await walk(Sweep(stream, company), client, traffic, note)
-    return {record.id: record.status for record in listing.records.get(company, {}).values()}
+    return {record.id: record.status for record in parent_records.records.get(company, {}).values()}
 
 
 def open_only(catalogue: Catalogue = CATALOGUE) -> Stream:

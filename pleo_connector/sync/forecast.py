@@ -116,24 +116,24 @@ def forecast(
     check_options(plan.options, catalogue)
     streams = [catalogue.stream(name) for name in plan.streams] or list(catalogue)
     moment = now or datetime.now(UTC)
-    with _looking(warehouse) as transaction:
-        return _Look(plan, transaction, catalogue, tuple(dict.fromkeys(streams)), moment).forecast(requests_per_minute)
+    with _read_only(warehouse) as transaction:
+        return _Forecaster(plan, transaction, catalogue, tuple(dict.fromkeys(streams)), moment).forecast(requests_per_minute)
 
 
-class _OnlyLooked(Exception):  # ends a transaction without its writes
+class _Rollback(Exception):  # ends a transaction without its writes
     pass
 
 
 @contextmanager
-def _looking(warehouse: Warehouse) -> Iterator[Transaction]:
+def _read_only(warehouse: Warehouse) -> Iterator[Transaction]:
     """A transaction of which nothing stays, not even the tables that were missing."""
-    with suppress(_OnlyLooked), warehouse.transaction() as transaction:
+    with suppress(_Rollback), warehouse.transaction() as transaction:
         yield transaction
-        raise _OnlyLooked
+        raise _Rollback
 
 
 @dataclass(slots=True)
-class _Known:
+class _StoredRows:
     """What the warehouse holds of one stream."""
 
     by_company: dict[str | None, int] = field(default_factory=dict)
@@ -141,7 +141,7 @@ class _Known:
     by_parent: dict[str | None, int] = field(default_factory=dict)
 
 
-class _Look:
+class _Forecaster:
     def __init__(self, plan: SyncPlan, transaction: Transaction, catalogue: Catalogue, streams: tuple[Stream, ...], now: datetime) -> None:
         self._plan, self._transaction, self._catalogue, self._now = plan, transaction, catalogue, now
         self._full = plan.mode is Mode.FULL
@@ -168,7 +168,7 @@ class _Look:
         )
         work = [StreamWork(stream, StreamReport(stream.name)) for stream in self._streams]
         planner.read(self._transaction, self._catalogue, work, take_over=False)
-        walks = [] if listing in self._streams else [self._expected(Sweep(listing), _Known(self._count(listing)))]
+        walks = [] if listing in self._streams else [self._expected(Sweep(listing), _StoredRows(self._count(listing)))]
         walks += [self._listed(stream, company) for stream in self._parents if stream not in self._streams for company in ids]
         for one in work:
             walks += [*self._walks(one, planner, ids), *self._links(one.stream, ids)]
@@ -183,15 +183,15 @@ class _Look:
 
     def _walks(self, work: StreamWork, planner: Planner, ids: Sequence[str]) -> Iterator[Expected]:
         stream = work.stream
-        known = _Known(self._count(stream), row_counts.by_month(self._transaction, stream))
+        stored = _StoredRows(self._count(stream), row_counts.by_month(self._transaction, stream))
         if stream.company_in is CompanyIn.NOWHERE:
             sweeps = [Sweep(stream)]
         elif stream.parent is not None:
-            known.by_parent = row_counts.by_column(self._transaction, stream, stream.parent.column)
-            sweeps = planner.sweeps_of_parents(work, stream.parent, self._listing(stream, stream.parent, planner), ids)
+            stored.by_parent = row_counts.by_column(self._transaction, stream, stream.parent.column)
+            sweeps = planner.sweeps_of_parents(work, stream.parent, self._parent_records(stream, stream.parent, planner), ids)
         else:
             sweeps = asyncio.run(planner.sweeps(work, ids, self._earliest))
-        yield from (self._expected(sweep, known) for sweep in sweeps)
+        yield from (self._expected(sweep, stored) for sweep in sweeps)
 
     def _links(self, stream: Stream, ids: Sequence[str]) -> Iterator[Expected]:
         """Questions for links to the files of known receipts, where those are fetched; receipts that the run itself brings come on top."""
@@ -212,27 +212,27 @@ class _Look:
 
     def _listed(self, stream: Stream, company_id: str) -> Expected:
         """The list of records that other walks are for, when its own stream is not asked for."""
-        return self._expected(Sweep(stream, company_id), _Known(self._count(stream)))
+        return self._expected(Sweep(stream, company_id), _StoredRows(self._count(stream)))
 
-    def _listing(self, stream: Stream, parent: Parent, planner: Planner) -> ParentRecords:
+    def _parent_records(self, stream: Stream, parent: Parent, planner: Planner) -> ParentRecords:
         """The parents as the warehouse knows them; the state in which one was read last counts as unchanged."""
         table = self._catalogue.stream(parent.stream).tables()[0]
         status = ("status",) if "status" in table.column_names else ()
         company = str(table.company_column)
         states = planner.states_of_parents(stream)
-        listing = ParentRecords()
+        parent_records = ParentRecords()
         for row in self._transaction.read(table, ("id", company, *status), _deleted_at=None).to_pylist():
             key = str(row["id"])
             record = ParentRecord(key, str(row.get("status") or ""), states.get(key, ""))
-            listing.records.setdefault(str(row[company]), {})[key] = record
-        return listing
+            parent_records.records.setdefault(str(row[company]), {})[key] = record
+        return parent_records
 
-    def _expected(self, sweep: Sweep, known: _Known) -> Expected:
-        rows, basis = self._rows(sweep, known)
+    def _expected(self, sweep: Sweep, stored: _StoredRows) -> Expected:
+        rows, basis = self._rows(sweep, stored)
         limit = sweep.stream.limit
         left = max(0, (rows or 0) - sweep.rows_served)
         requests = max(1, math.ceil(left / limit)) if limit is not None else 1
-        if sweep.floor is not None and limit is not None and left < known.by_company.get(sweep.company_id, 0):
+        if sweep.floor is not None and limit is not None and left < stored.by_company.get(sweep.company_id, 0):
             requests = left // limit + 1  # it ends with the first page that holds something older
         if sweep.exhausted:
             requests = 0
@@ -240,16 +240,16 @@ class _Look:
         requests += first and (sweep.stream.name, sweep.company_id) in self._unread
         return Expected(sweep.stream.name, sweep.company_id, sweep.span, sweep.tier, sweep.why, sweep.last, rows, requests, basis)
 
-    def _rows(self, sweep: Sweep, known: _Known) -> tuple[int | None, str]:
+    def _rows(self, sweep: Sweep, stored: _StoredRows) -> tuple[int | None, str]:
         stream, company_id = sweep.stream, sweep.company_id
         if sweep.span is not None and company_id is not None:
-            return self._rows_of_span(sweep, sweep.span, known.by_month.get(company_id, {}))
+            return self._rows_of_span(sweep, sweep.span, stored.by_month.get(company_id, {}))
         if sweep.floor is not None:
             where = f"{row_counts.SERVED_NOW} AND {stream.tables()[0].company_column} = {row_counts.text(str(company_id))}"
             return row_counts.total(
                 self._transaction, stream, f"{where} AND {stream.newest} >= {row_counts.moment(sweep.floor)}"
             ), "counted"
-        counts, key = (known.by_parent, sweep.parent_id) if sweep.parent_id is not None else (known.by_company, company_id)
+        counts, key = (stored.by_parent, sweep.parent_id) if sweep.parent_id is not None else (stored.by_company, company_id)
         return (counts.get(key, 0), "counted") if counts else (None, "unknown")
 
     def _rows_of_span(self, sweep: Sweep, span: Interval, months: dict[datetime, int]) -> tuple[int | None, str]:
@@ -271,14 +271,14 @@ class _Look:
         return round(rows), "estimated" if cut else "counted"
 
 
-def _chosen(known: dict[str, str], asked: Sequence[str]) -> tuple[str, ...]:
+def _chosen(companies: dict[str, str], requested: Sequence[str]) -> tuple[str, ...]:
     """The companies of the plan: all, or those asked for by key or exact name."""
-    by_name = {name: key for key, name in known.items() if name}
+    by_name = {name: key for key, name in companies.items() if name}
     ids = []
-    for wish in asked:
-        key = wish.lower() if wish.lower() in known else by_name.get(wish)
+    for wish in requested:
+        key = wish.lower() if wish.lower() in companies else by_name.get(wish)
         if key is None:
-            told = ", ".join(f"{key} ({name})" if name else key for key, name in known.items())
-            raise UnknownCompany(f"The warehouse knows no company {wish!r}; it knows: {told or 'none'}.")
+            names = ", ".join(f"{key} ({name})" if name else key for key, name in companies.items())
+            raise UnknownCompany(f"The warehouse knows no company {wish!r}; it knows: {names or 'none'}.")
         ids.append(key)
-    return tuple(dict.fromkeys(ids)) if asked else tuple(known)
+    return tuple(dict.fromkeys(ids)) if requested else tuple(companies)

@@ -74,7 +74,7 @@ class Loader:
                     if not work.again:
                         self._open -= 1
                         self._on_finish(work.report)
-                    work.judged.set()
+                    work.decided.set()
 
     async def _next_batch(self) -> tuple[list[Load], list[StreamWork], bool]:
         """What is loaded next, prepared in pieces: the text of pages takes much more memory than their rows."""

@@ -14,7 +14,7 @@ from pleo_connector.sync.loader import StreamWork
 from pleo_connector.sync.owner import is_alive
 from pleo_connector.sync.parents import ParentRecords
 from pleo_connector.sync.sweep import Scope, Sweep
-from pleo_connector.sync.windows import Judged, Why
+from pleo_connector.sync.windows import Why, WindowStatus
 from pleo_connector.warehouses import Transaction
 
 OVERLAP = timedelta(days=3)
@@ -103,30 +103,30 @@ class Planner:
             return [self._going_on(work, Sweep(stream))]
         if stream.newest is not None:
             return [self._newest_first(work, company_id) for company_id in ids]
-        found = []
+        sweeps = []
         for company_id in ids:
             if stream.window is None:
-                found.append(self._going_on(work, Sweep(stream, company_id)))
+                sweeps.append(self._going_on(work, Sweep(stream, company_id)))
                 continue
             for one in await self._windows(work, company_id, earliest):
                 fresh = Sweep(stream, company_id, one.span, tier=one.tier, why=one.why, last=one.last)
-                found.append(self._going_on(work, fresh))
-        return found
+                sweeps.append(self._going_on(work, fresh))
+        return sweeps
 
-    def sweeps_of_parents(self, work: StreamWork, parent: Parent, listing: ParentRecords, ids: Sequence[str]) -> list[Sweep]:
+    def sweeps_of_parents(self, work: StreamWork, parent: Parent, parent_records: ParentRecords, ids: Sequence[str]) -> list[Sweep]:
         """The walks of a stream that is read for each record of another; open ones that are no longer due are abandoned."""
         stream = work.stream
-        found = []
+        sweeps = []
         for company_id in ids:
-            if company_id in listing.failed:
+            if company_id in parent_records.failed:
                 continue
-            records = listing.records.get(company_id, {}).values()
+            records = parent_records.records.get(company_id, {}).values()
             wanted = parents.due(stream, parent, records, self._parents[stream.name], full=self._full)
-            found += [self._going_on(work, Sweep(stream, company_id, parent_id=one.id, parent_state=one.state)) for one in wanted]
+            sweeps += [self._going_on(work, Sweep(stream, company_id, parent_id=one.id, parent_state=one.state)) for one in wanted]
             left = [scope for scope, sweep in self._open.items() if sweep.stream is stream and sweep.company_id == company_id]
             work.abandoned += [self._open.pop(scope) for scope in left]
             work.whole.add(company_id)
-        return found
+        return sweeps
 
     def states_of_parents(self, stream: Stream) -> Mapping[str, str]:
         """Parent -> its state when its records were last read to the end."""
@@ -151,12 +151,14 @@ class Planner:
         return left
 
     def _newest_first(self, work: StreamWork, company_id: str) -> Sweep:
-        mark = self._watermarks[work.stream.name].get(company_id, state.Watermark())
-        whole = self._full or mark.newest is None or mark.whole is None or self._now - mark.whole >= WHOLE_EVERY - windows.SLACK
+        watermark = self._watermarks[work.stream.name].get(company_id, state.Watermark())
+        whole = (
+            self._full or watermark.newest is None or watermark.whole is None or self._now - watermark.whole >= WHOLE_EVERY - windows.SLACK
+        )
         # A date in the future must not hide what comes before it is reached.
-        floor = None if whole or mark.newest is None else min(mark.newest, self._now) - OVERLAP
-        why = Why.EVERY_RUN if not whole else Why.NEVER_READ if mark.whole is None else Why.FULL if self._full else Why.DUE
-        fresh = Sweep(work.stream, company_id, floor=floor, why=why, last=mark.whole)
+        floor = None if whole or watermark.newest is None else min(watermark.newest, self._now) - OVERLAP
+        why = Why.EVERY_RUN if not whole else Why.NEVER_READ if watermark.whole is None else Why.FULL if self._full else Why.DUE
+        fresh = Sweep(work.stream, company_id, floor=floor, why=why, last=watermark.whole)
         left = self._open.pop(fresh.scope, None)
         if left is None:
             return fresh
@@ -166,7 +168,7 @@ class Planner:
         work.abandoned.append(left)
         return fresh
 
-    async def _windows(self, work: StreamWork, company_id: str, earliest: Earliest) -> list[Judged]:
+    async def _windows(self, work: StreamWork, company_id: str, earliest: Earliest) -> list[WindowStatus]:
         stream = work.stream
         done = self._spans[stream.name].get(company_id, {})
         left = [sweep.span for sweep in self._open.values() if sweep.stream is stream and sweep.company_id == company_id and sweep.span]
@@ -189,7 +191,7 @@ class Planner:
             spans = (spans[0], *parts[1:]) if parts and parts[0].start == spans[0].start else parts
         else:
             return list(windows.due(spans, done, self._now, policy, opened))
-        return [replace(windows.judged(span, done, self._now, policy, opened), why=why) for span in spans]
+        return [replace(windows.status_of(span, done, self._now, policy, opened), why=why) for span in spans]
 
     def _is_new(self, stream: Stream, company_id: str) -> bool:
         """Whether nothing of the company was read yet, while others were: it joined, and is read whole whatever the run's range is."""

@@ -31,7 +31,7 @@ class Probed:
     """What came of asking for one record of a stream."""
 
     stream: str
-    found: str
+    summary: str
     """In words: what Pleo answered, or why it was not asked."""
     error: ApiError | None = None
     open: bool = False
@@ -48,28 +48,28 @@ def probe(connection: Connection, streams: Sequence[str], *, seconds: float = 60
 
 async def _probe(connection: Connection, streams: Sequence[Stream], seconds: float, catalogue: Catalogue) -> list[Probed]:
     budget = connection.budget(connection.requests_per_minute)
-    found: dict[str, Probed] = {}
+    probed: dict[str, Probed] = {}
     try:
         async with asyncio.timeout(seconds), connection.client(budget, patience=PATIENCE) as client:
             probing = _Probing(client, catalogue, [stream.name for stream in streams])
             for stream in streams:
-                found[stream.name] = await probing.of(stream)
+                probed[stream.name] = await probing.of(stream)
     except TimeoutError:
         pass
     finally:
         await budget.close()
     late = f"not asked: {seconds:g} s were over; the request budget may be in use by a sync"
-    return [found.get(stream.name) or Probed(stream.name, late, open=True) for stream in streams]
+    return [probed.get(stream.name) or Probed(stream.name, late, open=True) for stream in streams]
 
 
 Record = dict[str, Any]
 
 
-class _NotAsked(Exception):  # its text becomes a finding
+class _NotRequested(Exception):  # its text becomes a finding
     open = False
 
 
-class _CannotAsk(_NotAsked):
+class _CannotRequest(_NotRequested):
     open = True
 
 
@@ -77,7 +77,7 @@ class _CannotAsk(_NotAsked):
 class _Probing:
     client: PleoClient
     catalogue: Catalogue
-    asked: Collection[str]
+    requested: Collection[str]
     """Names of the streams. What is refused beside them, though they need it, is told of them."""
     traffic: Traffic = field(default_factory=Traffic)
     _first: dict[str, Record | ApiError | None] = field(default_factory=dict)
@@ -89,12 +89,12 @@ class _Probing:
         """One stream; what Pleo refuses is part of the answer."""
         try:
             record = await self._record(stream)
-        except _NotAsked as reason:
+        except _NotRequested as reason:
             return Probed(stream.name, f"not asked: {reason}", open=reason.open)
         except (JobFinished, ParentGone):
             return Probed(stream.name, "not asked: the record that it was to be read for has just ended")
         except ApiError as error:
-            return Probed(stream.name, await self._told(stream, error), error=error)
+            return Probed(stream.name, await self._refusal(stream, error), error=error)
         where = f" for company {self._companies[0]}" if stream.of_company and stream.parent is None else ""
         return Probed(stream.name, "Pleo answers" if record is not None else f"Pleo answers, and has none{where}")
 
@@ -103,14 +103,14 @@ class _Probing:
         if stream.name not in self._first:
             try:
                 self._first[stream.name] = await (
-                    self._list_companies(stream) if stream.company_in is CompanyIn.NOWHERE else self._ask(stream)
+                    self._list_companies(stream) if stream.company_in is CompanyIn.NOWHERE else self._first_record(stream)
                 )
             except ApiError as error:
                 self._first[stream.name] = error
-        found = self._first[stream.name]
-        if isinstance(found, ApiError):
-            raise found
-        return found
+        record = self._first[stream.name]
+        if isinstance(record, ApiError):
+            raise record
+        return record
 
     async def _list_companies(self, listing: Stream) -> Record | None:
         companies = await discover(listing, self.client, self.traffic)
@@ -119,7 +119,7 @@ class _Probing:
             raise companies.error
         return {"id": companies.ids[0]} if companies.ids else None
 
-    async def _ask(self, stream: Stream) -> Record | None:
+    async def _first_record(self, stream: Stream) -> Record | None:
         if not stream.of_company:
             return await self._one(page_request(stream, limit=1), stream)
         if stream.parent is not None:
@@ -136,10 +136,10 @@ class _Probing:
                 if record := await self._one(page_request(listed, company_id, limit=1), above):
                     return record
         except Forbidden:
-            if above.name not in self.asked:
+            if above.name not in self.requested:
                 raise
-            raise _CannotAsk(f"it is read for each of {above.name}, which Pleo refuses") from None
-        raise _NotAsked(f"there are no {'open ' if parent.only_open else ''}{above.name.replace('_', ' ')} to read it for")
+            raise _CannotRequest(f"it is read for each of {above.name}, which Pleo refuses") from None
+        raise _NotRequested(f"there are no {'open ' if parent.only_open else ''}{above.name.replace('_', ' ')} to read it for")
 
     async def _companies_known(self) -> tuple[str, ...]:
         """Keys of the companies, the first of which is asked; never empty."""
@@ -147,12 +147,12 @@ class _Probing:
         try:
             await self._record(listing)
         except Forbidden as error:
-            if not self._companies and listing.name not in self.asked:
+            if not self._companies and listing.name not in self.requested:
                 raise
             if not self._companies:
-                raise _CannotAsk("Pleo refuses the list of companies") from error
+                raise _CannotRequest("Pleo refuses the list of companies") from error
         if not self._companies:
-            raise _CannotAsk("the credential covers no company")
+            raise _CannotRequest("the credential covers no company")
         return self._companies
 
     async def _one(self, request: PageRequest, stream: Stream) -> Record | None:
@@ -165,7 +165,7 @@ class _Probing:
 
         return await self.client.fetch(request, parse, self.traffic)
 
-    async def _told(self, stream: Stream, error: ApiError) -> str:
+    async def _refusal(self, stream: Stream, error: ApiError) -> str:
         """The refusal; of entries also whether single ones may be read, which is a right of its own at Pleo."""
         if stream.name != _ENTRIES or not isinstance(error, Forbidden):
             return str(error)
@@ -175,7 +175,7 @@ class _Probing:
                 return str(error)
             single = PageRequest("GET", f"{_ENTRY}/{item['accountingEntryId']}", "a single entry", stream.scope)
             await self.client.fetch(single, bytes, self.traffic)
-        except (ApiError, _NotAsked):
+        except (ApiError, _NotRequested):
             return str(error)
         return (
             f"{error} Only the search is refused: single entries (GET {_ENTRY}/...) may be read, but the connector reads entries by search."

@@ -13,7 +13,7 @@ from pleo_connector.api import PageRequest
 from pleo_connector.catalogue import Catalogue
 from pleo_connector.frames import withholds
 from pleo_connector.sync.raw_folder import RawFolder
-from pleo_connector.sync.raw_packing import KeptPage, packed
+from pleo_connector.sync.raw_packing import PackedPage, packed
 from pleo_connector.sync.raw_policy import RawPolicy
 from pleo_connector.sync.raw_prune import prune
 from pleo_connector.sync.raw_report import RawReport
@@ -52,24 +52,24 @@ class RawLanding:
         if self.policy.is_on:
             transaction.ensure(RAW_TABLES)
 
-    def pack(self, pages: Iterable[ServedPage], known: Mapping[str, KeptPage]) -> list[KeptPage]:
+    def pack(self, pages: Iterable[ServedPage], already_packed: Mapping[str, PackedPage]) -> list[PackedPage]:
         """The pages compressed, and in the folder if there is one: a page without a row does no harm there, a row without one would.
 
         `known` has pages that are compressed already, by fingerprint as served.
         """
         if not self.policy.is_on:
             return []
-        found = [known.get(page.sha256) or packed(page.body) for page in pages]
+        packed_pages = [already_packed.get(page.sha256) or packed(page.body) for page in pages]
         if self._folder is not None:
-            for one in found:
+            for one in packed_pages:
                 self._folder.keep(one.content, one.packed)
-        return found
+        return packed_pages
 
     def land(
         self,
         transaction: Transaction,
         pages: Sequence[ServedPage],
-        kept: Sequence[KeptPage],
+        packed_pages: Sequence[PackedPage],
         ended: Mapping[str, Ended],
         *,
         run: str,
@@ -81,31 +81,31 @@ class RawLanding:
             return
         last = transaction.scalar('SELECT max("load") FROM {schema}._raw_loads')
         load = int(str(last or 0)) + 1
-        told = [
+        ends = [
             {
                 "stream": name,
                 "allow_mass_delete": allow_mass_delete,
                 "whole": sorted(work.whole),
-                "sweeps": [_told(sweep) for sweep in work.sweeps],
-                "abandoned": [_told(sweep) for sweep in work.abandoned],
+                "sweeps": [_sweep_end(sweep) for sweep in work.sweeps],
+                "abandoned": [_sweep_end(sweep) for sweep in work.abandoned],
             }
             for name, work in ended.items()
         ]
-        row = {"load": load, "run": run, "loaded_at": at, "ended": msgspec.json.encode(told).decode()}
+        row = {"load": load, "run": run, "loaded_at": at, "ended": msgspec.json.encode(ends).decode()}
         transaction.upsert(RAW_LOADS, frame_of(RAW_LOADS, [row]))
         if pages:
             rows = [
                 _walked(served) | {"load": load, "run": run, "place": place, "content": one.content}
-                for place, (served, one) in enumerate(zip(pages, kept, strict=True))
+                for place, (served, one) in enumerate(zip(pages, packed_pages, strict=True))
             ]
             transaction.upsert(RAW_REQUESTS, frame_of(RAW_REQUESTS, rows))
-            self._keep(transaction, {one.content: one for one in kept}, at)
+            self._keep(transaction, {one.content: one for one in packed_pages}, at)
         self.report.pages += len(pages)
-        self.report.served_bytes += sum(one.size for one in kept)
+        self.report.served_bytes += sum(one.size for one in packed_pages)
 
-    def _keep(self, transaction: Transaction, kept: Mapping[str, KeptPage], at: datetime) -> None:
-        known = set(transaction.read(RAW_PAGES, ("content",), content=list(kept))["content"].to_pylist())
-        new = [one for content, one in kept.items() if content not in known]
+    def _keep(self, transaction: Transaction, by_content: Mapping[str, PackedPage], at: datetime) -> None:
+        stored = set(transaction.read(RAW_PAGES, ("content",), content=list(by_content))["content"].to_pylist())
+        new = [one for content, one in by_content.items() if content not in stored]
         rows = [
             {
                 "content": one.content,
@@ -130,7 +130,7 @@ class RawLanding:
             return ""
         answer, sweep = packed(failed.body), failed.sweep
         withheld = withholds(sweep.stream, failed.body)
-        row = asked(failed.request) | {
+        row = request_columns(failed.request) | {
             "sweep_id": sweep.sweep_id,
             "number": failed.number,
             "stream": sweep.stream.name,
@@ -144,8 +144,8 @@ class RawLanding:
         with warehouse.transaction() as transaction:
             transaction.ensure([RAW_FAILED])
             transaction.upsert(RAW_FAILED, frame_of(RAW_FAILED, [row]))
-        kept = "Its fingerprint is" if withheld else "The answer is"
-        return f"{kept} kept in {warehouse.relation(RAW_FAILED)} (content {answer.content[:12]})."
+        subject = "Its fingerprint is" if withheld else "The answer is"
+        return f"{subject} kept in {warehouse.relation(RAW_FAILED)} (content {answer.content[:12]})."
 
     def prune(self, transaction: Transaction, catalogue: Catalogue, now: datetime) -> list[str]:
         """Let go of pages that are older than the retention and needed no more; `forget` them once that is committed."""
@@ -168,7 +168,7 @@ class RawLanding:
             self.report.total_bytes = int(str(transaction.scalar("SELECT sum(stored) FROM {schema}._raw_pages") or 0))
 
 
-def asked(request: PageRequest) -> dict[str, str | None]:
+def request_columns(request: PageRequest) -> dict[str, str | None]:
     """The request as the tables keep it: without credentials."""
     return {
         "method": request.method,
@@ -180,7 +180,7 @@ def asked(request: PageRequest) -> dict[str, str | None]:
 
 def _walked(served: ServedPage) -> dict[str, Any]:
     sweep = served.sweep
-    return asked(served.request) | {
+    return request_columns(served.request) | {
         "sweep_id": sweep.sweep_id,
         "number": served.number,
         "stream": sweep.stream.name,
@@ -198,7 +198,7 @@ def _walked(served: ServedPage) -> dict[str, Any]:
     }
 
 
-def _told(sweep: Sweep) -> dict[str, Any]:
+def _sweep_end(sweep: Sweep) -> dict[str, Any]:
     """A sweep at its end: what it read, and what it can prove."""
     return {
         "sweep_id": sweep.sweep_id,

@@ -11,7 +11,7 @@ _CODEC = pa.Codec("zstd", compression_level=3)
 
 
 @dataclass(frozen=True, slots=True)
-class KeptPage:
+class PackedPage:
     """A page on its way to the landing, compressed before the warehouse is held."""
 
     content: str
@@ -19,12 +19,12 @@ class KeptPage:
     packed: bytes
 
 
-def packed(body: bytes) -> KeptPage:
+def packed(body: bytes) -> PackedPage:
     """The page by content, compressed."""
-    return KeptPage(hashlib.sha256(body).hexdigest(), len(body), _CODEC.compress(body, asbytes=True))
+    return PackedPage(hashlib.sha256(body).hexdigest(), len(body), _CODEC.compress(body, asbytes=True))
 
 
 def unpacked(page: bytes, size: int) -> bytes:
     """The page as it was kept."""
-    found: bytes = _CODEC.decompress(page, decompressed_size=size, asbytes=True) if size else b""
-    return found
+    body: bytes = _CODEC.decompress(page, decompressed_size=size, asbytes=True) if size else b""
+    return body

@@ -11,7 +11,7 @@ import msgspec
 from pleo_connector.api import Interval
 from pleo_connector.catalogue import Catalogue, Stream
 from pleo_connector.sync.raw_cover import Walked, superseded, walked
-from pleo_connector.sync.raw_reading import ToldEnd
+from pleo_connector.sync.raw_reading import StreamEnd
 from pleo_connector.sync.raw_tables import RAW_FAILED, RAW_LOADS, RAW_PAGES, RAW_REQUESTS
 from pleo_connector.warehouses import Transaction
 
@@ -46,14 +46,14 @@ def purge(transaction: Transaction, streams: Collection[str]) -> list[str]:
 
 def _outlived(transaction: Transaction, stream: Stream, cutoff: datetime) -> Iterator[Walked]:
     columns = ("sweep_id", "company_id", "parent_id", "span_start", "span_end", "floor_at", "started_at", "fetched_at")
-    kept: dict[str, dict[str, Any]] = {}
+    newest: dict[str, dict[str, Any]] = {}
     for row in transaction.read(RAW_REQUESTS, columns, stream=stream.name).to_pylist():
-        kept[row["sweep_id"]] = max(row, kept.get(row["sweep_id"], row), key=lambda one: one["fetched_at"])
-    old = {sweep_id for sweep_id, row in kept.items() if row["fetched_at"] < cutoff}
+        newest[row["sweep_id"]] = max(row, newest.get(row["sweep_id"], row), key=lambda one: one["fetched_at"])
+    old = {sweep_id for sweep_id, row in newest.items() if row["fetched_at"] < cutoff}
     if not old:
         return
-    known = {sweep.sweep_id: sweep for sweep in walked(transaction, stream)}
-    sweeps = [known.get(sweep_id) or _unlisted(row) for sweep_id, row in kept.items()]
+    stored = {sweep.sweep_id: sweep for sweep in walked(transaction, stream)}
+    sweeps = [stored.get(sweep_id) or _unlisted(row) for sweep_id, row in newest.items()]
     yield from superseded(stream, [sweep for sweep in sweeps if sweep.sweep_id in old], sweeps)
 
 
@@ -91,8 +91,8 @@ def _forget_unused(transaction: Transaction, cutoff: datetime) -> list[str]:
     return unused
 
 
-def _ended_in(told: str) -> set[str]:
-    return {sweep.sweep_id for end in msgspec.json.decode(told, type=list[ToldEnd]) for sweep in (*end.sweeps, *end.abandoned)}
+def _ended_in(ends: str) -> set[str]:
+    return {sweep.sweep_id for end in msgspec.json.decode(ends, type=list[StreamEnd]) for sweep in (*end.sweeps, *end.abandoned)}
 
 
 def _chunks(keys: Sequence[str]) -> Iterable[list[str]]:

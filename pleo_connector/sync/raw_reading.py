@@ -15,13 +15,13 @@ from pleo_connector.catalogue import Catalogue, Stream
 from pleo_connector.errors import ConfigurationError, PleoError
 from pleo_connector.frames import cut_page, split_page
 from pleo_connector.sync.raw_folder import RawFolder
-from pleo_connector.sync.raw_packing import KeptPage, unpacked
+from pleo_connector.sync.raw_packing import PackedPage, unpacked
 from pleo_connector.sync.raw_tables import RAW_LOADS, RAW_PAGES, RAW_REQUESTS
 from pleo_connector.sync.sweep import ServedPage, Sweep, served_page
 from pleo_connector.warehouses import Transaction
 
 
-class ToldSweep(msgspec.Struct):
+class SweepEnd(msgspec.Struct):
     """A sweep as `raw.land` told it at its end."""
 
     sweep_id: str
@@ -37,14 +37,14 @@ class ToldSweep(msgspec.Struct):
     tier: str | None = None
 
 
-class ToldEnd(msgspec.Struct):
+class StreamEnd(msgspec.Struct):
     """How a stream ended in a run."""
 
     stream: str
     allow_mass_delete: bool
     whole: list[str]
-    sweeps: list[ToldSweep]
-    abandoned: list[ToldSweep]
+    sweeps: list[SweepEnd]
+    abandoned: list[SweepEnd]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class RawLoad:
     run: str
     at: datetime
     requests: Sequence[Mapping[str, Any]]
-    ended: Sequence[ToldEnd]
+    ended: Sequence[StreamEnd]
 
 
 PAGES = 200
@@ -79,48 +79,48 @@ class RawReader:
         loads = sorted(self.transaction.read(RAW_LOADS).to_pylist(), key=lambda row: (row["load"], row["loaded_at"], row["run"]))
         for row in loads:
             requests = sorted(by_load.get((row["load"], row["run"]), []), key=lambda request: request["place"])
-            ended = [end for end in msgspec.json.decode(row["ended"], type=list[ToldEnd]) if end.stream in self.streams]
+            ended = [end for end in msgspec.json.decode(row["ended"], type=list[StreamEnd]) if end.stream in self.streams]
             if requests or ended:
                 yield RawLoad(row["run"], row["loaded_at"], requests, ended)
 
-    def pages(self, load: RawLoad) -> Iterator[tuple[list[ServedPage], dict[str, KeptPage]]]:
+    def pages(self, load: RawLoad) -> Iterator[tuple[list[ServedPage], dict[str, PackedPage]]]:
         """Some pages of a load after others, as if they had just been served, with those that can be kept as they are, by fingerprint as served."""
         for start in range(0, len(load.requests), PAGES):
             requests = load.requests[start : start + PAGES]
             contents = sorted({row["content"] for row in requests})
             stored = {row["content"]: row for row in self.transaction.read(RAW_PAGES, content=contents).to_pylist()}
             pages: list[ServedPage] = []
-            kept: dict[str, KeptPage] = {}
+            packed_pages: dict[str, PackedPage] = {}
             for row in requests:
-                page, as_kept = self._page(row, stored.get(row["content"]))
+                page, packed_page = self._page(row, stored.get(row["content"]))
                 pages.append(page)
-                if as_kept is not None:
-                    kept[page.sha256] = as_kept
-            yield pages, kept
+                if packed_page is not None:
+                    packed_pages[page.sha256] = packed_page
+            yield pages, packed_pages
 
-    def sweep(self, stream: Stream, told: ToldSweep) -> Sweep | None:
+    def sweep(self, stream: Stream, end: SweepEnd) -> Sweep | None:
         """A sweep as it ended; None when its pages are no longer kept."""
-        sweep = self._sweeps.get(told.sweep_id)
+        sweep = self._sweeps.get(end.sweep_id)
         if sweep is None:
-            if told.pages:
+            if end.pages:
                 return None
-            span = Interval(*told.span) if told.span is not None else None
+            span = Interval(*end.span) if end.span is not None else None
             sweep = Sweep(
                 stream,
-                told.company_id,
+                end.company_id,
                 span,
-                told.parent_id,
-                told.parent_state,
-                told.floor,
-                tier=told.tier,
-                sweep_id=told.sweep_id,
-                started_at=told.started_at,
+                end.parent_id,
+                end.parent_state,
+                end.floor,
+                tier=end.tier,
+                sweep_id=end.sweep_id,
+                started_at=end.started_at,
             )
-        sweep.proves_absence = told.proves_absence
-        sweep.error = PleoError("The sweep failed when it was walked.") if told.failed else None
+        sweep.proves_absence = end.proves_absence
+        sweep.error = PleoError("The sweep failed when it was walked.") if end.failed else None
         return sweep
 
-    def _page(self, row: Mapping[str, Any], stored: Mapping[str, Any] | None) -> tuple[ServedPage, KeptPage | None]:
+    def _page(self, row: Mapping[str, Any], stored: Mapping[str, Any] | None) -> tuple[ServedPage, PackedPage | None]:
         stream = self.catalogue.stream(row["stream"])
         if stored is None or (stored["page"] is None and self.folder is None):
             raise ConfigurationError(
@@ -141,7 +141,7 @@ class RawReader:
         # What is dropped now may have been kept then.
         page, cut = cut_page(stream, split_page(body, stream.paging, f"page {row['number']} of {sweep}"), body)
         served = served_page(sweep, row["number"], row["cursor"], page, cut, request, row["served"], row["fetched_at"])
-        return served, KeptPage(row["content"], stored["size"], packed) if cut == body else None
+        return served, PackedPage(row["content"], stored["size"], packed) if cut == body else None
 
 
 def _sweep(stream: Stream, row: Mapping[str, Any]) -> Sweep:

@@ -31,10 +31,10 @@ class StreamSize:
 def sizes(transaction: Transaction) -> list[StreamSize]:
     """The streams of which something is kept."""
     bytes_of = {row["content"]: row for row in transaction.read(RAW_PAGES, ("content", "size", "stored")).to_pylist()}
-    found: dict[str, StreamSize] = {}
+    by_stream: dict[str, StreamSize] = {}
     counted: set[tuple[str, str]] = set()
     for row in transaction.read(RAW_REQUESTS, ("stream", "content", "fetched_at")).to_pylist():
-        one = found.setdefault(row["stream"], StreamSize(row["stream"], row["fetched_at"]))
+        one = by_stream.setdefault(row["stream"], StreamSize(row["stream"], row["fetched_at"]))
         one.requests += 1
         one.since = min(one.since, row["fetched_at"])
         if (row["stream"], row["content"]) not in counted:
@@ -43,4 +43,4 @@ def sizes(transaction: Transaction) -> list[StreamSize]:
             one.pages += 1
             one.served += page["size"] if page else 0
             one.stored += page["stored"] if page else 0
-    return sorted(found.values(), key=lambda one: -one.stored)
+    return sorted(by_stream.values(), key=lambda one: -one.stored)

@@ -18,7 +18,7 @@ from pleo_connector.file_options import FilesOfDeleted, ReceiptFiles
 from pleo_connector.setting_values import LOOPBACK
 from pleo_connector.sync import receipt_table
 from pleo_connector.sync.errors import folded
-from pleo_connector.sync.receipt_folder import KeptFile, ReceiptFolder
+from pleo_connector.sync.receipt_folder import ReceiptFolder, StoredFile
 from pleo_connector.sync.receipt_links import ENTRIES, links
 from pleo_connector.sync.receipt_report import WAITING, FilesReport
 from pleo_connector.sync.receipt_table import NOT_SERVED, RECEIPT_FILES, Wanted
@@ -27,7 +27,7 @@ from pleo_connector.warehouses import Transaction, Warehouse
 AT_ONCE = 4
 """Files on their way at a time: each is held in memory until it is whole."""
 
-Outcome = KeptFile | str
+Outcome = StoredFile | str
 
 
 class FileFetching:
@@ -65,11 +65,11 @@ class FileFetching:
                 if company_id in stopped:
                     continue
                 try:
-                    found = await links(self._stream, company_id, some, client, traffic)
+                    urls = await links(self._stream, company_id, some, client, traffic)
                 except ApiError as error:
                     stopped[company_id] = error
                 else:
-                    await self._fetch(files, some, found, report)
+                    await self._fetch(files, some, urls, report)
         return [f"Files wait for the next run: {error}" for error in folded(stopped)]
 
     def _wanted(self, companies: Sequence[str]) -> list[Wanted]:
@@ -87,12 +87,12 @@ class FileFetching:
         report.left[WAITING] -= len(adopted)
         return [one for one in some if one.receipt_id not in there]
 
-    async def _fetch(self, files: FileClient, some: Sequence[Wanted], found: Mapping[str, str], report: FilesReport) -> None:
+    async def _fetch(self, files: FileClient, some: Sequence[Wanted], urls: Mapping[str, str], report: FilesReport) -> None:
         limits = asyncio.Semaphore(AT_ONCE)
 
         async def one_file(one: Wanted) -> Outcome:
             async with limits:
-                if (link := found.get(one.receipt_id)) is None:
+                if (link := urls.get(one.receipt_id)) is None:
                     return NOT_SERVED
                 file = await files.fetch(link, self._options.largest)
                 if isinstance(file, Refusal):
@@ -104,7 +104,7 @@ class FileFetching:
         await asyncio.to_thread(self._note, outcomes)
         for _, outcome in outcomes:
             report.left[WAITING] -= 1
-            if isinstance(outcome, KeptFile):
+            if isinstance(outcome, StoredFile):
                 report.fetched += 1
                 report.bytes += outcome.size
             else:

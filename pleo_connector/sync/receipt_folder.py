@@ -13,8 +13,8 @@ from pathlib import Path
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.sync.whole_file import is_abandoned_draft, write_whole
 
-MARK = ".pleo-receipts"
-_TOLD = b"Files of Pleo receipts, kept by pleo-connector; the table receipt_files says which is which.\n"
+MARKER = ".pleo-receipts"
+_MARKER_TEXT = b"Files of Pleo receipts, kept by pleo-connector; the table receipt_files says which is which.\n"
 
 _OTHER = "application/octet-stream"
 _ENDINGS = {
@@ -33,7 +33,7 @@ _FORMATS = {ending: kind for kind, ending in reversed(_ENDINGS.items())} | {"bin
 
 
 @dataclass(frozen=True, slots=True)
-class KeptFile:
+class StoredFile:
     """A file in the folder."""
 
     path: str
@@ -52,24 +52,24 @@ class ReceiptFolder:
 
     def prepare(self) -> None:
         """Make the folder, or find that it is ours: one with other things in it is left alone."""
-        mark = self._folder / MARK
+        marker = self._folder / MARKER
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            ours = mark.is_file()
+            ours = marker.is_file()
             foreign = not ours and any(self._folder.iterdir())
             if not ours and not foreign:
-                write_whole(mark, _TOLD)
+                write_whole(marker, _MARKER_TEXT)
         except OSError as error:
             raise self._refused(error) from error
         if foreign:
             raise ConfigurationError(
-                f"The folder for receipt files, {self._folder}, holds other things (it has no {MARK}) and is left alone; "
+                f"The folder for receipt files, {self._folder}, holds other things (it has no {MARKER}) and is left alone; "
                 "name an empty or a new one in [streams.receipts] files."
             )
 
     def index(self) -> Mapping[str, str]:
         """Receipt -> path of the file that is there already. Removes what killed runs left half written."""
-        found = {}
+        paths = {}
         try:
             for below in self._folder.iterdir():
                 if not below.is_dir():
@@ -79,33 +79,33 @@ class ReceiptFolder:
                         if is_abandoned_draft(file):
                             Path(file.path).unlink(missing_ok=True)
                         elif not file.name.startswith("."):
-                            found[file.name.partition(".")[0]] = f"{below.name}/{file.name}"
+                            paths[file.name.partition(".")[0]] = f"{below.name}/{file.name}"
         except OSError as error:
             raise self._refused(error) from error
-        return found
+        return paths
 
-    def keep(self, receipt_id: str, content: bytes, told: str, declared: str | None) -> KeptFile:
+    def keep(self, receipt_id: str, content: bytes, content_type: str, declared: str | None) -> StoredFile:
         """Write a file; `told` is the Content-Type it came with, `declared` the format that Pleo names for its receipt."""
-        kind = next((one for one in (told, declared) if one in _ENDINGS), _OTHER)
+        kind = next((one for one in (content_type, declared) if one in _ENDINGS), _OTHER)
         name = str(uuid.UUID(receipt_id))  # a path is made of nothing but a UUID and an ending of ours
         path = f"{name[:2]}/{name}.{_ENDINGS.get(kind, 'bin')}"
         try:
             write_whole(self._folder / path, content)
         except OSError as error:
             raise self._refused(error) from error
-        return KeptFile(path, kind, len(content), hashlib.sha256(content).hexdigest(), datetime.now(UTC))
+        return StoredFile(path, kind, len(content), hashlib.sha256(content).hexdigest(), datetime.now(UTC))
 
-    def adopt(self, path: str) -> KeptFile:
+    def adopt(self, path: str) -> StoredFile:
         """A file that is there already: an earlier run wrote it, and ended before its row."""
         file = self._folder / path
         try:
             with file.open("rb") as content:
                 digest = hashlib.file_digest(content, "sha256").hexdigest()
-            found = file.stat()
+            stat = file.stat()
         except OSError as error:
             raise self._refused(error) from error
-        at = datetime.fromtimestamp(found.st_mtime, UTC)
-        return KeptFile(path, _FORMATS.get(file.suffix[1:], _OTHER), found.st_size, digest, at)
+        at = datetime.fromtimestamp(stat.st_mtime, UTC)
+        return StoredFile(path, _FORMATS.get(file.suffix[1:], _OTHER), stat.st_size, digest, at)
 
     def remove(self, path: str) -> None:
         """Remove a file; one that is gone already is fine."""

@@ -27,22 +27,22 @@ _DECODER = msgspec.json.Decoder(_Receipt)
 
 async def links(stream: Stream, company_id: str, wanted: Sequence[Wanted], client: PleoClient, traffic: Traffic) -> Mapping[str, str]:
     """Receipt -> a link to its original, as far as Pleo gives one; good for 24 hours."""
-    asked = {"accountingEntryIds": list(dict.fromkeys(one.entry_id for one in wanted)), "fileType": ORIGINAL}
-    found: dict[str, str] = {}
+    filters = {"accountingEntryIds": list(dict.fromkeys(one.entry_id for one in wanted)), "fileType": ORIGINAL}
+    urls: dict[str, str] = {}
     cursor: str | None = None
     used: set[str | None] = set()
     while cursor not in used:
         used.add(cursor)
         plain = page_request(stream, company_id, cursor=cursor)
-        request = replace(plain, body=(plain.body or {}) | asked, what=f"links to the files of {plain.what}")
+        request = replace(plain, body=(plain.body or {}) | filters, what=f"links to the files of {plain.what}")
 
         def parse(body: bytes, what: str = request.what) -> Page:
             return split_page(body, stream.paging, what)
 
         page = await client.fetch(request, parse, traffic)
-        found |= _pairs(page)
+        urls |= _pairs(page)
         if not page.has_next:
-            return found
+            return urls
         cursor = page.end_cursor
     raise WalkStalled(f"Pleo promised more {request.what} but gave no new cursor; run again later.")
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pleo_connector.catalogue import Field, Storage, Stream, Table
-from pleo_connector.sync.receipt_folder import KeptFile
+from pleo_connector.sync.receipt_folder import StoredFile
 from pleo_connector.sync.state import frame_of
 from pleo_connector.warehouses import Transaction
 
@@ -71,7 +71,7 @@ def wanted(transaction: Transaction, stream: Stream, companies: Sequence[str], n
     columns = ("id", owner, "accounting_entry_id", "mime_type", "created_at")
     receipts = transaction.read(stream.tables()[0], columns, _deleted_at=None, file_type=ORIGINAL, **{owner: list(companies)})
     receipts = receipts.filter(pc.is_valid(receipts["accounting_entry_id"]))
-    found = []
+    ranked = []
     for row in _without(receipts, "id", files.filter(there), "receipt_id").to_pylist():
         before = tried.get(row["id"], {})
         last = before.get("tried_at")
@@ -85,8 +85,8 @@ def wanted(transaction: Transaction, stream: Stream, companies: Sequence[str], n
             before.get("failure"),
             resting,
         )
-        found.append((last is not None, last.timestamp() if last else -(row["created_at"] or _LONG_AGO).timestamp(), one.receipt_id, one))
-    return [one for *_, one in sorted(found, key=lambda key: key[:3])]
+        ranked.append((last is not None, last.timestamp() if last else -(row["created_at"] or _LONG_AGO).timestamp(), one.receipt_id, one))
+    return [one for *_, one in sorted(ranked, key=lambda key: key[:3])]
 
 
 def of_deleted(transaction: Transaction, stream: Stream, companies: Sequence[str]) -> list[dict[str, Any]]:
@@ -103,7 +103,7 @@ def _without(rows: pa.Table, key: str, others: pa.Table, other_key: str) -> pa.T
     return rows.join(others.select([other_key]), keys=key, right_keys=other_key, join_type="left anti")
 
 
-def note(transaction: Transaction, outcomes: Iterable[tuple[Wanted, KeptFile | str]]) -> None:
+def note(transaction: Transaction, outcomes: Iterable[tuple[Wanted, StoredFile | str]]) -> None:
     """One row for each try: the file, or why there is none."""
     rows = [_row(one, outcome) for one, outcome in outcomes]
     if rows:
@@ -117,14 +117,14 @@ def note_removed(transaction: Transaction, rows: Iterable[dict[str, Any]]) -> No
         transaction.upsert(RECEIPT_FILES, frame_of(RECEIPT_FILES, gone))
 
 
-def _row(one: Wanted, outcome: KeptFile | str) -> dict[str, Any]:
+def _row(one: Wanted, outcome: StoredFile | str) -> dict[str, Any]:
     row: dict[str, Any] = {
         "receipt_id": one.receipt_id,
         "company_id": one.company_id,
         "tries": one.tries + 1,
         "tried_at": datetime.now(UTC),
     }
-    if isinstance(outcome, KeptFile):
+    if isinstance(outcome, StoredFile):
         return row | {
             "path": outcome.path,
             "content_type": outcome.content_type,

@@ -110,12 +110,12 @@ class _Replaying:
         for name, keys in state.quarantined_keys(self.transaction, begun).items() if begun else ():
             self._runs[name] = load.run  # what a run knows of the quarantine is what was there when it began
             self.work[name].quarantined = keys
-        pieces = [self.writer.prepare(pages, load.at, kept) for pages, kept in reader.pages(load)]
+        pieces = [self.writer.prepare(pages, load.at, packed_pages) for pages, packed_pages in reader.pages(load)]
         ended = []
         for end in load.ended:
             one = self.work[end.stream]
-            one.sweeps = [sweep for told in end.sweeps if (sweep := reader.sweep(one.stream, told)) is not None]
-            one.abandoned = [sweep for told in end.abandoned if (sweep := reader.sweep(one.stream, told)) is not None]
+            one.sweeps = [sweep for sweep_end in end.sweeps if (sweep := reader.sweep(one.stream, sweep_end)) is not None]
+            one.abandoned = [sweep for sweep_end in end.abandoned if (sweep := reader.sweep(one.stream, sweep_end)) is not None]
             one.whole = set(end.whole)
             ended.append(one)
         prepared = joined(pieces, load.at)
@@ -139,9 +139,9 @@ def _missing(transaction: Transaction, streams: Sequence[Stream], *, partial: bo
     stale: list[str] = []
     for stream in streams:
         sweeps = walked(transaction, stream)
-        kept = set(transaction.read(RAW_REQUESTS, ("sweep_id",), stream=stream.name)["sweep_id"].to_pylist())
-        lacking = [sweep for sweep in sweeps if sweep.rows and sweep.sweep_id not in kept]
-        having = [sweep for sweep in sweeps if sweep.sweep_id in kept]
+        stored_sweeps = set(transaction.read(RAW_REQUESTS, ("sweep_id",), stream=stream.name)["sweep_id"].to_pylist())
+        lacking = [sweep for sweep in sweeps if sweep.rows and sweep.sweep_id not in stored_sweeps]
+        having = [sweep for sweep in sweeps if sweep.sweep_id in stored_sweeps]
         replaced = {sweep.sweep_id for sweep in superseded(stream, lacking, having)}
         lost = [sweep for sweep in lacking if sweep.sweep_id not in replaced]
         if lost:
@@ -149,9 +149,9 @@ def _missing(transaction: Transaction, streams: Sequence[Stream], *, partial: bo
         if any(older.started_at < sweep.started_at for sweep in lost for older in having):
             stale.append(stream.name)
     if missing and (not partial or stale):
-        told = ", ".join(f"{name} ({count} sweeps)" for name, count in missing.items())
+        summary = ", ".join(f"{name} ({count} sweeps)" for name, count in missing.items())
         raise ConfigurationError(
-            f"Raw pages are missing of what the tables hold: {told}; run `pleo-connector sync --mode full` with PLEO_RAW on, and then replay"
+            f"Raw pages are missing of what the tables hold: {summary}; run `pleo-connector sync --mode full` with PLEO_RAW on, and then replay"
             + ("." if stale else ", or replay what there is with --partial.")
         )
     return missing
@@ -191,9 +191,11 @@ def _forget_progress(transaction: Transaction, stream: Stream) -> None:
     rows = transaction.read(SWEEPS, stream=stream.name, status="open").to_pylist()
     if any(is_alive(row["owner"] or "", row["touched_at"], now) for row in rows):
         raise ConfigurationError(f"A sync of {stream.name} is running; wait for its end, or stop it, and replay then.")
-    kept = transaction.read(RAW_REQUESTS, ("sweep_id",), sweep_id=[row["sweep_id"] for row in rows])["sweep_id"].to_pylist() if rows else []
+    stored_sweeps = (
+        transaction.read(RAW_REQUESTS, ("sweep_id",), sweep_id=[row["sweep_id"] for row in rows])["sweep_id"].to_pylist() if rows else []
+    )
     for row in rows:
-        if kept.count(row["sweep_id"]) != row["pages"]:
+        if stored_sweeps.count(row["sweep_id"]) != row["pages"]:
             transaction.upsert(SWEEPS, state.frame_of(SWEEPS, [row | {"status": "abandoned"}]))
     for table in (SEEN_KEYS, CHECKPOINTS, QUARANTINE):
         transaction.delete(table, stream=stream.name)

@@ -10,7 +10,7 @@ from pleo_connector.errors import PleoError
 from pleo_connector.frames import Drift
 from pleo_connector.sync.raw_report import RawReport
 from pleo_connector.sync.receipt_report import FilesReport
-from pleo_connector.sync.windows import FIRST, told
+from pleo_connector.sync.windows import FIRST, describe
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class StreamReport:
     @property
     def months_read(self) -> str:
         """`spans` in words; empty for a stream without windows, and for one that failed: of some company less was read."""
-        return ", ".join(told([span]) for span in self.spans) if self.error is None else ""
+        return ", ".join(describe([span]) for span in self.spans) if self.error is None else ""
 
     @property
     def balanced(self) -> bool:

@@ -45,11 +45,11 @@ def by_month(transaction: Transaction, stream: Stream, where: str = SERVED_NOW) 
         "y",
         "m",
     )
-    found: ByMonth = {}
+    months: ByMonth = {}
     for who, year, month, n in groups:
         if MINYEAR <= int(year) <= MAXYEAR:  # earlier versions stored other years
-            found.setdefault(who, {})[datetime(int(year), int(month), 1, tzinfo=UTC)] = int(n)
-    return found
+            months.setdefault(who, {})[datetime(int(year), int(month), 1, tzinfo=UTC)] = int(n)
+    return months
 
 
 def open_months(transaction: Transaction, stream: Stream, since: datetime) -> ByMonth:
@@ -61,10 +61,10 @@ def open_months(transaction: Transaction, stream: Stream, since: datetime) -> By
 
 def by_sweep(transaction: Transaction, stream: Stream, sweeps: Sequence[str]) -> dict[str, int]:
     """How many rows were last written by each of these sweeps."""
-    return seen_by_sweep(transaction, stream.tables()[0], sweeps, "_sweep_id")
+    return rows_by_sweep(transaction, stream.tables()[0], sweeps, "_sweep_id")
 
 
-def seen_by_sweep(transaction: Transaction, table: Table, sweeps: Sequence[str], column: str = "sweep_id") -> dict[str, int]:
+def rows_by_sweep(transaction: Transaction, table: Table, sweeps: Sequence[str], column: str = "sweep_id") -> dict[str, int]:
     """How many rows of a table name each of these sweeps."""
     if not sweeps:
         return {}
@@ -94,5 +94,5 @@ def _open(window: Window) -> str:
 def _groups(transaction: Transaction, query: str, *names: str) -> list[list[str]]:
     """The rows of a query as texts: the named columns, then `n`. Their values hold neither spaces nor commas."""
     line = " || ' ' || ".join(f"CAST({name} AS VARCHAR)" for name in (*names, "n"))
-    told = transaction.scalar(f"SELECT string_agg({line}, ',') FROM ({query}) AS grouped")
-    return [group.split(" ") for group in str(told).split(",")] if told is not None else []
+    groups = transaction.scalar(f"SELECT string_agg({line}, ',') FROM ({query}) AS grouped")
+    return [group.split(" ") for group in str(groups).split(",")] if groups is not None else []

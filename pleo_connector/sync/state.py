@@ -66,13 +66,13 @@ class Watermark:
 
 def watermarks(transaction: Transaction, stream: Stream) -> dict[str | None, Watermark]:
     """The marks by company, from finished sweeps only: what an unfinished one met has gaps below it."""
-    found: dict[str | None, Watermark] = {}
+    by_company: dict[str | None, Watermark] = {}
     columns = ("company_id", "started_at", "floor_at", "newest_at")
     for row in transaction.read(SWEEPS, columns, stream=stream.name, status="complete").to_pylist():
-        mark = found.get(_text(row["company_id"]), Watermark())
+        watermark = by_company.get(_text(row["company_id"]), Watermark())
         whole = row["started_at"] if row["floor_at"] is None else None
-        found[_text(row["company_id"])] = Watermark(_later(mark.whole, whole), _later(mark.newest, row["newest_at"]))
-    return found
+        by_company[_text(row["company_id"])] = Watermark(_later(watermark.whole, whole), _later(watermark.newest, row["newest_at"]))
+    return by_company
 
 
 def swept_parents(transaction: Transaction, stream: Stream) -> dict[str, str]:
@@ -89,9 +89,9 @@ def write_progress(transaction: Transaction, pages: Mapping[str, Sequence[Served
         return
     _write_checkpoints(transaction, every)
     write_sweeps(transaction, [SweepState(sweep, "open") for sweep in {page.sweep.sweep_id: page.sweep for page in every}.values()], at=at)
-    seen = [_seen(batch) for batch in batches if batch.stream.mode is not SyncMode.OPEN_JOBS]  # those are never deleted by absence
-    if seen:
-        transaction.upsert(SEEN_KEYS, pd.concat(seen, ignore_index=True))
+    keys = [_seen_keys(batch) for batch in batches if batch.stream.mode is not SyncMode.OPEN_JOBS]  # those are never deleted by absence
+    if keys:
+        transaction.upsert(SEEN_KEYS, pd.concat(keys, ignore_index=True))
 
 
 def _write_checkpoints(transaction: Transaction, pages: Sequence[ServedPage]) -> None:
@@ -171,19 +171,19 @@ def write_sweeps(transaction: Transaction, states: Iterable[SweepState], *, at: 
         transaction.upsert(SWEEPS, frame_of(SWEEPS, rows))
 
 
-def _seen(batch: Batch) -> pd.DataFrame:
+def _seen_keys(batch: Batch) -> pd.DataFrame:
     """The keys of a batch, with the sweeps that met them; those of quarantined records too."""
     parent = batch.frames[batch.stream.name]
-    seen = pd.DataFrame({"sweep_id": parent["_sweep_id"], "stream": batch.stream.name, "key": parent[batch.stream.key]})
+    keys = pd.DataFrame({"sweep_id": parent["_sweep_id"], "stream": batch.stream.name, "key": parent[batch.stream.key]})
     held = [
         {"sweep_id": row.sweep_id, "stream": batch.stream.name, "key": key}
         for row in batch.quarantined.itertuples()
         if (key := key_of(batch.stream, str(row.record))) is not None
     ]
     if held:
-        seen = pd.concat([seen, frame_of(SEEN_KEYS, held)]).drop_duplicates(["sweep_id", "key"])
-    seen["stream"] = seen["stream"].astype(_TEXT)
-    return seen
+        keys = pd.concat([keys, frame_of(SEEN_KEYS, held)]).drop_duplicates(["sweep_id", "key"])
+    keys["stream"] = keys["stream"].astype(_TEXT)
+    return keys
 
 
 def write_quarantined(transaction: Transaction, batch: Batch) -> None:
@@ -226,8 +226,8 @@ def forget(transaction: Transaction, sweeps: Sequence[Sweep]) -> None:
 def key_of(stream: Stream, record: str) -> str | None:
     """The key of a record that could not be typed, if at least that can be read as a UUID."""
     try:
-        found = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
-        key = msgspec.json.decode(found[stream.key], type=str)
+        fields = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
+        key = msgspec.json.decode(fields[stream.key], type=str)
     except (msgspec.DecodeError, KeyError, UnicodeError):
         return None
     try:

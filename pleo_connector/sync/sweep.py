@@ -176,8 +176,8 @@ def _check_end(served: ServedPage, used: Collection[str | None], what: str) -> N
             "what was read is kept, and nothing is marked deleted."
         )
     if not served.is_last and (page.end_cursor is None or page.end_cursor in used):
-        said = "no cursor" if page.end_cursor is None else "a cursor that it had given before"
-        raise WalkStalled(f"Pleo promised a page after {what} but gave {said}; what was read is kept, run again later.")
+        cursor_given = "no cursor" if page.end_cursor is None else "a cursor that it had given before"
+        raise WalkStalled(f"Pleo promised a page after {what} but gave {cursor_given}; what was read is kept, run again later.")
 
 
 def served_page(
@@ -201,8 +201,8 @@ def _inside(sweep: Sweep, page: Page, request: PageRequest) -> Page:
     moments = moments_of(page.records, sweep.stream, window.column)
     if all(moment is None or moment in span for moment in moments):
         return page
-    kept = (record for record, moment in zip(page.records, moments, strict=True) if moment is None or moment in span)
-    return replace(page, records=tuple(kept))
+    inside = (record for record, moment in zip(page.records, moments, strict=True) if moment is None or moment in span)
+    return replace(page, records=tuple(inside))
 
 
 def _created(sweep: Sweep, page: Page, place: int) -> datetime | None:

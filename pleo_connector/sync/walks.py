@@ -58,7 +58,7 @@ class Walks:
     client: PleoClient
     planner: Planner
     limits: ConcurrencyLimits
-    listings: Mapping[str, ParentRecords]
+    parent_records: Mapping[str, ParentRecords]
     """Of the streams whose records other walks are for."""
     put: Callable[[ServedPage], Awaitable[None]]
     keep_failed: Callable[[FailedPage], Awaitable[str]]
@@ -80,10 +80,10 @@ class Walks:
 
     async def list_only(self, stream: Stream, ids: Sequence[str], traffic: Traffic) -> None:
         """List the records that other walks are for, when their own stream is not part of the run."""
-        listing = self.listings[stream.name]
+        parent_records = self.parent_records[stream.name]
 
         async def note(page: ServedPage) -> None:
-            listing.note(page)
+            parent_records.note(page)
 
         for company_id in ids:
             async with self.limits.to(stream):
@@ -92,8 +92,8 @@ class Walks:
                 except FATAL:
                     raise
                 except PleoError as error:
-                    listing.failed[company_id] = error
-        listing.done.set()
+                    parent_records.failed[company_id] = error
+        parent_records.done.set()
 
     async def _sweeps(self, work: StreamWork, ids: Sequence[str]) -> list[Sweep]:
         parent = work.stream.parent
@@ -101,11 +101,11 @@ class Walks:
             return [sweep for company_id in ids for sweep in await self._sweeps_of(work, company_id)]
         if parent is None:
             return await self.planner.sweeps(work, ids, self._earliest)
-        listing = self.listings[parent.stream]
-        await listing.done.wait()
-        for company_id, error in listing.failed.items():
+        parent_records = self.parent_records[parent.stream]
+        await parent_records.done.wait()
+        for company_id, error in parent_records.failed.items():
             work.note(error, company_id)
-        return self.planner.sweeps_of_parents(work, parent, listing, ids)
+        return self.planner.sweeps_of_parents(work, parent, parent_records, ids)
 
     async def _sweeps_of(self, work: StreamWork, company_id: str) -> list[Sweep]:
         """The walks of one company; none where Pleo refuses to say when its records begin, which stops no other company."""
@@ -135,19 +135,19 @@ class Walks:
                 walks.create_task(self._walk(work, sweep, gone))
         work.note_refusals()
         if gone and work.stream.parent is not None:
-            work.report.warnings.append(_told_gone(work.stream, work.stream.parent, gone, len(sweeps)))
+            work.report.warnings.append(_gone_warning(work.stream, work.stream.parent, gone, len(sweeps)))
 
     async def _walk(self, work: StreamWork, sweep: Sweep, gone: list[Sweep]) -> None:
         """Walk one sweep; it is added to `gone` when the record that it is for has gone since it was listed."""
-        listing = self.listings.get(work.stream.name)
+        parent_records = self.parent_records.get(work.stream.name)
         handed_over = sweep.pages
 
         async def hand_over(page: ServedPage) -> None:
             nonlocal handed_over
             if page.sweep.error is not None:
                 raise page.sweep.error
-            if listing is not None:
-                listing.note(page)
+            if parent_records is not None:
+                parent_records.note(page)
             await self.put(page)
             handed_over += 1
 
@@ -177,8 +177,8 @@ class Walks:
         if isinstance(error, WalkStalled):
             work.abandon(sweep)  # its cursor leads nowhere: the next run starts from the first page
         work.note(error, sweep.company_id)
-        if (listing := self.listings.get(work.stream.name)) is not None:
-            listing.failed[sweep.company_id] = error
+        if (parent_records := self.parent_records.get(work.stream.name)) is not None:
+            parent_records.failed[sweep.company_id] = error
 
 
 def _leave(work: StreamWork, sweep: Sweep, error: PleoError, handed_over: int, gone: list[Sweep]) -> None:
@@ -191,10 +191,10 @@ def _leave(work: StreamWork, sweep: Sweep, error: PleoError, handed_over: int, g
         work.report.warnings.append(f"The job ended while {sweep} were read: what was read until then is kept, the rest is not served.")
 
 
-def _told_gone(stream: Stream, parent: Parent, gone: Sequence[Sweep], asked: int) -> str:
+def _gone_warning(stream: Stream, parent: Parent, gone: Sequence[Sweep], listed: int) -> str:
     """The warning about records that were listed and are gone; ids of three of them at most."""
     what = parent.stream.replace("_", " ")
     ids = ", ".join(str(sweep.parent_id) for sweep in gone[:3]) + (", ..." if len(gone) > 3 else "")  # noqa: PLR2004 - a sentence, not a list
-    told = f"Pleo no longer has {len(gone)} of the {asked} {what} that it had listed (404 or 410: {ids}): their {stream.name} were skipped, and rows that were read before are kept."
-    every = " These are all of them: if the next run says so again, check PLEO_API_URL, and report it." if len(gone) == asked else ""
-    return told + every
+    message = f"Pleo no longer has {len(gone)} of the {listed} {what} that it had listed (404 or 410: {ids}): their {stream.name} were skipped, and rows that were read before are kept."
+    every = " These are all of them: if the next run says so again, check PLEO_API_URL, and report it." if len(gone) == listed else ""
+    return message + every

@@ -64,7 +64,7 @@ FIRST = "first"
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class WindowStatus:
     """A window, how often it is read (`first`, hot, warm, cool or cold), why now, and when it was read last."""
 
     span: Interval
@@ -96,30 +96,30 @@ def windows(earliest: datetime | None, now: datetime) -> tuple[Interval, ...]:
     return tuple(spans)
 
 
-def judged(
+def status_of(
     span: Interval, swept: Mapping[Interval, datetime], now: datetime, policy: SweepPolicy, opened: Collection[datetime] = ()
-) -> Judged:
+) -> WindowStatus:
     """What the sweeps so far say about a window; `opened` holds the first moments of the months with an open entry."""
     last = max((at for done, at in swept.items() if done.start <= span.start and done.end >= min(span.end, at)), default=None)
     tier, every = policy.tier(span.end, now)
     if last is None:
-        return Judged(span, FIRST, Why.NEVER_READ, None)
+        return WindowStatus(span, FIRST, Why.NEVER_READ, None)
     if every == timedelta(0):
-        return Judged(span, tier, Why.EVERY_RUN, last)
+        return WindowStatus(span, tier, Why.EVERY_RUN, last)
     if now - span.end <= timedelta(days=policy.open_days) and any(span.start <= month < span.end for month in opened):
-        return Judged(span, "hot", Why.OPEN_ENTRIES, last)
+        return WindowStatus(span, "hot", Why.OPEN_ENTRIES, last)
     # The slack lets a daily run that starts a minute early still count as a day later.
-    return Judged(span, tier, Why.DUE if now - last >= every - SLACK else Why.NOT_DUE, last)
+    return WindowStatus(span, tier, Why.DUE if now - last >= every - SLACK else Why.NOT_DUE, last)
 
 
 def due(
     spans: tuple[Interval, ...], swept: Mapping[Interval, datetime], now: datetime, policy: SweepPolicy, opened: Collection[datetime] = ()
-) -> Iterator[Judged]:
+) -> Iterator[WindowStatus]:
     """The windows to read now; `swept` holds completed sweeps (span, when they started)."""
     for span in spans:
-        found = judged(span, swept, now, policy, opened)
-        if found.why is not Why.NOT_DUE:
-            yield found
+        status = status_of(span, swept, now, policy, opened)
+        if status.why is not Why.NOT_DUE:
+            yield status
 
 
 def clipped(spans: tuple[Interval, ...], start: datetime | None, end: datetime | None) -> tuple[Interval, ...]:
@@ -153,16 +153,16 @@ def cover_everything(spans: Collection[Interval]) -> bool:
 
 def joined(spans: Collection[Interval]) -> tuple[Interval, ...]:
     """The moments that lie in any of the spans, as few spans as possible, in their order."""
-    found: list[Interval] = []
+    merged: list[Interval] = []
     for span in sorted(spans, key=lambda span: span.start):
-        if found and span.start <= found[-1].end:
-            found[-1] = Interval(found[-1].start, max(found[-1].end, span.end))
+        if merged and span.start <= merged[-1].end:
+            merged[-1] = Interval(merged[-1].start, max(merged[-1].end, span.end))
         else:
-            found.append(span)
-    return tuple(found)
+            merged.append(span)
+    return tuple(merged)
 
 
-def told(spans: Sequence[Interval]) -> str:
+def describe(spans: Sequence[Interval]) -> str:
     """Windows that follow each other, in words: `before 2025-10`, `2026-01 to 2026-03` (the last month included), `2026-11 on`."""
     if not spans:
         return ""

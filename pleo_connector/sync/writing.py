@@ -18,7 +18,7 @@ from pleo_connector.sync import counting, state
 from pleo_connector.sync.deletions import Finished, finish
 from pleo_connector.sync.errors import REFUSALS, folded
 from pleo_connector.sync.raw import RawLanding
-from pleo_connector.sync.raw_packing import KeptPage
+from pleo_connector.sync.raw_packing import PackedPage
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.sync.sweep import ServedPage, Sweep
 from pleo_connector.warehouses import MergeCounts, Transaction
@@ -44,7 +44,7 @@ class StreamWork:
     again: list[Sweep] = field(default_factory=list)
     """Sweeps that met another number of records than Pleo reported: they are read once more before the stream ends."""
     may_read_again: bool = False
-    judged: asyncio.Event = field(default_factory=asyncio.Event)
+    decided: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the stream's end was loaded, or put off until `again` is read."""
 
     def abandon(self, sweep: Sweep) -> None:
@@ -90,7 +90,7 @@ class Load:
     batches: Mapping[str, Batch]
     raw: Sequence[ServedPage]
     """The same pages in the order they came, for the landing."""
-    kept: Sequence[KeptPage]
+    packed_pages: Sequence[PackedPage]
     counts: dict[str, MergeCounts] = field(default_factory=dict)
     finished: list[Finished] = field(default_factory=list)
 
@@ -103,15 +103,15 @@ def joined(loads: Sequence[Load], at: datetime) -> Load:
     for load in loads:
         for name, batch in load.batches.items():
             batches.setdefault(name, []).append(batch)
-    raw, kept = [page for load in loads for page in load.raw], [one for load in loads for one in load.kept]
-    return Load(at, _by_stream(raw), {name: batches_joined(group, at) for name, group in batches.items()}, raw, kept)
+    raw, packed_pages = [page for load in loads for page in load.raw], [one for load in loads for one in load.packed_pages]
+    return Load(at, _by_stream(raw), {name: batches_joined(group, at) for name, group in batches.items()}, raw, packed_pages)
 
 
 def _by_stream(pages: Sequence[ServedPage]) -> dict[str, list[ServedPage]]:
-    found: dict[str, list[ServedPage]] = {}
+    by_stream: dict[str, list[ServedPage]] = {}
     for page in pages:
-        found.setdefault(page.sweep.stream.name, []).append(page)
-    return found
+        by_stream.setdefault(page.sweep.stream.name, []).append(page)
+    return by_stream
 
 
 class Writer:
@@ -122,14 +122,14 @@ class Writer:
         self._options = options
         self._raw = raw
 
-    def prepare(self, pages: Sequence[ServedPage], at: datetime, kept: Mapping[str, KeptPage] | None = None) -> Load:
+    def prepare(self, pages: Sequence[ServedPage], at: datetime, packed_pages: Mapping[str, PackedPage] | None = None) -> Load:
         """Normalise and compress, before the warehouse is held; `kept` has pages that are compressed already.
 
         The load no longer has the pages' text.
         """
         batches = {name: batch for name, group in _by_stream(pages).items() if (batch := self._normalised(name, group, at)) is not None}
         loaded = [page for page in pages if page.sweep.stream.name in batches]
-        packed = self._raw.pack(loaded, kept or {})
+        packed = self._raw.pack(loaded, packed_pages or {})
         emptied = [page.emptied() for page in loaded]
         return Load(at, _by_stream(emptied), batches, emptied, packed)
 
@@ -140,7 +140,9 @@ class Writer:
         state.write_progress(transaction, load.pages, load.batches.values(), at=load.at)
         self._end(transaction, load, ended, run)
         by_name = {work.stream.name: work for work in ended if not work.again}
-        self._raw.land(transaction, load.raw, load.kept, by_name, run=run.owner, at=load.at, allow_mass_delete=run.allow_mass_delete)
+        self._raw.land(
+            transaction, load.raw, load.packed_pages, by_name, run=run.owner, at=load.at, allow_mass_delete=run.allow_mass_delete
+        )
 
     def _end(self, transaction: Transaction, load: Load, ended: Sequence[StreamWork], run: Run) -> None:
         """End the streams whose walks have all ended; the sweeps of all of them are written at once."""
@@ -152,7 +154,7 @@ class Writer:
                 load.finished.append(Finished())
                 continue
             states += [state.SweepState(sweep, "abandoned") for sweep in work.abandoned]
-            found = finish(
+            finished = finish(
                 transaction,
                 work.stream,
                 work.sweeps,
@@ -162,8 +164,8 @@ class Writer:
                 at=load.at,
                 history=self._of(work.stream).history,
             )
-            states += found.states
-            load.finished.append(found)
+            states += finished.states
+            load.finished.append(finished)
         state.write_sweeps(transaction, states, at=load.at)
         state.forget(transaction, [state.sweep for state in states])
 

@@ -18,7 +18,7 @@ from pleo_connector.errors import ConfigurationError
 from pleo_connector.file_options import FilesOfDeleted
 from pleo_connector.sandbox import Fault, SandboxConfig, running
 from pleo_connector.sandbox.receipt_content import receipt_content
-from pleo_connector.sync.receipt_folder import MARK
+from pleo_connector.sync.receipt_folder import MARKER
 from pleo_connector.sync.receipt_report import FilesReport
 from pleo_connector.sync.receipt_table import RECEIPT_FILES
 from pleo_connector.warehouses import open_warehouse
@@ -72,7 +72,7 @@ def asked_for(place: Place) -> int:
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file() and file.name != MARK}
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file() and file.name != MARKER}
 
 
 def test_each_file_is_whole_private_and_named_by_its_receipt_and_fetched_once(few: Place, folder: Path) -> None:

@@ -151,14 +151,14 @@ def test_months_in_words() -> None:
         return Interval(datetime(2026, number, 1, tzinfo=UTC), datetime(2026, number + 1, 1, tzinfo=UTC))
 
     future = windows.windows(None, NOW)[-1]
-    assert windows.told([]) == ""
-    assert windows.told([month(3)]) == "2026-03"
-    assert windows.told([month(3), month(1), month(2)]) == "2026-01 to 2026-03"
-    assert windows.told([month(10), future]) == "2026-10 on"
-    assert windows.told([future]) == "2026-11 on"
-    assert windows.told([Interval(BEGINNING, month(1).start)]) == "before 2026-01"
-    assert windows.told([Interval(BEGINNING, month(1).start), month(1)]) == "to 2026-01"
-    assert windows.told([Interval(BEGINNING, month(1).start), future]) == "on"
+    assert windows.describe([]) == ""
+    assert windows.describe([month(3)]) == "2026-03"
+    assert windows.describe([month(3), month(1), month(2)]) == "2026-01 to 2026-03"
+    assert windows.describe([month(10), future]) == "2026-10 on"
+    assert windows.describe([future]) == "2026-11 on"
+    assert windows.describe([Interval(BEGINNING, month(1).start)]) == "before 2026-01"
+    assert windows.describe([Interval(BEGINNING, month(1).start), month(1)]) == "to 2026-01"
+    assert windows.describe([Interval(BEGINNING, month(1).start), future]) == "on"
 
 
 @pytest.mark.slow

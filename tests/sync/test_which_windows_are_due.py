@@ -69,7 +69,7 @@ def test_each_tier_comes_due_in_its_time() -> None:
         before = dict.fromkeys(spans, NOW - every + timedelta(hours=2))
         after = dict.fromkeys(spans, NOW - every)
         assert span not in {one.span for one in windows.due(spans, before, NOW, policy)}, tier
-        assert windows.judged(span, after, NOW, policy) in set(windows.due(spans, after, NOW, policy)), tier
+        assert windows.status_of(span, after, NOW, policy) in set(windows.due(spans, after, NOW, policy)), tier
 
 
 def test_tiers_follow_the_age_of_the_windows_end() -> None:
@@ -127,7 +127,7 @@ def test_joined_spans_hold_the_same_moments_without_touching_each_other(spans: l
 
 def test_a_span_that_was_cut_in_words() -> None:
     def words(start: datetime, end: datetime) -> str:
-        return windows.told([Interval(start, end)])
+        return windows.describe([Interval(start, end)])
 
     day, month = datetime(2026, 1, 15, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)
     assert words(day, month) == "2026-01-15 to 2026-02"
