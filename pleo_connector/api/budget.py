@@ -21,6 +21,9 @@ WINDOW = 60.0
 
 _SPREAD = 0.98  # of the budget: what is left over absorbs that requests arrive less evenly than they are sent
 
+CATCH_UP = 1.0
+"""Seconds: a process that was busy for so long sends what was due meanwhile, for which a server has kept room."""
+
 
 class Pace:
     """Even spacing of requests, in seconds of any one clock; there is none until `spread` was called."""
@@ -30,8 +33,8 @@ class Pace:
         """Seconds from one request to the next; 0 when they are not spaced."""
         self._next = -math.inf
 
-    def spread(self, per_minute: float, *, start: float = -math.inf) -> None:
-        """Space requests by so many a minute from now on, the next at `start` at the earliest."""
+    def spread(self, per_minute: float, start: float) -> None:
+        """Space requests by so many a minute, the next at `start` at the earliest."""
         self.interval = WINDOW / (per_minute * _SPREAD)
         self._next = max(self._next, start)
 
@@ -40,8 +43,8 @@ class Pace:
         return self._next - now if self.interval else 0.0
 
     def sent(self, now: float) -> None:
-        """A request is sent. One that is late by less than an interval does not move those after it."""
-        self._next = max(self._next, now - self.interval) + self.interval
+        """A request is sent. One that is late by less than a second does not move those after it."""
+        self._next = max(self._next, now - CATCH_UP) + self.interval
 
 
 class RequestBudget(Protocol):
@@ -101,8 +104,8 @@ class Budget:
 
     def pause(self, seconds: float) -> None:
         """Pleo answered 429: send nothing for the seconds of its `Retry-After` (0 without one), and spread requests over the minute."""
-        self._pace.spread(self._per_minute)
         self._paused_until = max(self._paused_until, self._clock() + seconds)
+        self._pace.spread(self._per_minute, self._paused_until)
 
     def answered(self) -> None:
         """Nothing to do: requests count from when they had permission."""

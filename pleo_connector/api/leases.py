@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from pleo_connector.api.budget import WINDOW, Pace
+from pleo_connector.api.budget import CATCH_UP, WINDOW, Pace
 
 LEASE = 5.0
 """Seconds within which a permit is used, or not any more."""
@@ -68,7 +68,7 @@ class Drawn:
     now: float
     """The time of the shared record."""
     start: float | None = None
-    """Seconds until the first permit may be used, where requests are spread; None where they are not."""
+    """Seconds until the first permit may be used, where requests are spread (negative: it is late); None where they are not."""
 
 
 @dataclass(slots=True)
@@ -112,7 +112,7 @@ class Leases:
         paused = max(0.0, self.paused_until - now)
         permits = 0 if paused or not ask.want else self._permits(ask)
         spreads = now < self.spread_until
-        ahead = max(0.0, self.next_slot - now) if spreads else 0.0
+        ahead = max(-CATCH_UP, self.next_slot - now) if spreads else 0.0
         if permits and spreads:
             permits = self._slot(ask, permits, now)
         if permits + ask.under_way:
@@ -127,11 +127,11 @@ class Leases:
     def _slot(self, ask: Ask, permits: int, now: float) -> int:
         """How many of the permits fit into the next slot, which they take; 0 when it is too far ahead."""
         pace = Pace()
-        pace.spread(ask.per_minute, start=self.next_slot)
+        pace.spread(ask.per_minute, self.next_slot)
         if pace.wait(now) > _SLOT:
             return 0
         permits = min(permits, max(1, int(_SLOT / pace.interval)))
-        self.next_slot = max(now, self.next_slot) + permits * pace.interval
+        self.next_slot = max(now - CATCH_UP, self.next_slot) + permits * pace.interval
         return permits
 
     def _permits(self, ask: Ask) -> int:
@@ -189,6 +189,7 @@ class Leases:
                 mine[until] = mine.get(until, 0) + 1
         if ask.limited:
             self.spread_until = now + _SPREAD_FOR
+            self.next_slot = max(self.next_slot, now)
             self.paused_until = max(self.paused_until, now + min(ask.pause, _LONGEST_PAUSE))
 
     def _queue(self, ask: Ask, now: float, *, waits: bool) -> None:

@@ -158,7 +158,7 @@ class SharedBudget:
         if drawn.start is None:
             self._pace = Pace()
         else:
-            self._pace.spread(self._per_minute, start=self._clock() + drawn.start)
+            self._pace.spread(self._per_minute, self._clock() + drawn.start)
         return drawn
 
     def _look(self) -> float:

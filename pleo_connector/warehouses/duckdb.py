@@ -17,6 +17,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from pleo_connector.catalogue import Table, View
+from pleo_connector.errors import WarehouseLocked
 from pleo_connector.warehouses.dialect import DUCKDB
 from pleo_connector.warehouses.protocol import Transaction
 from pleo_connector.warehouses.snapshot import publish
@@ -24,6 +25,8 @@ from pleo_connector.warehouses.turn import turn
 
 if TYPE_CHECKING:
     import duckdb
+
+    from pleo_connector.warehouses.duckdb_maintenance import Compacted
 
 STORAGE_VERSION = "v1.4.0"
 """Of new files: that of the oldest DuckDB that the connector runs with."""
@@ -102,6 +105,31 @@ class DuckDBWarehouse:
                 connection.execute("ROLLBACK")
                 connection.execute("CHECKPOINT")
                 publish(self._path, self.snapshot)
+            except duckdb.Error as error:
+                raise refusal(self.location, error) from error
+            finally:
+                connection.close()
+
+    def compact(self) -> Compacted | None:
+        """Write the file anew, in its turn, without the space that changed rows left; None for MotherDuck, which has no file here.
+
+        Errors as of `transaction`, and those of `duckdb_maintenance.compact`.
+        """
+        if self._remote:
+            return None
+        import duckdb
+
+        from pleo_connector.warehouses.duckdb_errors import refusal
+        from pleo_connector.warehouses.duckdb_maintenance import compact
+
+        deadline = monotonic() + self._wait
+        with self._turn():
+            connection, own = self._open(deadline)
+            try:
+                if not own:
+                    raise WarehouseLocked(f"The warehouse {self.location} is open in this same process; close it there, then run again.")
+                connection.execute("ROLLBACK")
+                return compact(connection, self._path)
             except duckdb.Error as error:
                 raise refusal(self.location, error) from error
             finally:
