@@ -41,7 +41,7 @@ def maintain(
     require_made(warehouse, settings.sources)
     from pleo_connector.warehouses.iceberg import IcebergWarehouse  # noqa: PLC0415 - its library comes with an extra
     from pleo_connector.warehouses.iceberg_maintenance import keep_up  # noqa: PLC0415
-    from pleo_connector.warehouses.iceberg_named import NamedIcebergWarehouse  # noqa: PLC0415
+    from pleo_connector.warehouses.iceberg_named_catalog import NamedIcebergWarehouse  # noqa: PLC0415
 
     assert isinstance(warehouse, (IcebergWarehouse, NamedIcebergWarehouse))  # noqa: S101 - for the type checker: the kind says so
     done = keep_up(warehouse, days)

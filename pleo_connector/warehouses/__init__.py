@@ -167,7 +167,7 @@ def _postgres(url: str, schema: str, *, wait: float) -> Warehouse:
 def _iceberg(url: str, schema: str, *, wait: float) -> Warehouse:
     try:
         from pleo_connector.warehouses.iceberg import IcebergWarehouse  # noqa: PLC0415 - its library comes with an extra
-        from pleo_connector.warehouses.iceberg_named import NamedIcebergWarehouse  # noqa: PLC0415
+        from pleo_connector.warehouses.iceberg_named_catalog import NamedIcebergWarehouse  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"PLEO_WAREHOUSE asks for Iceberg, whose library is not installed ({error.name}); run: pip install 'pleo-connector[iceberg]'"

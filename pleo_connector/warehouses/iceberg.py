@@ -14,9 +14,9 @@ import duckdb
 
 from pleo_connector.catalogue import Table, View
 from pleo_connector.warehouses.dialect import DUCKDB
+from pleo_connector.warehouses.iceberg_cache import ColumnCache
 from pleo_connector.warehouses.iceberg_catalog import TogetherCatalog
 from pleo_connector.warehouses.iceberg_errors import refusal, refusing
-from pleo_connector.warehouses.iceberg_kept import KeptColumns
 from pleo_connector.warehouses.iceberg_transaction import BATCHES, IcebergTransaction
 from pleo_connector.warehouses.protocol import Transaction
 from pleo_connector.warehouses.turn import turn
@@ -45,7 +45,7 @@ class IcebergWarehouse:
         self.schema = schema
         self._wait = wait
         self.location = str(self.folder)
-        self._kept = KeptColumns()
+        self._kept = ColumnCache()
 
     def __repr__(self) -> str:
         return f"IcebergWarehouse({self.location!r}, {self.schema!r})"

@@ -15,7 +15,7 @@ from pyiceberg.io import FileIO
 from pleo_connector.warehouses.iceberg import IcebergWarehouse
 from pleo_connector.warehouses.iceberg_catalog import TogetherCatalog
 from pleo_connector.warehouses.iceberg_errors import refusing
-from pleo_connector.warehouses.iceberg_named import NamedIcebergWarehouse
+from pleo_connector.warehouses.iceberg_named_catalog import NamedIcebergWarehouse
 from pleo_connector.warehouses.iceberg_rows import IcebergRows
 from pleo_connector.warehouses.iceberg_snapshots import files_of, forgotten
 from pleo_connector.warehouses.iceberg_tables import Work

@@ -17,9 +17,9 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import FileScanTask, Transaction
 from pyiceberg.table.metadata import TableMetadata
 
+from pleo_connector.warehouses.iceberg_cache import ColumnCache
 from pleo_connector.warehouses.iceberg_deletes import deleted_rows, only_about, write_deletes
 from pleo_connector.warehouses.iceberg_files import write_rows
-from pleo_connector.warehouses.iceberg_kept import KeptColumns
 from pleo_connector.warehouses.iceberg_partitions import by_partition
 from pleo_connector.warehouses.iceberg_reading import arrow_schema, read_columns
 from pleo_connector.warehouses.iceberg_snapshots import Change, snapshot
@@ -85,7 +85,7 @@ class Part:
 class IcebergRows:
     """The present rows of a table, and what becomes of them."""
 
-    def __init__(self, work: Transaction, tasks: Iterable[FileScanTask], kept: KeptColumns | None = None) -> None:
+    def __init__(self, work: Transaction, tasks: Iterable[FileScanTask], kept: ColumnCache | None = None) -> None:
         self.work = work
         self._kept = kept
         self._parts = [self._part(task) for task in tasks]

@@ -23,18 +23,18 @@ from pyiceberg.io import FileIO
 from pleo_connector.catalogue import Table, View
 from pleo_connector.errors import WarehouseError
 from pleo_connector.warehouses.duckdb_transaction import DuckDBTransaction
+from pleo_connector.warehouses.iceberg_cache import ColumnCache
+from pleo_connector.warehouses.iceberg_canonical_text import spelled
 from pleo_connector.warehouses.iceberg_catalog import TogetherCatalog, one_by_one
 from pleo_connector.warehouses.iceberg_columns import columns_asked, mentions
+from pleo_connector.warehouses.iceberg_comparison import unchanged
 from pleo_connector.warehouses.iceberg_errors import refusing
 from pleo_connector.warehouses.iceberg_history import KNOWN, IcebergHistory
-from pleo_connector.warehouses.iceberg_kept import KeptColumns
 from pleo_connector.warehouses.iceberg_places import PlacesSql
 from pleo_connector.warehouses.iceberg_rows import PART, POSITION, IcebergRows
 from pleo_connector.warehouses.iceberg_schema import ICEBERG
 from pleo_connector.warehouses.iceberg_snapshots import forgotten
-from pleo_connector.warehouses.iceberg_spelling import spelled
 from pleo_connector.warehouses.iceberg_tables import Work, created, widened
-from pleo_connector.warehouses.iceberg_unchanged import unchanged
 from pleo_connector.warehouses.merge import DECISIVE, ROW
 from pleo_connector.warehouses.protocol import SEEN_KEYS, Batches, MergeCounts, Scope
 from pleo_connector.warehouses.staging import staged, typed
@@ -51,7 +51,7 @@ class IcebergTransaction(DuckDBTransaction):
     """One open transaction; nothing of it is seen before `commit`."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, catalog: Catalog, schema: str, location: str, folder: str | None, kept: KeptColumns
+        self, connection: duckdb.DuckDBPyConnection, catalog: Catalog, schema: str, location: str, folder: str | None, kept: ColumnCache
     ) -> None:
         super().__init__(connection, schema, location, ICEBERG)
         self._plan: PlacesSql = PlacesSql(ICEBERG, schema, self._plan.catalog)

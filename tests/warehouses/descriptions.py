@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pleo_connector.catalogue import Table
 from pleo_connector.warehouses import Warehouse
 from pleo_connector.warehouses.iceberg import IcebergWarehouse
-from pleo_connector.warehouses.iceberg_named import NamedIcebergWarehouse
+from pleo_connector.warehouses.iceberg_named_catalog import NamedIcebergWarehouse
 
 Descriptions = tuple[str, dict[str, str]]
 """The table's, and each column's."""

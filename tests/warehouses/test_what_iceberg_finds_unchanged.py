@@ -10,7 +10,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pleo_connector.warehouses.iceberg_unchanged import Hashes, unchanged
+from pleo_connector.warehouses.iceberg_comparison import Hashes, unchanged
 from pleo_connector.warehouses.staging import ARROW
 from tests.warehouses.rows import BILLS, FIRST, LINES
 

@@ -10,8 +10,8 @@ import pytest
 
 from pleo_connector.warehouses import Warehouse, iceberg_reading, open_warehouse
 from pleo_connector.warehouses.iceberg import IcebergWarehouse
-from pleo_connector.warehouses.iceberg_kept import KeptColumns
-from pleo_connector.warehouses.iceberg_spelling import is_canonical
+from pleo_connector.warehouses.iceberg_cache import ColumnCache
+from pleo_connector.warehouses.iceberg_canonical_text import is_canonical
 from tests.warehouses.rows import BILLS, CURSORS, LINES, SEEN, bill, key, lines, load, stored
 
 
@@ -87,7 +87,7 @@ def numbers(many: int) -> Callable[[Sequence[str]], pa.Table]:
 
 
 def test_no_more_is_kept_than_the_limit_and_the_answer_is_whole_all_the_same() -> None:
-    kept = KeptColumns(limit=2_000)
+    kept = ColumnCache(limit=2_000)
     kept.begin()
     for file in range(10):
         rows = kept.columns({"a": (file, "a"), "b": (file, "b")}, numbers(100))
@@ -106,7 +106,7 @@ def test_no_more_is_kept_than_the_limit_and_the_answer_is_whole_all_the_same() -
 
 
 def test_what_three_loads_did_not_ask_for_makes_room() -> None:
-    kept = KeptColumns(limit=2_000)
+    kept = ColumnCache(limit=2_000)
     kept.begin()
     kept.columns({"a": ("old", "a"), "b": ("old", "b")}, numbers(100))
     for _ in range(3):

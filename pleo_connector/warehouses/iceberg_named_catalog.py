@@ -21,9 +21,9 @@ from pleo_connector.catalogue import Table, View
 from pleo_connector.errors import ConfigurationError, WarehouseError
 from pleo_connector.warehouses.dialect import DUCKDB
 from pleo_connector.warehouses.iceberg import asking
+from pleo_connector.warehouses.iceberg_cache import ColumnCache
 from pleo_connector.warehouses.iceberg_catalog import TogetherCatalog
 from pleo_connector.warehouses.iceberg_errors import refusing
-from pleo_connector.warehouses.iceberg_kept import KeptColumns
 from pleo_connector.warehouses.iceberg_transaction import BATCHES, IcebergTransaction
 from pleo_connector.warehouses.protocol import Transaction
 
@@ -47,7 +47,7 @@ class NamedIcebergWarehouse:
         self.schema = schema
         self.location = f"iceberg://{name}"
         self._wait = wait
-        self._kept = KeptColumns()
+        self._kept = ColumnCache()
 
     def __repr__(self) -> str:
         return f"NamedIcebergWarehouse({self.name!r}, {self.schema!r})"

@@ -27,7 +27,7 @@ class _Kept:
     """The last one that asked for it."""
 
 
-class KeptColumns:
+class ColumnCache:
     """For all tables of one warehouse; any thread may ask."""
 
     def __init__(self, limit: int = LIMIT) -> None:
