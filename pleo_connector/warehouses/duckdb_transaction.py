@@ -36,17 +36,17 @@ class DuckDBTransaction:
         self._location = location
         self._stages: dict[str, pa.Table] = {}
         catalog = str(self._row("SELECT current_database()")[0])
-        self._plan = MergeSql(dialect, schema, catalog)
-        self._history = History(self._plan, self.run, bare=True)
+        self._sql = MergeSql(dialect, schema, catalog)
+        self._history = History(self._sql, self.run, bare=True)
         self._schema = schema
 
     def ensure(self, tables: Sequence[Table]) -> None:
         """Create what is missing and refresh comments; WarehouseError where a stored column has another type."""
-        plan = self._plan
+        merge_sql = self._sql
         stored = snapshot(DUCKDB, self.run(DUCKDB.snapshot, [self._schema]))
         if not stored:
-            self.run(plan.create_schema())
-        if statements := list(changes(plan, tables, stored, self._location)):
+            self.run(merge_sql.create_schema())
+        if statements := list(changes(merge_sql, tables, stored, self._location)):
             self.run(";\n".join(statements))
 
     def define(self, views: Sequence[View], warn: Callable[[str], object] = log.warning) -> tuple[str, ...]:  # noqa: ARG002 - DuckDB drops a view that others stand on
@@ -54,7 +54,7 @@ class DuckDBTransaction:
         stored = {str(name): comment for name, comment in self.run(DUCKDB.views, [self._schema])}
         changed = outdated(views, stored, self._location)
         if changed:
-            for statement in redefinition(self._plan, changed, stored):
+            for statement in redefinition(self._sql, changed, stored):
                 self.run(statement)
         return tuple(view.name for view in changed)
 
@@ -70,20 +70,20 @@ class DuckDBTransaction:
             raise WarehouseError(
                 f"Rows for table {tables[0].name} came without those of {', '.join(missing)}; an empty frame says there are none."
             )
-        plan, (parent, *children) = self._plan, tables
+        merge_sql, (parent, *children) = self._sql, tables
         with self._staged(tables, frames) as names:
             aside = self._set_aside(tables, names)
             with self._thrifty(parent):
-                self.run(plan.served(parent, names[0]))
-            rows, nulls, distinct, new, changed, deleted = self._row(plan.count_served(parent))
+                self.run(merge_sql.served(parent, names[0]))
+            rows, nulls, distinct, new, changed, deleted = self._row(merge_sql.count_served(parent))
             refuse_faults(parent, nulls, rows - distinct)
             some = 0 < new + changed < rows
-            due = {parent.name: self._arrow(plan.parents_to_write())} if some else {}
+            due = {parent.name: self._arrow(merge_sql.parents_to_write())} if some else {}
             filled = [(child, name) for child, name in zip(children, names[1:], strict=True) if self._stages[name].num_rows]
             for child, name in filled:
                 with self._beside_parents(child, name, parent):
                     if some:
-                        due[child.name] = self._arrow(plan.children_to_write())
+                        due[child.name] = self._arrow(merge_sql.children_to_write())
             if changed:
                 for table in tables:
                     self._delete_changed(table, parent)
@@ -99,9 +99,9 @@ class DuckDBTransaction:
     @contextmanager
     def _beside_parents(self, child: Table, name: str, parent: Table) -> Iterator[None]:
         """With what the staged rows of a child table are to their parents; WarehouseError for rows without one, or not told apart."""
-        plan = self._plan
-        self.run(plan.served_children(child, name, parent))
-        rows, nulls, distinct, orphans = self._row(plan.count_children(child))
+        merge_sql = self._sql
+        self.run(merge_sql.served_children(child, name, parent))
+        rows, nulls, distinct, orphans = self._row(merge_sql.count_children(child))
         refuse_faults(child, nulls, rows - distinct)
         if orphans:
             raise WarehouseError(f"{orphans} rows of {child.name} belong to no row of {parent.name} in the same load.")
@@ -112,45 +112,45 @@ class DuckDBTransaction:
         if frame.empty:
             return
         with self._staged([table], {table.name: frame}) as (name,):
-            refuse_faults(table, *self._row(self._plan.faults(table, name)))
+            refuse_faults(table, *self._row(self._sql.faults(table, name)))
             with self._thrifty(table):  # of keys that are there already, few go
                 self._delete_staged(table, name)
             self._insert(table, name)
 
     def delete(self, table: Table, **equals: object) -> int:
         """Delete rows whose columns equal these values; returns how many. ValueError without any column."""
-        return int(self._row(*self._plan.delete(table, equals))[0])
+        return int(self._row(*self._sql.delete(table, equals))[0])
 
     def absent(self, table: Table, scope: Scope, sweeps: Sequence[str]) -> tuple[int, int]:
         """(live rows in scope, those of them that these sweeps did not see)."""
         with self._thrifty(table):
-            live, missing = self._row(*self._plan.count_absent(table, scope, sweeps))
+            live, missing = self._row(*self._sql.count_absent(table, scope, sweeps))
         return int(live), int(missing)
 
     def tombstone(self, tables: Sequence[Table], scope: Scope, sweeps: Sequence[str], at: datetime, *, history: bool = False) -> int:
         """Mark absent parents and their children deleted at `at`; returns how many parents."""
         if at.tzinfo is None:
             raise ValueError("a tombstone needs a time with its zone")
-        plan = self._plan
-        self.run(plan.drop_temporary(ABSENT))
+        merge_sql = self._sql
+        self.run(merge_sql.drop_temporary(ABSENT))
         with self._thrifty(tables[0]):
-            self.run(*plan.select_absent(tables[0], scope, sweeps))
-        found = int(self._row(plan.count_selected())[0])
+            self.run(*merge_sql.select_absent(tables[0], scope, sweeps))
+        found = int(self._row(merge_sql.count_selected())[0])
         if found:
             for table in tables:
                 self._tombstone(table, at)
             if history:
                 self._history.write_absent(tables)
-        self.run(plan.drop_temporary(ABSENT))
+        self.run(merge_sql.drop_temporary(ABSENT))
         return found
 
     def read(self, table: Table, columns: Sequence[str] | None = None, **equals: object) -> pa.Table:
         """Rows whose columns equal these values, with the Arrow types of `staging.ARROW`; order is not promised."""
-        return typed(table, self._arrow(*self._plan.select(table, columns or table.column_names, equals)))
+        return typed(table, self._arrow(*self._sql.select(table, columns or table.column_names, equals)))
 
     def scalar(self, sql: str) -> object:
         """The first value of a SELECT, or None; `{schema}` in it stands for the quoted schema."""
-        sql = sql.replace("{schema}", self._plan.schema_name)
+        sql = sql.replace("{schema}", self._sql.schema_name)
         try:
             kinds = [statement.type for statement in self._connection.extract_statements(sql)]
         except duckdb.Error as error:
@@ -163,7 +163,7 @@ class DuckDBTransaction:
     def count(self, table: Table) -> int:
         """Rows that are not tombstones."""
         with self._thrifty(table):
-            return int(self._row(self._plan.count(table))[0])
+            return int(self._row(self._sql.count(table))[0])
 
     def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Run one statement to its end and return its rows; DuckDB's refusals become WarehouseError."""
@@ -185,16 +185,16 @@ class DuckDBTransaction:
         return 0
 
     def _delete_changed(self, table: Table, parent: Table) -> None:
-        self.run(self._plan.delete_changed(table, parent))
+        self.run(self._sql.delete_changed(table, parent))
 
     def _delete_staged(self, table: Table, name: str) -> None:
-        self.run(self._plan.delete_staged(table, name))
+        self.run(self._sql.delete_staged(table, name))
 
     def _insert(self, table: Table, name: str) -> None:
-        self.run(self._plan.insert(table, name))
+        self.run(self._sql.insert(table, name))
 
     def _tombstone(self, table: Table, at: datetime) -> None:
-        self.run(*self._plan.tombstone(table, at))
+        self.run(*self._sql.tombstone(table, at))
 
     @contextmanager
     def _thrifty(self, table: Table) -> Iterator[None]:

@@ -54,7 +54,7 @@ class IcebergTransaction(DuckDBTransaction):
         self, connection: duckdb.DuckDBPyConnection, catalog: Catalog, schema: str, location: str, folder: str | None, kept: ColumnCache
     ) -> None:
         super().__init__(connection, schema, location, ICEBERG)
-        self._plan: PlacesSql = PlacesSql(ICEBERG, schema, self._plan.catalog)
+        self._sql: PlacesSql = PlacesSql(ICEBERG, schema, self._sql.catalog)
         self._catalog = catalog
         self._folder = folder
         self._kept = kept
@@ -63,8 +63,8 @@ class IcebergTransaction(DuckDBTransaction):
         self._children: set[str] = set()
         self._open: dict[str, IcebergRows] = {}
         self._shown: dict[str, str] = {}
-        self._history = IcebergHistory(self._plan, self.run, self._arrow, self._show, self._rows)
-        self.run(self._plan.create_schema())
+        self._history = IcebergHistory(self._sql, self.run, self._arrow, self._show, self._rows)
+        self.run(self._sql.create_schema())
 
     def ensure(self, tables: Sequence[Table]) -> None:
         """Create what is missing, add missing columns and refresh descriptions; WarehouseError where a stored column has another type."""
@@ -90,7 +90,7 @@ class IcebergTransaction(DuckDBTransaction):
 
     def delete(self, table: Table, **equals: object) -> int:
         """Delete rows whose columns equal these values; returns how many. ValueError without any column."""
-        sql, values = self._plan.equal_places(table, equals)
+        sql, values = self._sql.equal_places(table, equals)
         self._show(table.name, list(equals))
         return self._rows(table.name).remove(self._arrow(sql, values))
 
@@ -108,7 +108,7 @@ class IcebergTransaction(DuckDBTransaction):
     def read(self, table: Table, columns: Sequence[str] | None = None, **equals: object) -> pa.Table:
         """Rows whose columns equal these values, with the Arrow types of `staging.ARROW`; order is not promised."""
         names = list(columns or table.column_names)
-        sql, values = self._plan.select(table, names, equals)
+        sql, values = self._sql.select(table, names, equals)
         self._show(table.name, list(dict.fromkeys([*names, *equals])))
         return typed(table, self._arrow(sql, values))
 
@@ -163,18 +163,18 @@ class IcebergTransaction(DuckDBTransaction):
 
     def _hashes(self, rows: pa.Table, columns: Sequence[str]) -> np.ndarray:
         self._connection.register("_pleo_hashed", rows)
-        found: np.ndarray = self._arrow(self._plan.hashes(columns, "_pleo_hashed")).column(0).to_numpy()
+        found: np.ndarray = self._arrow(self._sql.hashes(columns, "_pleo_hashed")).column(0).to_numpy()
         self._connection.unregister("_pleo_hashed")
         return found
 
     def _delete_changed(self, table: Table, parent: Table) -> None:
         if table is not parent:
             self._show(table.name, table.parent_key, again=True)
-        self._rows(table.name).remove(self._arrow(self._plan.changed_places(table, parent)))
+        self._rows(table.name).remove(self._arrow(self._sql.changed_places(table, parent)))
 
     def _delete_staged(self, table: Table, name: str) -> None:
         self._show(table.name, table.key)
-        self._rows(table.name).remove(self._arrow(self._plan.staged_places(table, name)))
+        self._rows(table.name).remove(self._arrow(self._sql.staged_places(table, name)))
 
     def _insert(self, table: Table, name: str) -> None:
         self._rows(table.name).add(self._spelled(table, self._stages[name], set(table.column_names) - {*table.key, *table.parent_key}))
@@ -182,7 +182,7 @@ class IcebergTransaction(DuckDBTransaction):
     def _tombstone(self, table: Table, at: datetime) -> None:
         self._show(table.name, [*(table.parent_key or table.key), "_deleted_at"])
         rows = self._rows(table.name)
-        places = self._arrow(self._plan.absent_places(table))
+        places = self._arrow(self._sql.absent_places(table))
         with refusing(self._location):
             marked = rows.take(places)
         rows.remove(places)
@@ -197,7 +197,7 @@ class IcebergTransaction(DuckDBTransaction):
 
     def _spelled(self, table: Table, rows: pa.Table, columns: AbstractSet[str]) -> pa.Table:
         """The rows, with one spelling for what has several: keys before they are compared, the rest only where it is written."""
-        return spelled(self._plan, self._connection, self._arrow, table, rows, columns)
+        return spelled(self._sql, self._connection, self._arrow, table, rows, columns)
 
     def _show_absence(self, table: Table, scope: Scope) -> None:
         columns = [*table.key, "_deleted_at", "_synced_at", table.company_column, scope.column]
@@ -217,7 +217,7 @@ class IcebergTransaction(DuckDBTransaction):
             self._connection.unregister(name)
         self._connection.register(name, rows)
         self._shown[table] = name
-        self.run(self._plan.view(table, [*columns, PART, POSITION], name))
+        self.run(self._sql.view(table, [*columns, PART, POSITION], name))
         return rows
 
     def _named_in(self, sql: str) -> list[str]:

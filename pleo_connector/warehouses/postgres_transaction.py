@@ -50,23 +50,23 @@ class PostgresTransaction:
         self._connection = connection
         self._location = location
         self._schema = schema
-        self._plan = PostgresMergeSql(POSTGRES, schema)
-        self._history = History(self._plan, self.run)
+        self._sql = PostgresMergeSql(POSTGRES, schema)
+        self._history = History(self._sql, self.run)
         self._broken = False
 
     def ensure(self, tables: Sequence[Table]) -> None:
         """Create what is missing and refresh comments; WarehouseError where a stored column has another type."""
-        plan = self._plan
+        merge_sql = self._sql
         for name in (self._schema, *(name for table in tables for name in (table.name, *table.column_names))):
             if len(name.encode()) > LONGEST_NAME:
                 raise WarehouseError(f"PostgreSQL cannot hold the name {name!r}: it has more than {LONGEST_NAME} bytes.")
         owned = self.run(_SCHEMA, [self._schema, _SCHEMA_COMMENT])
         if not owned:  # not IF NOT EXISTS: that needs the right to create schemas even when there is nothing to create
-            self.run(f"CREATE SCHEMA {plan.schema_name}")
+            self.run(f"CREATE SCHEMA {merge_sql.schema_name}")
         if not owned or (owned[0][0] and not owned[0][1]):
-            self.run(f"COMMENT ON SCHEMA {plan.schema_name} IS {POSTGRES.literal(_SCHEMA_COMMENT)}")
+            self.run(f"COMMENT ON SCHEMA {merge_sql.schema_name} IS {POSTGRES.literal(_SCHEMA_COMMENT)}")
         stored = snapshot(POSTGRES, self.run(POSTGRES.snapshot, [self._schema]))
-        for statement in changes(plan, tables, stored, self._location):
+        for statement in changes(merge_sql, tables, stored, self._location):
             self.run(statement)
 
     def define(self, views: Sequence[View], warn: Callable[[str], object] = _log.warning) -> tuple[str, ...]:
@@ -78,8 +78,8 @@ class PostgresTransaction:
         changed = outdated(views, stored, self._location)
         if not changed:
             return ()
-        self.run(POSTGRES.enter.format(schema=self._plan.schema_name))
-        return tuple(renewed(self._plan, changed, stored, self.run, self._location, warn))
+        self.run(POSTGRES.enter.format(schema=self._sql.schema_name))
+        return tuple(renewed(self._sql, changed, stored, self.run, self._location, warn))
 
     def keep_history(self, tables: Sequence[Table]) -> None:
         """Create the history tables of a parent and its children, with a version of what they hold."""
@@ -108,8 +108,8 @@ class PostgresTransaction:
             return MergeCounts()
         self._stage(parent, by_key(served, parent.key), parent.key, extra=f"{POSTGRES.quote(ROW)} BIGINT")
         with self._by_index():
-            found = compared(served, self._arrow(self._plan.stored_beside(parent)))
-        self.run(self._plan.drop_temporary(STAGED))
+            found = compared(served, self._arrow(self._sql.stored_beside(parent)))
+        self.run(self._sql.drop_temporary(STAGED))
         changed, written = len(found.changed), len(found.written)
         if changed:
             self._delete_changed(tables, served.take(pa.array(found.changed)))
@@ -123,7 +123,7 @@ class PostgresTransaction:
             if history:
                 self._stage_written(parent, parents, "is_new BOOLEAN NOT NULL DEFAULT true, is_changed BOOLEAN NOT NULL DEFAULT true")
                 self._history.write_served(tables)
-                self.run(self._plan.drop_temporary(SERVED))
+                self.run(self._sql.drop_temporary(SERVED))
         return MergeCounts(inserted=written - changed, updated=changed, unchanged=served.num_rows - written, deleted=found.deleted)
 
     def upsert(self, table: Table, frame: pd.DataFrame) -> None:
@@ -134,45 +134,45 @@ class PostgresTransaction:
         keys = self._wired(table, rows, (*table.key, ROW))
         refuse_faults(table, *key_faults(keys, table.key))
         self._stage(table, keys, table.key)
-        self.run(self._plan.delete_staged(table, f"pg_temp.{POSTGRES.quote(STAGED)}"))
-        self.run(self._plan.drop_temporary(STAGED))
+        self.run(self._sql.delete_staged(table, f"pg_temp.{POSTGRES.quote(STAGED)}"))
+        self.run(self._sql.drop_temporary(STAGED))
         self._copy(table, keys, rows)
 
     def delete(self, table: Table, **equals: object) -> int:
         """Delete rows whose columns equal these values; returns how many. ValueError without any column."""
-        sql, values = self._plan.delete(table, equals)
+        sql, values = self._sql.delete(table, equals)
         return int(self._row(f"WITH gone AS ({sql} RETURNING 1) SELECT count(*) FROM gone", values)[0])
 
     def absent(self, table: Table, scope: Scope, sweeps: Sequence[str]) -> tuple[int, int]:
         """(live rows in scope, those of them that these sweeps did not see)."""
-        live, missing = self._row(*self._plan.count_absent(table, scope, sweeps))
+        live, missing = self._row(*self._sql.count_absent(table, scope, sweeps))
         return int(live), int(missing)
 
     def tombstone(self, tables: Sequence[Table], scope: Scope, sweeps: Sequence[str], at: datetime, *, history: bool = False) -> int:
         """Mark absent parents and their children deleted at `at`; returns how many parents."""
         if at.tzinfo is None:
             raise ValueError("a tombstone needs a time with its zone")
-        plan = self._plan
-        self.run(plan.drop_temporary(ABSENT))
-        self.run(*plan.select_absent(tables[0], scope, sweeps))
-        found = int(self._row(plan.count_selected())[0])
+        merge_sql = self._sql
+        self.run(merge_sql.drop_temporary(ABSENT))
+        self.run(*merge_sql.select_absent(tables[0], scope, sweeps))
+        found = int(self._row(merge_sql.count_selected())[0])
         if found:
             for table in tables:
-                self.run(*plan.tombstone(table, at))
+                self.run(*merge_sql.tombstone(table, at))
             if history:
                 self._history.write_absent(tables)
-        self.run(plan.drop_temporary(ABSENT))
+        self.run(merge_sql.drop_temporary(ABSENT))
         return found
 
     def read(self, table: Table, columns: Sequence[str] | None = None, **equals: object) -> pa.Table:
         """Rows whose columns equal these values, with the Arrow types of `staging.ARROW`; order is not promised."""
         names = columns or table.column_names
-        sql, values = self._plan.select(table, names, equals)
-        return typed(table, self._arrow(self._plan.readable(table, names, sql), values))
+        sql, values = self._sql.select(table, names, equals)
+        return typed(table, self._arrow(self._sql.readable(table, names, sql), values))
 
     def scalar(self, sql: str) -> object:
         """The first value of a SELECT, or None; `{schema}` in it stands for the quoted schema."""
-        sql = sql.replace("{schema}", self._plan.schema_name).strip().removesuffix(";")
+        sql = sql.replace("{schema}", self._sql.schema_name).strip().removesuffix(";")
         bare = _QUOTED.sub("", sql)
         if ";" in bare or not _QUERY.match(bare):
             raise ValueError("scalar() runs one SELECT and nothing else")
@@ -188,7 +188,7 @@ class PostgresTransaction:
 
     def count(self, table: Table) -> int:
         """Rows that are not tombstones."""
-        return int(self._row(self._plan.count(table))[0])
+        return int(self._row(self._sql.count(table))[0])
 
     def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run one statement to its end and return its rows; the server's refusals become WarehouseError."""
@@ -217,8 +217,8 @@ class PostgresTransaction:
 
     def _stage(self, table: Table, rows: pa.Table, columns: Sequence[str], *, extra: str = "", name: str = STAGED) -> None:
         """A temporary table of some columns of the rows."""
-        self.run(self._plan.drop_temporary(name))
-        self.run(self._plan.create_stage(name, table, columns, extra))
+        self.run(self._sql.drop_temporary(name))
+        self.run(self._sql.create_stage(name, table, columns, extra))
         self._ingest(rows.select([*columns, *([ROW] if extra else [])]), name, temporary=True)
 
     def _delete_changed(self, tables: Sequence[Table], stored: pa.Table) -> None:
@@ -227,8 +227,8 @@ class PostgresTransaction:
         self._stage_written(parent, stored, "is_changed BOOLEAN NOT NULL DEFAULT true")
         with self._by_index():
             for table in tables:
-                self.run(self._plan.delete_changed(table, parent))
-        self.run(self._plan.drop_temporary(SERVED))
+                self.run(self._sql.delete_changed(table, parent))
+        self.run(self._sql.drop_temporary(SERVED))
 
     @contextmanager
     def _by_index(self) -> Iterator[None]:
@@ -239,8 +239,8 @@ class PostgresTransaction:
 
     def _stage_written(self, parent: Table, rows: pa.Table, flags: str) -> None:
         """Fill SERVED with the keys of these parents."""
-        self.run(self._plan.drop_temporary(SERVED))
-        self.run(self._plan.create_stage(SERVED, parent, parent.key, flags))
+        self.run(self._sql.drop_temporary(SERVED))
+        self.run(self._sql.create_stage(SERVED, parent, parent.key, flags))
         self._ingest(rows.select(parent.key), SERVED, temporary=True)
 
     def _copy(self, table: Table, keys: pa.Table, rows: pa.Table) -> None:
