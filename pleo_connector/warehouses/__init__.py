@@ -112,8 +112,8 @@ def missing(warehouse: Warehouse, sources: str) -> str:
 
 def require_made(warehouse: Warehouse, sources: str) -> None:
     """ConfigurationError when the file or folder is not there: what reads a warehouse makes none."""
-    if told := missing(warehouse, sources):
-        raise ConfigurationError(told)
+    if reason := missing(warehouse, sources):
+        raise ConfigurationError(reason)
 
 
 def _duckdb(url: str, schema: str, *, wait: float, snapshot: str = "", storage_version: str = STORAGE_VERSION) -> Warehouse:
@@ -136,8 +136,8 @@ def _duckdb(url: str, schema: str, *, wait: float, snapshot: str = "", storage_v
 
 def _store_in(scheme: str, rest: str) -> str:
     """The scheme of an object store, by itself or where a path of DuckDB or Iceberg should be; empty where there is none."""
-    found = re.match(r"/*([a-z0-9]+):/", rest) if scheme in ("duckdb", "iceberg") else None
-    store = found[1] if found else scheme
+    match = re.match(r"/*([a-z0-9]+):/", rest) if scheme in ("duckdb", "iceberg") else None
+    store = match[1] if match else scheme
     return store if store in _STORES else ""
 
 

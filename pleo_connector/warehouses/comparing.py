@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 def differ(one: pa.ChunkedArray, other: pa.ChunkedArray) -> np.ndarray:
     """Where two columns are distinct; NULL is like NULL."""
-    found: np.ndarray = flags(pc.xor(pc.is_null(one), pc.is_null(other))) | flags(pc.not_equal(one, other))
-    return found
+    differs: np.ndarray = flags(pc.xor(pc.is_null(one), pc.is_null(other))) | flags(pc.not_equal(one, other))
+    return differs
 
 
 def flags(values: Any) -> np.ndarray:

@@ -59,18 +59,18 @@ def held_elsewhere(error: BaseException) -> bool:
 
 def refusal(location: str, error: Exception, *, waited: float = 0.0) -> WarehouseError:
     """Our error for DuckDB's, or for the system's when the folder or file could not be made."""
-    said = " ".join(str(error).split("\n\n")[0].split())
+    message = " ".join(str(error).split("\n\n")[0].split())
     where = f"The warehouse {location}"
     if held_elsewhere(error):
-        found = _HOLDER.search(said)
-        who = f"{found['program']} (pid {found['pid']})" if found else "another program"
-        if "different configuration" in said:
+        holder = _HOLDER.search(message)
+        who = f"{holder['program']} (pid {holder['pid']})" if holder else "another program"
+        if "different configuration" in message:
             who = "this same process, read-only or with other settings"
         return WarehouseLocked(f"{where} is open in {who}, and still was after {waited:g} s; close it there, then run again.")
     # a failed COMMIT is a TransactionException that quotes the IO error
-    if isinstance(error, _IO) or type(error) is duckdb.Error or "Could not write" in said:
+    if isinstance(error, _IO) or type(error) is duckdb.Error or "Could not write" in message:
         for pattern, sentence in _UNWRITABLE:
-            if re.search(pattern, said, re.IGNORECASE):
+            if re.search(pattern, message, re.IGNORECASE):
                 return WarehouseUnwritable(f"{where} {sentence}")
-        return WarehouseUnwritable(f"{where} cannot be used: {said}")
-    return WarehouseError(f"{where} refused: {said}")
+        return WarehouseUnwritable(f"{where} cannot be used: {message}")
+    return WarehouseError(f"{where} refused: {message}")

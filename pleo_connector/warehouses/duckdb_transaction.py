@@ -1,4 +1,4 @@
-"""One open transaction on a DuckDB file: the plan's statements, run on one connection."""
+"""One open transaction on a DuckDB file: the statements of `MergeSql`, run on one connection."""
 
 from __future__ import annotations
 
@@ -78,19 +78,19 @@ class DuckDBTransaction:
             rows, nulls, distinct, new, changed, deleted = self._row(merge_sql.count_served(parent))
             refuse_faults(parent, nulls, rows - distinct)
             some = 0 < new + changed < rows
-            due = {parent.name: self._arrow(merge_sql.parents_to_write())} if some else {}
+            to_write = {parent.name: self._arrow(merge_sql.parents_to_write())} if some else {}
             filled = [(child, name) for child, name in zip(children, names[1:], strict=True) if self._stages[name].num_rows]
             for child, name in filled:
                 with self._beside_parents(child, name, parent):
                     if some:
-                        due[child.name] = self._arrow(merge_sql.children_to_write())
+                        to_write[child.name] = self._arrow(merge_sql.children_to_write())
             if changed:
                 for table in tables:
                     self._delete_changed(table, parent)
             if new + changed:
                 for table, name in [(parent, names[0]), *filled]:
                     if some:
-                        self._narrow(name, due[table.name].column(0).combine_chunks())
+                        self._narrow(name, to_write[table.name].column(0).combine_chunks())
                     self._insert(table, name)
                 if history:
                     self._history.write_served(tables)
@@ -135,14 +135,14 @@ class DuckDBTransaction:
         self.run(merge_sql.drop_temporary(ABSENT))
         with self._thrifty(tables[0]):
             self.run(*merge_sql.select_absent(tables[0], scope, sweeps))
-        found = int(self._row(merge_sql.count_selected())[0])
-        if found:
+        absent_rows = int(self._row(merge_sql.count_selected())[0])
+        if absent_rows:
             for table in tables:
                 self._tombstone(table, at)
             if history:
                 self._history.write_absent(tables)
         self.run(merge_sql.drop_temporary(ABSENT))
-        return found
+        return absent_rows
 
     def read(self, table: Table, columns: Sequence[str] | None = None, **equals: object) -> pa.Table:
         """Rows whose columns equal these values, with the Arrow types of `staging.ARROW`; order is not promised."""

@@ -49,7 +49,7 @@ class History:
             if columns.get(known_view(table)) != wanted:
                 if self._bare:
                     self._run(self._names.dialect.enter.format(schema=self._names.schema_name))
-                self._run(self._known(table, tables[0]))
+                self._run(self._as_known_view(table, tables[0]))
                 comment = (
                     f"{history_of(table).description} valid_to and observed_until say where a version ended; NULL for the present one."
                 )
@@ -90,11 +90,11 @@ class History:
         q = self._names.dialect.quote
         before = ", ".join(f"h.{q(name)}" for name in table.key)
         observed = f"GREATEST(t.{q('_synced_at')}, b.{q('observed_at')} + INTERVAL '1 microsecond')"
-        told = ", ".join(f"t.{q(name)}" for name in (table.changed_column, "_deleted_at") if name is not None)
-        said = f"LEAST(GREATEST({told}), {observed})"
+        candidates = ", ".join(f"t.{q(name)}" for name in (table.changed_column, "_deleted_at") if name is not None)
+        valid_from = f"LEAST(GREATEST({candidates}), {observed})"
         return (
             f"{self._insert(table)}\n"
-            f"SELECT CASE WHEN b.{q('valid_from')} >= {said} THEN {observed} ELSE {said} END, {observed},\n  {self._columns(table)}\n"
+            f"SELECT CASE WHEN b.{q('valid_from')} >= {valid_from} THEN {observed} ELSE {valid_from} END, {observed},\n  {self._columns(table)}\n"
             f"FROM {self._names.relation(table)} AS t JOIN ({changed}) AS c ON {self._equal(table.key, 't', table.key, 'c')}\n"
             f"LEFT JOIN (SELECT {before}, max(h.{q('valid_from')}) AS {q('valid_from')}, max(h.{q('observed_at')}) AS {q('observed_at')}\n"
             f"  FROM {self._names.relation(history_of(table))} AS h JOIN ({changed}) AS c ON {self._equal(table.key, 'h', table.key, 'c')}\n"
@@ -111,7 +111,7 @@ class History:
             f"JOIN {self._names.relation(history_of(parent))} AS h ON {self._same_version(parent, 'p')}"
         )
 
-    def _known(self, table: Table, parent: Table) -> str:
+    def _as_known_view(self, table: Table, parent: Table) -> str:
         """The added columns come first, so that a column which is added to the table later is the view's last."""
         q = self._names.dialect.quote
         view, versions = self._names.relation(known_view(table)), self._in_view(history_of(table))

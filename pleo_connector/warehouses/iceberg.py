@@ -26,7 +26,7 @@ CATALOGUE_FILE = "catalog.db"
 
 
 @contextmanager
-def asking() -> Iterator[duckdb.DuckDBPyConnection]:
+def query_connection() -> Iterator[duckdb.DuckDBPyConnection]:
     """The DuckDB in memory that answers a transaction's questions."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
@@ -45,7 +45,7 @@ class IcebergWarehouse:
         self.schema = schema
         self._wait = wait
         self.location = str(self.folder)
-        self._kept = ColumnCache()
+        self._cache = ColumnCache()
 
     def __repr__(self) -> str:
         return f"IcebergWarehouse({self.location!r}, {self.schema!r})"
@@ -57,8 +57,8 @@ class IcebergWarehouse:
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Take the turn; at the end write, and let all tables be seen at once. On any error nothing is seen."""
-        with self.writing() as catalog, asking() as connection:
-            work = IcebergTransaction(connection, catalog, self.schema, self.location, f"file://{self.folder}", self._kept)
+        with self.writing() as catalog, query_connection() as connection:
+            work = IcebergTransaction(connection, catalog, self.schema, self.location, f"file://{self.folder}", self._cache)
             yield work
             work.commit()
 

@@ -21,7 +21,7 @@ Column = tuple[object, ...]
 
 
 @dataclass(slots=True)
-class _Kept:
+class _Entry:
     values: pa.ChunkedArray
     load: int
     """The last one that asked for it."""
@@ -34,7 +34,7 @@ class ColumnCache:
         self._limit = limit
         self._lock = threading.Lock()
         self._load = 0
-        self._columns: dict[Column, _Kept] = {}
+        self._columns: dict[Column, _Entry] = {}
         self.bytes = 0
         """Of all that is kept."""
 
@@ -43,28 +43,28 @@ class ColumnCache:
         with self._lock:
             self._load += 1
             if self.bytes > self._limit / 2:
-                self._columns = {name: kept for name, kept in self._columns.items() if kept.load >= self._load - 2}
-                self.bytes = sum(kept.values.nbytes for kept in self._columns.values())
+                self._columns = {name: entry for name, entry in self._columns.items() if entry.load >= self._load - 2}
+                self.bytes = sum(entry.values.nbytes for entry in self._columns.values())
 
     def columns(self, wanted: Mapping[str, Column], read: Callable[[Sequence[str]], pa.Table]) -> pa.Table:
         """These columns of one file, by their names in the answer; only those are read that are not kept."""
         with self._lock:
-            found = {name: kept.values for name, column in wanted.items() if (kept := self._used(column)) is not None}
-        if missing := [name for name in wanted if name not in found]:
+            by_name = {name: entry.values for name, column in wanted.items() if (entry := self._used(column)) is not None}
+        if missing := [name for name in wanted if name not in by_name]:
             rows = read(missing)
             with self._lock:
                 for name in missing:
-                    found[name] = rows[name]
+                    by_name[name] = rows[name]
                     self._keep(wanted[name], rows[name])
-        return pa.table([found[name] for name in wanted], names=list(wanted))
+        return pa.table([by_name[name] for name in wanted], names=list(wanted))
 
-    def _used(self, column: Column) -> _Kept | None:
-        kept = self._columns.get(column)
-        if kept is not None:
-            kept.load = self._load
-        return kept
+    def _used(self, column: Column) -> _Entry | None:
+        entry = self._columns.get(column)
+        if entry is not None:
+            entry.load = self._load
+        return entry
 
     def _keep(self, column: Column, values: pa.ChunkedArray) -> None:
         if column not in self._columns and self.bytes + values.nbytes <= self._limit:  # another thread may have been first
-            self._columns[column] = _Kept(values, self._load)
+            self._columns[column] = _Entry(values, self._load)
             self.bytes += values.nbytes

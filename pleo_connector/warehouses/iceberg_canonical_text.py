@@ -17,10 +17,10 @@ _AT_ONCE = 8192
 """Texts that are looked at together: few enough for the processor's cache."""
 
 
-def spelled(
-    plan: PlacesSql,
+def canonical(
+    places_sql: PlacesSql,
     connection: duckdb.DuckDBPyConnection,
-    ask: Callable[[str], pa.Table],
+    query: Callable[[str], pa.Table],
     table: Table,
     rows: pa.Table,
     columns: AbstractSet[str],
@@ -28,10 +28,10 @@ def spelled(
     """The rows, with these columns in their one right spelling; DuckDB brings about what is not there yet."""
     uuids = {field.name for field in table.fields if field.storage is Storage.UUID} & columns
     right = {name for name in uuids if all(map(is_canonical, rows[name].chunks))}
-    if (plain := plan.plain(table, columns - right, "_pleo_unspelled")) is None:
+    if (plain := places_sql.plain(table, columns - right, "_pleo_unspelled")) is None:
         return rows
     connection.register("_pleo_unspelled", rows)
-    made = ask(plain)
+    made = query(plain)
     connection.unregister("_pleo_unspelled")
     for column in made.column_names:
         rows = rows.set_column(rows.schema.get_field_index(column), column, made[column].cast(pa.string()))
@@ -49,8 +49,8 @@ def is_canonical(values: pa.Array) -> bool:
     lengths = np.diff(ends)
     if np.count_nonzero(lengths == _LENGTH) != known or int(ends[-1] - ends[0]) != known * _LENGTH:
         return False
-    found = np.frombuffer(letters, np.uint8)[ends[0] : ends[-1]].reshape(known, _LENGTH)
-    return all(_are_right(found[begin : begin + _AT_ONCE]) for begin in range(0, known, _AT_ONCE))
+    letters_of_texts = np.frombuffer(letters, np.uint8)[ends[0] : ends[-1]].reshape(known, _LENGTH)
+    return all(_are_right(letters_of_texts[begin : begin + _AT_ONCE]) for begin in range(0, known, _AT_ONCE))
 
 
 def _are_right(letters: np.ndarray) -> bool:

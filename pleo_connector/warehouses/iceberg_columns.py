@@ -8,7 +8,7 @@ from collections.abc import Sequence
 _STAR = re.compile(r"(?:\bselect|\bdistinct|\ball|,|\.)\s*\*|\bnatural\b|\bcolumns\s*\(", re.IGNORECASE)
 
 
-def columns_asked(sql: str, columns: Sequence[str]) -> list[str]:
+def columns_of_query(sql: str, columns: Sequence[str]) -> list[str]:
     """Those of a table's columns that the SQL may ask for."""
     return [column for column in columns if _STAR.search(sql) or mentions(sql, column)]
 

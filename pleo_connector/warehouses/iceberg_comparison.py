@@ -45,12 +45,12 @@ class _Ordered:
         """For each of the others its row here, -1 for none."""
         places = np.searchsorted(self.hashes, others.hashes)
         places[places == len(self.hashes)] = 0
-        found = np.empty(len(others.rows), np.int64)
-        found[others.rows] = np.where(self.hashes[places] == others.hashes, self.rows[places], -1)
-        return found
+        rows_of_others = np.empty(len(others.rows), np.int64)
+        rows_of_others[others.rows] = np.where(self.hashes[places] == others.hashes, self.rows[places], -1)
+        return rows_of_others
 
 
-def unchanged(
+def unchanged_rows(
     hashes: Hashes, parent: Table, served: pa.Table, stored: pa.Table, children: Mapping[Table, pa.Table]
 ) -> tuple[np.ndarray, dict[Table, np.ndarray]] | None:
     """Which of the served parents are stored as they are, and which of the children belong to those; True at their rows.
@@ -82,19 +82,19 @@ def unchanged(
 def _same(rows: pa.Table, columns: Sequence[str], others: pa.Table, names: Sequence[str], places: np.ndarray) -> np.ndarray:
     """Where the rows have what the others have at these places, and have something."""
     theirs = others.select(list(names)).take(_at(places))
-    found = np.ones(rows.num_rows, dtype=bool)
+    mask = np.ones(rows.num_rows, dtype=bool)
     for column, name in zip(columns, names, strict=True):
-        found &= flags(pc.equal(rows[column], theirs[name]))
-    return found
+        mask &= flags(pc.equal(rows[column], theirs[name]))
+    return mask
 
 
 def _alike(rows: pa.Table, others: pa.Table, places: np.ndarray) -> np.ndarray:
     """Where the rows would not count as changed beside the others at these places."""
     theirs = others.select(list(DECISIVE)).take(_at(places))
-    found = np.ones(rows.num_rows, dtype=bool)
+    mask = np.ones(rows.num_rows, dtype=bool)
     for name in DECISIVE:
-        found &= ~differ(rows[name], theirs[name])
-    return found
+        mask &= ~differ(rows[name], theirs[name])
+    return mask
 
 
 def _at(places: np.ndarray) -> pa.Array:

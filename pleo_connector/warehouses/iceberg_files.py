@@ -90,7 +90,7 @@ class _Writer:
         ):
             for start in range(0, len(places), GROUP_ROWS):
                 writer.write_table(self._taken(places[start : start + GROUP_ROWS]))
-        found = data_file_statistics_from_parquet_metadata(writer.writer.metadata, self._counted, self._ids)
+        statistics = data_file_statistics_from_parquet_metadata(writer.writer.metadata, self._counted, self._ids)
         return DataFile.from_args(
             content=DataFileContent.DATA,
             file_path=output.location,
@@ -101,15 +101,15 @@ class _Writer:
             spec_id=self._spec_id,
             equality_ids=None,
             key_metadata=None,
-            **found.to_serialized_dict(),
+            **statistics.to_serialized_dict(),
         )
 
     def _taken(self, places: np.ndarray) -> pa.Table:
         """These rows, whose places ascend."""
         ends = np.searchsorted(places, self._starts)
-        found = [
+        batches = [
             piece.take(pa.array(places[low:high] - start))
             for piece, start, low, high in zip(self._pieces, self._starts, ends, ends[1:], strict=False)
             if low < high
         ]
-        return pa.table(pa.Table.from_batches(found).combine_chunks().columns, schema=self._schema)
+        return pa.table(pa.Table.from_batches(batches).combine_chunks().columns, schema=self._schema)

@@ -25,19 +25,19 @@ class IcebergHistory(History):
         self,
         names: MergeSql,
         run: Callable[..., list[tuple[object, ...]]],
-        ask: Callable[[str], pa.Table],
+        query: Callable[[str], pa.Table],
         show: Callable[..., None],
         find: Callable[[str], IcebergRows],
     ) -> None:
         super().__init__(names, run)
-        self._ask = ask
+        self._query = query
         self._show = show
         self._find = find
 
     def _make_views(self, tables: Sequence[Table]) -> None:
         for table in tables:
             rows = self._find(history_of(table).name)
-            statement = self._known(table, tables[0])
+            statement = self._as_known_view(table, tables[0])
             if rows.metadata.properties.get(KNOWN) != statement:
                 rows.work.set_properties({KNOWN: statement})
 
@@ -64,7 +64,7 @@ class IcebergHistory(History):
 
     def _add(self, table: Table, select: str) -> None:
         versions = history_of(table)
-        self._find(versions.name).add(self._ask(select).rename_columns(list(versions.column_names)))
+        self._find(versions.name).add(self._query(select).rename_columns(list(versions.column_names)))
 
     def _insert(self, table: Table) -> str:  # noqa: ARG002 - History's
         return ""  # the SELECT alone: its rows are added above

@@ -20,7 +20,7 @@ from pyiceberg.utils.config import Config
 from pleo_connector.catalogue import Table, View
 from pleo_connector.errors import ConfigurationError, WarehouseError
 from pleo_connector.warehouses.dialect import DUCKDB
-from pleo_connector.warehouses.iceberg import asking
+from pleo_connector.warehouses.iceberg import query_connection
 from pleo_connector.warehouses.iceberg_cache import ColumnCache
 from pleo_connector.warehouses.iceberg_catalog import TogetherCatalog
 from pleo_connector.warehouses.iceberg_errors import refusing
@@ -47,7 +47,7 @@ class NamedIcebergWarehouse:
         self.schema = schema
         self.location = f"iceberg://{name}"
         self._wait = wait
-        self._kept = ColumnCache()
+        self._cache = ColumnCache()
 
     def __repr__(self) -> str:
         return f"NamedIcebergWarehouse({self.name!r}, {self.schema!r})"
@@ -101,10 +101,10 @@ class NamedIcebergWarehouse:
 
     @contextmanager
     def _work(self, catalog: Catalog) -> Iterator[IcebergTransaction]:
-        with asking() as connection, refusing(self.location):
+        with query_connection() as connection, refusing(self.location):
             if isinstance(catalog, TogetherCatalog):
                 catalog.forget()
-            yield IcebergTransaction(connection, catalog, self.schema, self.location, None, self._kept)
+            yield IcebergTransaction(connection, catalog, self.schema, self.location, None, self._cache)
 
 
 class _Calls:

@@ -36,8 +36,8 @@ def _plain(io: FileIO, metadata: TableMetadata, file: DataFile, names: Sequence[
         parquet = pq.ParquetFile(stream)
         stored = {int((field.metadata or {}).get(_ID, -1)): field.name for field in parquet.schema_arrow}
         columns = [stored.get(metadata.schema().find_field(name).field_id) for name in names]
-        found = [column for column in columns if column is not None]
-        return parquet.read(found).select(found).rename_columns(list(names)) if len(found) == len(names) else None
+        present = [column for column in columns if column is not None]
+        return parquet.read(present).select(present).rename_columns(list(names)) if len(present) == len(names) else None
 
 
 def _scan(io: FileIO, metadata: TableMetadata, file: DataFile, names: Sequence[str]) -> pa.Table:

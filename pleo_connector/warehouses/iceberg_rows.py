@@ -49,18 +49,18 @@ class Part:
     file: DataFile | None = None
     deletes: frozenset[DataFile] = frozenset()
     """Files that say which of the file's rows are gone."""
-    look: Callable[[], np.ndarray | None] = lambda: None
+    read_gone: Callable[[], np.ndarray | None] = lambda: None
     """Reads those."""
     changed: bool = False
     """Whether this transaction removed rows."""
     _gone: np.ndarray | None = None
-    _looked: bool = False
+    _gone_was_read: bool = False
 
     @property
     def gone(self) -> np.ndarray | None:
         """True at the positions of removed rows; None while there are none."""
-        if not self._looked:
-            self._gone, self._looked = self.look(), True
+        if not self._gone_was_read:
+            self._gone, self._gone_was_read = self.read_gone(), True
         return self._gone
 
     def remove(self, positions: np.ndarray) -> None:
@@ -71,7 +71,7 @@ class Part:
         gone[positions] = True
         self.changed = True
 
-    def kept(self, names: Sequence[str], *, again: bool = False) -> pa.Table:
+    def remaining(self, names: Sequence[str], *, again: bool = False) -> pa.Table:
         """These columns of the rows that are still there; `again` if the next load will ask for the same."""
         rows = self.again(names) if again and self.again is not None else self.read(names)
         return rows if self.gone is None else rows.filter(pa.array(~self.gone))
@@ -85,9 +85,9 @@ class Part:
 class IcebergRows:
     """The present rows of a table, and what becomes of them."""
 
-    def __init__(self, work: Transaction, tasks: Iterable[FileScanTask], kept: ColumnCache | None = None) -> None:
+    def __init__(self, work: Transaction, tasks: Iterable[FileScanTask], cache: ColumnCache | None = None) -> None:
         self.work = work
-        self._kept = kept
+        self._cache = cache
         self._parts = [self._part(task) for task in tasks]
 
     @property
@@ -110,14 +110,14 @@ class IcebergRows:
 
         `again` if the next load will ask for the same.
         """
-        found = [self._empty(names)]
+        pieces = [self._empty(names)]
         for number, part in enumerate(self._parts):
             if part.file is None or wanted(part.file):
-                rows = part.kept(names, again=again)
+                rows = part.remaining(names, again=again)
                 places = np.arange(part.rows) if part.gone is None else np.flatnonzero(~part.gone)
                 rows = rows.append_column(PART, pa.array(np.full(rows.num_rows, number, np.int32)))
-                found.append(rows.append_column(POSITION, pa.array(places)))
-        return pa.concat_tables(found)
+                pieces.append(rows.append_column(POSITION, pa.array(places)))
+        return pa.concat_tables(pieces)
 
     def count(self, null: str | None = None) -> int:
         """How many rows, or only those without a value in a column; read from the files' statistics where they say it."""
@@ -128,7 +128,7 @@ class IcebergRows:
                 continue
             number = self.metadata.schema().find_field(null).field_id
             counted = (part.file.null_value_counts or {}).get(number) if part.file is not None and part.gone is None else None
-            total += counted if counted is not None else part.kept([null]).column(0).null_count
+            total += counted if counted is not None else part.remaining([null]).column(0).null_count
         return total
 
     def remove(self, where: pa.Table) -> int:
@@ -158,14 +158,15 @@ class IcebergRows:
         anew = [part for part in touched if part not in marked]
         added = [part for part in self._parts if part.file is None]
         names = self.names
-        some = [kept for part in [*anew, *added] if (kept := part.kept(names)).num_rows]  # one piece alone is not copied to be written
+        # One piece alone is not copied to be written.
+        some = [piece for part in [*anew, *added] if (piece := part.remaining(names)).num_rows]
         rows = pa.concat_tables(some or [self._empty(names, places=False)])
         if not touched and not rows.num_rows:
             return False
         if gathered := self._small(FEW, {key for key, _ in by_partition(rows, self.metadata)}):
             anew += gathered
             marked = [part for part in marked if part not in gathered]
-            rows = pa.concat_tables([rows, *(part.kept(names) for part in gathered)])
+            rows = pa.concat_tables([rows, *(part.remaining(names) for part in gathered)])
         self._replace(anew, marked, rows, properties)
         return True
 
@@ -174,7 +175,7 @@ class IcebergRows:
         small = self._small(2)
         small += [part for part in self._parts if part.gone is not None and part not in small]
         if small:
-            rows = pa.concat_tables([part.kept(self.names) for part in small])
+            rows = pa.concat_tables([part.remaining(self.names) for part in small])
             self._replace(small, [], rows, properties)
         return len(small)
 
@@ -193,7 +194,7 @@ class IcebergRows:
 
     def _small(self, many: int, partitions: set[tuple[object, ...]] | None = None) -> list[Part]:
         """Small files of these partitions, or of all, where a partition has many; not those that are written anew in any case."""
-        found: dict[tuple[object, ...], list[Part]] = {}
+        by_partition_key: dict[tuple[object, ...], list[Part]] = {}
         for part in self._parts:
             file = part.file
             if file is None or part.rows >= SMALL_ROWS or file.spec_id != self.metadata.default_spec_id:
@@ -202,8 +203,8 @@ class IcebergRows:
                 continue
             key = tuple(file.partition[place] for place in range(len(file.partition)))
             if partitions is None or key in partitions:
-                found.setdefault(key, []).append(part)
-        return [part for parts in found.values() if len(parts) >= many for part in parts]
+                by_partition_key.setdefault(key, []).append(part)
+        return [part for parts in by_partition_key.values() if len(parts) >= many for part in parts]
 
     def _part(self, task: FileScanTask) -> Part:
         deletes = frozenset(task.delete_files)
@@ -218,11 +219,11 @@ class IcebergRows:
 
     def _again(self, file: DataFile, names: Sequence[str]) -> pa.Table:
         metadata = self.metadata
-        if self._kept is None:
+        if self._cache is None:
             return read_columns(self.io, metadata, file, names)
         fields = {name: metadata.schema().find_field(name) for name in names}
         columns = {name: (metadata.table_uuid, file.file_path, field.field_id, str(field.field_type)) for name, field in fields.items()}
-        return self._kept.columns(columns, lambda missing: read_columns(self.io, metadata, file, missing))
+        return self._cache.columns(columns, lambda missing: read_columns(self.io, metadata, file, missing))
 
     def _empty(self, names: Sequence[str], *, places: bool = True) -> pa.Table:
         schema = arrow_schema(self.metadata, names)

@@ -21,14 +21,14 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 class Work(Transaction):
     """Changes to one table. PyIceberg works out the table's metadata anew, with a deep copy, each time that it looks at it."""
 
-    _known: tuple[int, TableMetadata] | None = None
+    _cached: tuple[int, TableMetadata] | None = None
 
     @property
     def table_metadata(self) -> TableMetadata:
         """The table as it is with the changes so far."""
-        if self._known is None or self._known[0] != len(self._updates):
-            self._known = len(self._updates), super().table_metadata
-        return self._known[1]
+        if self._cached is None or self._cached[0] != len(self._updates):
+            self._cached = len(self._updates), super().table_metadata
+        return self._cached[1]
 
     def commit_transaction(self) -> Stored:
         """Commit, once. PyIceberg's own would put our changes on top of somebody else's, who may have written the same keys."""
@@ -57,12 +57,12 @@ def widened(work: Transaction, table: Table, location: str) -> None:
     missing = []
     renewed = []
     for field in table.fields:
-        found = stored.get(field.name)
-        if found is None:
+        stored_field = stored.get(field.name)
+        if stored_field is None:
             missing.append(field)
-        elif found.field_type != TYPES[field.storage]:
-            raise other_type(location, table, field, found.field_type, ICEBERG.catalogue_types[field.storage])
-        elif (found.doc or "") != field.description:
+        elif stored_field.field_type != TYPES[field.storage]:
+            raise other_type(location, table, field, stored_field.field_type, ICEBERG.catalogue_types[field.storage])
+        elif (stored_field.doc or "") != field.description:
             renewed.append(field)
     if missing or renewed:
         with work.update_schema() as update:

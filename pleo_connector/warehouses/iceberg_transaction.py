@@ -24,10 +24,10 @@ from pleo_connector.catalogue import Table, View
 from pleo_connector.errors import WarehouseError
 from pleo_connector.warehouses.duckdb_transaction import DuckDBTransaction
 from pleo_connector.warehouses.iceberg_cache import ColumnCache
-from pleo_connector.warehouses.iceberg_canonical_text import spelled
+from pleo_connector.warehouses.iceberg_canonical_text import canonical
 from pleo_connector.warehouses.iceberg_catalog import TogetherCatalog, one_by_one
-from pleo_connector.warehouses.iceberg_columns import columns_asked, mentions
-from pleo_connector.warehouses.iceberg_comparison import unchanged
+from pleo_connector.warehouses.iceberg_columns import columns_of_query, mentions
+from pleo_connector.warehouses.iceberg_comparison import unchanged_rows
 from pleo_connector.warehouses.iceberg_errors import refusing
 from pleo_connector.warehouses.iceberg_history import KNOWN, IcebergHistory
 from pleo_connector.warehouses.iceberg_places import PlacesSql
@@ -51,14 +51,14 @@ class IcebergTransaction(DuckDBTransaction):
     """One open transaction; nothing of it is seen before `commit`."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, catalog: Catalog, schema: str, location: str, folder: str | None, kept: ColumnCache
+        self, connection: duckdb.DuckDBPyConnection, catalog: Catalog, schema: str, location: str, folder: str | None, cache: ColumnCache
     ) -> None:
         super().__init__(connection, schema, location, ICEBERG)
         self._sql: PlacesSql = PlacesSql(ICEBERG, schema, self._sql.catalog)
         self._catalog = catalog
         self._folder = folder
-        self._kept = kept
-        kept.begin()
+        self._cache = cache
+        cache.begin()
         self._load = uuid.uuid4().hex
         self._children: set[str] = set()
         self._open: dict[str, IcebergRows] = {}
@@ -121,7 +121,7 @@ class IcebergTransaction(DuckDBTransaction):
                 views.append(view)
                 self._show(name, rows.names)
                 continue
-            self._show(name, columns_asked(sql, rows.names) or rows.names[:1])
+            self._show(name, columns_of_query(sql, rows.names) or rows.names[:1])
         for view in sorted(views, key=lambda view: view.count("_as_known")):  # those of children read their parent's
             self.run(view)
         return super().scalar(sql)
@@ -153,19 +153,19 @@ class IcebergTransaction(DuckDBTransaction):
         stored = self._show(parent.name, [*parent.key, *DECISIVE], again=True)
         stages = dict(zip(tables, (self._stages[name] for name in names), strict=True))
         children = {table: rows for table, rows in stages.items() if table is not parent}
-        found = unchanged(self._hashes, parent, stages[parent], stored, children)
-        if found is None:
+        masks = unchanged_rows(self._hashes, parent, stages[parent], stored, children)
+        if masks is None:
             return 0
-        same, belonging = found
+        same, belonging = masks
         for table, rows in {parent: same, **belonging}.items():
             self._narrow(names[tables.index(table)], pa.array(np.flatnonzero(~rows)))
         return int(np.count_nonzero(same))
 
     def _hashes(self, rows: pa.Table, columns: Sequence[str]) -> np.ndarray:
         self._connection.register("_pleo_hashed", rows)
-        found: np.ndarray = self._arrow(self._sql.hashes(columns, "_pleo_hashed")).column(0).to_numpy()
+        hashes: np.ndarray = self._arrow(self._sql.hashes(columns, "_pleo_hashed")).column(0).to_numpy()
         self._connection.unregister("_pleo_hashed")
-        return found
+        return hashes
 
     def _delete_changed(self, table: Table, parent: Table) -> None:
         if table is not parent:
@@ -177,7 +177,7 @@ class IcebergTransaction(DuckDBTransaction):
         self._rows(table.name).remove(self._arrow(self._sql.staged_places(table, name)))
 
     def _insert(self, table: Table, name: str) -> None:
-        self._rows(table.name).add(self._spelled(table, self._stages[name], set(table.column_names) - {*table.key, *table.parent_key}))
+        self._rows(table.name).add(self._canonical(table, self._stages[name], set(table.column_names) - {*table.key, *table.parent_key}))
 
     def _tombstone(self, table: Table, at: datetime) -> None:
         self._show(table.name, [*(table.parent_key or table.key), "_deleted_at"])
@@ -193,11 +193,11 @@ class IcebergTransaction(DuckDBTransaction):
         rows.add(marked)
 
     def _stage(self, table: Table, frame: pd.DataFrame) -> pa.Table:
-        return self._spelled(table, staged(table, frame, ROW), {*table.key, *table.parent_key})
+        return self._canonical(table, staged(table, frame, ROW), {*table.key, *table.parent_key})
 
-    def _spelled(self, table: Table, rows: pa.Table, columns: AbstractSet[str]) -> pa.Table:
+    def _canonical(self, table: Table, rows: pa.Table, columns: AbstractSet[str]) -> pa.Table:
         """The rows, with one spelling for what has several: keys before they are compared, the rest only where it is written."""
-        return spelled(self._sql, self._connection, self._arrow, table, rows, columns)
+        return canonical(self._sql, self._connection, self._arrow, table, rows, columns)
 
     def _show_absence(self, table: Table, scope: Scope) -> None:
         columns = [*table.key, "_deleted_at", "_synced_at", table.company_column, scope.column]
@@ -242,5 +242,5 @@ class IcebergTransaction(DuckDBTransaction):
                     stored = self._catalog.load_table((self._schema, table))
                 except NoSuchTableError:
                     return None
-                self._open[table] = IcebergRows(Work(stored), stored.scan().plan_files(), self._kept)
+                self._open[table] = IcebergRows(Work(stored), stored.scan().plan_files(), self._cache)
         return self._open[table]

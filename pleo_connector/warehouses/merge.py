@@ -129,14 +129,14 @@ class MergeSql(Tables):
 
     def count_absent(self, table: Table, scope: Scope, sweeps: Sequence[str]) -> Statement:
         """(live rows in scope, those of them that the sweeps did not see)."""
-        source, values = self._live_beside_seen(table, scope, sweeps)
+        source, values = self._live_beside_seen_keys(table, scope, sweeps)
         unseen = self._unseen(table, scope, values)
         return f"SELECT count(*), count(*) FILTER (WHERE {unseen})\n{source}", values
 
     def select_absent(self, table: Table, scope: Scope, sweeps: Sequence[str]) -> Statement:
         """Fill ABSENT with the keys of live rows in scope that the sweeps did not see."""
         q = self.dialect.quote
-        source, values = self._live_beside_seen(table, scope, sweeps)
+        source, values = self._live_beside_seen_keys(table, scope, sweeps)
         key = q(_one_key(table))
         unseen = self._unseen(table, scope, values)
         return f"CREATE TEMPORARY TABLE {q(ABSENT)} AS\nSELECT t.{key} AS {q('key')}\n{source}\n  AND {unseen}", values
@@ -199,9 +199,9 @@ class MergeSql(Tables):
             kind = self.dialect.types[_field(table, name).storage]
             any_of = list(value) if isinstance(value, (list, tuple, set, frozenset)) else [value]
             known = [one for one in any_of if one is not None]
-            marks = ", ".join(f"CAST(${len(values) + position} AS {kind})" for position in range(1, len(known) + 1))
+            placeholders = ", ".join(f"CAST(${len(values) + position} AS {kind})" for position in range(1, len(known) + 1))
             values += known
-            either = [f"{self.dialect.quote(name)} IN ({marks})"] if known else []
+            either = [f"{self.dialect.quote(name)} IN ({placeholders})"] if known else []
             either += [f"{self.dialect.quote(name)} IS NULL"] if len(known) < len(any_of) else []
             conditions.append(f"({' OR '.join(either)})" if either else "FALSE")
         return (f" WHERE {' AND '.join(conditions)}" if conditions else "", values)
@@ -215,7 +215,7 @@ class MergeSql(Tables):
         kind = self.dialect.types[_field(table, "_synced_at").storage]
         return f"{unseen} AND t.{self.dialect.quote('_synced_at')} < CAST(${len(values)} AS {kind})"
 
-    def _live_beside_seen(self, table: Table, scope: Scope, sweeps: Sequence[str]) -> Statement:
+    def _live_beside_seen_keys(self, table: Table, scope: Scope, sweeps: Sequence[str]) -> Statement:
         """FROM and WHERE over the live rows `t` in scope, each beside its row `k` in SEEN_KEYS, if it has one."""
         if not sweeps:
             raise ValueError(f"{table.name}: without a sweep every row would count as absent")

@@ -58,7 +58,7 @@ class PostgresWarehouse:
         self.schema = schema
         self._wait = wait
         self._pause = pause
-        self._seen = False
+        self._has_answered = False
         self.location = address.location
 
     def __reduce__(self) -> str:
@@ -98,7 +98,7 @@ class PostgresWarehouse:
     def _open(self, deadline: float) -> Any:
         """Connect; wait until the deadline for a server that starts up, or that answered before and restarts."""
         tries = Retrying(
-            retry=retry_if_exception(lambda error: busy(error) or (self._seen and gone(error))),
+            retry=retry_if_exception(lambda error: busy(error) or (self._has_answered and gone(error))),
             stop=stop_after_delay(max(0.0, deadline - monotonic())),
             wait=wait_random_exponential(multiplier=0.1, max=1.0),
             sleep=self._pause,
@@ -107,9 +107,9 @@ class PostgresWarehouse:
         try:
             connection = tries(dbapi.connect, self._address.uri)
         except DriverError as error:
-            told = unreachable(self.location, error)
-            raise type(told)(self._address.scrubbed(str(told))) from None  # libpq's own words may hold more than ours
-        self._seen = True
+            refused = unreachable(self.location, error)
+            raise type(refused)(self._address.scrubbed(str(refused))) from None  # libpq's own words may hold more than ours
+        self._has_answered = True
         return connection
 
     def _take_turn(self, connection: Any, work: PostgresTransaction, deadline: float) -> None:

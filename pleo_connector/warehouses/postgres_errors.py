@@ -14,16 +14,16 @@ _GRANTS = "docs/warehouses.md lists what its role needs"
 _AGAIN = "nothing of this load was kept; run again"
 
 _BY_STATE: tuple[tuple[str, type[WarehouseError], str], ...] = (
-    ("57014", WarehouseError, "ended a statement ({said}); nothing of this load was kept: raise statement_timeout for this role, or in PLEO_WAREHOUSE by ?options=-c%20statement_timeout%3D10min, then run again."),
-    ("55P03", WarehouseLocked, "did not get a lock within lock_timeout ({said}); nothing of this load was kept: end the session that holds the table, or raise lock_timeout, then run again."),
+    ("57014", WarehouseError, "ended a statement ({message}); nothing of this load was kept: raise statement_timeout for this role, or in PLEO_WAREHOUSE by ?options=-c%20statement_timeout%3D10min, then run again."),
+    ("55P03", WarehouseLocked, "did not get a lock within lock_timeout ({message}); nothing of this load was kept: end the session that holds the table, or raise lock_timeout, then run again."),
     ("40P01", WarehouseLocked, f"ended this load to break a deadlock with another session; {_AGAIN}."),
     ("25P03", WarehouseError, f"ended this session for idling (idle_in_transaction_session_timeout); {_AGAIN} with a longer one for this role."),
-    ("42501", WarehouseUnwritable, f"refused: {{said}}; {_GRANTS}."),
+    ("42501", WarehouseUnwritable, f"refused: {{message}}; {_GRANTS}."),
     ("25006", WarehouseUnwritable, "is read-only, perhaps a standby; set PLEO_WAREHOUSE to the primary, for example with ?target_session_attrs=read-write."),
     ("53100", WarehouseUnwritable, "cannot grow: its disk is full; nothing of this load was kept: free some space, then run again."),
-    ("53300", WarehouseUnwritable, "takes no more connections ({said}); close some, or raise max_connections, then run again."),
-    ("57P0", WarehouseUnwritable, f"shut down or restarted meanwhile ({{said}}); {_AGAIN} when it is back."),
-    ("22P05", WarehouseError, "cannot store a character ({said}); the database must have the encoding UTF8."),
+    ("53300", WarehouseUnwritable, "takes no more connections ({message}); close some, or raise max_connections, then run again."),
+    ("57P0", WarehouseUnwritable, f"shut down or restarted meanwhile ({{message}}); {_AGAIN} when it is back."),
+    ("22P05", WarehouseError, "cannot store a character ({message}); the database must have the encoding UTF8."),
 )  # fmt: skip
 """SQLSTATE prefix, class of our error, and how its sentence ends."""
 
@@ -37,17 +37,17 @@ _AT_CONNECTING: tuple[tuple[str, type[PleoError], str], ...] = (
     (r"no pg_hba.conf entry|pg_hba.conf rejects", WarehouseUnwritable,
      "lets nobody in from this address with this user, database and encryption; add a line to its pg_hba.conf, or try another sslmode."),
     (r"invalid (URI|sslmode|connection option|port|integer value|target_session_attrs|[a-z_]+ value)|missing .* in URI|missing \"=\"|unexpected (character|spaces)",
-     ConfigurationError, "cannot be used as PLEO_WAREHOUSE says: {said}."),
+     ConfigurationError, "cannot be used as PLEO_WAREHOUSE says: {message}."),
     (r"too many clients|too many connections|remaining connection slots", WarehouseUnwritable,
      "takes no more connections; close some, or raise max_connections, then run again."),
-    (r"starting up|shutting down|in recovery mode|not yet accepting", WarehouseUnwritable, "is not ready ({said}); run again in a moment."),
+    (r"starting up|shutting down|in recovery mode|not yet accepting", WarehouseUnwritable, "is not ready ({message}); run again in a moment."),
     (r"does not support SSL|SSL was required", WarehouseUnwritable, "offers no TLS, and sslmode asks for it; switch it on there, or choose another sslmode."),
-    (r"certificate|root\.crt|SSL error|tls", WarehouseUnwritable, "failed the check of its TLS certificate ({said}); set sslrootcert to its authority's certificate, or choose another sslmode."),
+    (r"certificate|root\.crt|SSL error|tls", WarehouseUnwritable, "failed the check of its TLS certificate ({message}); set sslrootcert to its authority's certificate, or choose another sslmode."),
     (r"could not translate host name|Name or service not known|nodename nor servname", WarehouseUnwritable,
      "cannot be found: no host has that name; correct it in PLEO_WAREHOUSE."),
     (r"Connection refused|No such file or directory|timeout expired|timed out|No route to host|unreachable", WarehouseUnwritable,
-     "cannot be reached ({said}); check that the server runs, and host and port in PLEO_WAREHOUSE."),
-    (r"read-only|not read-only|hot standby|not in hot standby", WarehouseUnwritable, "is not the kind of server that target_session_attrs asks for ({said})."),
+     "cannot be reached ({message}); check that the server runs, and host and port in PLEO_WAREHOUSE."),
+    (r"read-only|not read-only|hot standby|not in hot standby", WarehouseUnwritable, "is not the kind of server that target_session_attrs asks for ({message})."),
 )  # fmt: skip
 
 _NOT_READY = re.compile(
@@ -71,7 +71,7 @@ def gone(error: BaseException) -> bool:
     return isinstance(error, DriverError) and bool(_GONE.search(str(error)))
 
 
-def said_by(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     """The primary message, without the statement that it was about."""
     for name, value in getattr(error, "details", None) or ():
         if name in (b"PG_DIAG_MESSAGE_PRIMARY", "PG_DIAG_MESSAGE_PRIMARY"):
@@ -87,22 +87,22 @@ def said_by(error: BaseException) -> str:
 
 def refusal(location: str, error: Exception) -> WarehouseError:
     """Our error for a statement that the server refused, or that it never answered."""
-    said, state = said_by(error), state_of(error)
+    message, state = message_of(error), state_of(error)
     for prefix, kind, sentence in _BY_STATE:
         if state.startswith(prefix):
-            return kind(f"The warehouse {location} {sentence.format(said=said)}")
+            return kind(f"The warehouse {location} {sentence.format(message=message)}")
     if not state and re.search(r"server closed the connection|connection|SSL", str(error)):
-        return WarehouseUnwritable(f"The connection to the warehouse {location} broke ({said}); {_AGAIN} when it is back.")
-    return WarehouseError(f"The warehouse {location} refused: {said}.")
+        return WarehouseUnwritable(f"The connection to the warehouse {location} broke ({message}); {_AGAIN} when it is back.")
+    return WarehouseError(f"The warehouse {location} refused: {message}.")
 
 
 def unreachable(location: str, error: Exception) -> PleoError:
     """Our error for a connection that was not made."""
-    said = said_by(error)
+    message = message_of(error)
     for pattern, kind, sentence in _AT_CONNECTING:
         if re.search(pattern, str(error), re.IGNORECASE):
-            return kind(f"The warehouse {location} {sentence.format(said=said)}")
-    return WarehouseUnwritable(f"The warehouse {location} cannot be opened: {said}.")
+            return kind(f"The warehouse {location} {sentence.format(message=message)}")
+    return WarehouseUnwritable(f"The warehouse {location} cannot be opened: {message}.")
 
 
 def _line(text: str) -> str:

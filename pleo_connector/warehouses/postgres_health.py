@@ -9,7 +9,7 @@ from pleo_connector.warehouses.postgres import PostgresWarehouse
 OLDEST = 130000
 """`server_version_num` of PostgreSQL 13."""
 
-_ASK = """
+_QUERY = """
 SELECT current_setting('server_version'), current_setting('server_version_num')::bigint, current_setting('server_encoding'),
   current_user::text, current_database()::text, pg_database_size(current_database()),
   pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on',
@@ -32,7 +32,7 @@ def examine(warehouse: PostgresWarehouse) -> Health:
     """Look at the server, the database and the role's rights; PleoError when it cannot be reached."""
     with warehouse.session() as (_, work):
         ((version, number, encoding, role, database, size, read_only, temporary, create, schema, foreign),) = work.run(
-            _ASK, [warehouse.schema]
+            _QUERY, [warehouse.schema]
         )
     quoted = f'"{role}"'
     faults = []

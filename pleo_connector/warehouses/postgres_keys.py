@@ -67,11 +67,11 @@ def by_key(rows: pa.Table, key: Sequence[str]) -> pa.Table:
 
 def _beginnings(uuids: pa.ChunkedArray) -> np.ndarray:
     """The first eight bytes of each, as a number; in their order UUIDs are almost in their own."""
-    found = []
+    numbers_of_chunks = []
     for chunk in uuids.chunks:
         numbers = np.frombuffer(chunk.buffers()[1], ">u8").reshape(-1, 2)
-        found.append(numbers[chunk.offset : chunk.offset + len(chunk), 0])
-    return np.concatenate(found or [np.array([], ">u8")]).astype(np.uint64)
+        numbers_of_chunks.append(numbers[chunk.offset : chunk.offset + len(chunk), 0])
+    return np.concatenate(numbers_of_chunks or [np.array([], ">u8")]).astype(np.uint64)
 
 
 def orphans(rows: pa.Table, columns: Sequence[str], parents: pa.Table, key: Sequence[str]) -> int:

@@ -18,7 +18,7 @@ _AS_TEXT = ("UUID", "JSONB", "NUMERIC")
 
 
 class PostgresMergeSql(MergeSql):
-    """The dialect-free plan, and what PostgreSQL adds to it."""
+    """The SQL of every dialect, and what PostgreSQL adds to it."""
 
     def create_stage(self, name: str, table: Table, columns: Sequence[str], extra: str) -> str:
         """A temporary table with some of the table's columns and one more; gone at the end of the transaction."""

@@ -1,4 +1,4 @@
-"""One open transaction on a PostgreSQL connection: the plan's statements, and rows by binary COPY."""
+"""One open transaction on a PostgreSQL connection: the statements of `MergeSql`, and rows by binary COPY."""
 
 from __future__ import annotations
 
@@ -108,23 +108,23 @@ class PostgresTransaction:
             return MergeCounts()
         self._stage(parent, by_key(served, parent.key), parent.key, extra=f"{POSTGRES.quote(ROW)} BIGINT")
         with self._by_index():
-            found = compared(served, self._arrow(self._sql.stored_beside(parent)))
+            comparison = compared(served, self._arrow(self._sql.stored_beside(parent)))
         self.run(self._sql.drop_temporary(STAGED))
-        changed, written = len(found.changed), len(found.written)
+        changed, written = len(comparison.changed), len(comparison.written)
         if changed:
-            self._delete_changed(tables, served.take(pa.array(found.changed)))
+            self._delete_changed(tables, served.take(pa.array(comparison.changed)))
         if written:
             whole = written == served.num_rows
-            parents = served if whole else served.take(pa.array(found.written))
+            parents = served if whole else served.take(pa.array(comparison.written))
             self._copy(parent, parents, rows[parent.name])
             for child in filled:
-                due = keys[child.name] if whole else same_keys(keys[child.name], child.parent_key, parents, parent.key)
-                self._copy(child, due, rows[child.name])
+                to_write = keys[child.name] if whole else same_keys(keys[child.name], child.parent_key, parents, parent.key)
+                self._copy(child, to_write, rows[child.name])
             if history:
                 self._stage_written(parent, parents, "is_new BOOLEAN NOT NULL DEFAULT true, is_changed BOOLEAN NOT NULL DEFAULT true")
                 self._history.write_served(tables)
                 self.run(self._sql.drop_temporary(SERVED))
-        return MergeCounts(inserted=written - changed, updated=changed, unchanged=served.num_rows - written, deleted=found.deleted)
+        return MergeCounts(inserted=written - changed, updated=changed, unchanged=served.num_rows - written, deleted=comparison.deleted)
 
     def upsert(self, table: Table, frame: pd.DataFrame) -> None:
         """Replace rows by key."""
@@ -155,14 +155,14 @@ class PostgresTransaction:
         merge_sql = self._sql
         self.run(merge_sql.drop_temporary(ABSENT))
         self.run(*merge_sql.select_absent(tables[0], scope, sweeps))
-        found = int(self._row(merge_sql.count_selected())[0])
-        if found:
+        absent_rows = int(self._row(merge_sql.count_selected())[0])
+        if absent_rows:
             for table in tables:
                 self.run(*merge_sql.tombstone(table, at))
             if history:
                 self._history.write_absent(tables)
         self.run(merge_sql.drop_temporary(ABSENT))
-        return found
+        return absent_rows
 
     def read(self, table: Table, columns: Sequence[str] | None = None, **equals: object) -> pa.Table:
         """Rows whose columns equal these values, with the Arrow types of `staging.ARROW`; order is not promised."""

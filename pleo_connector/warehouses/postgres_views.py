@@ -20,14 +20,14 @@ _DOES_NOT_FIT = "syntax_error_or_access_rule_violation"
 
 _ATTEMPT = """\
 DECLARE
-  told text;
+  message text;
   added text;
 BEGIN
   PERFORM set_config('pleo.refused', '', true);
   {statements}
 EXCEPTION WHEN {unless} THEN
-  GET STACKED DIAGNOSTICS told = MESSAGE_TEXT, added = PG_EXCEPTION_DETAIL;
-  PERFORM set_config('pleo.refused', coalesce(nullif(added, ''), told), true);
+  GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, added = PG_EXCEPTION_DETAIL;
+  PERFORM set_config('pleo.refused', coalesce(nullif(added, ''), message), true);
 END"""
 """The server catches its own refusal: after one that reaches it, the driver takes nothing but a rollback of the whole transaction."""
 
@@ -72,11 +72,11 @@ def renewed(
 
 def _readers(view: View, views: Sequence[View]) -> list[View]:
     """Those that read the view, or a view that reads it."""
-    found = {view.name}
+    names = {view.name}
     readers = []
     for one in views:
-        if found & set(one.reads):
-            found.add(one.name)
+        if names & set(one.reads):
+            names.add(one.name)
             readers.append(one)
     return readers
 
@@ -86,5 +86,5 @@ def _refused(run: Run, names: Tables, statements: Iterable[str], unless: str) ->
     literal = names.dialect.literal
     body = "\n  ".join(f"EXECUTE {literal(statement)};" for statement in statements)
     run(f"DO {literal(_ATTEMPT.format(statements=body, unless=unless))}")
-    ((told,),) = run("SELECT current_setting('pleo.refused')")
-    return "; ".join(str(told).splitlines())
+    ((message,),) = run("SELECT current_setting('pleo.refused')")
+    return "; ".join(str(message).splitlines())

@@ -1,6 +1,6 @@
 """What a warehouse must do. A new warehouse is one file with these two classes.
 
-Take the SQL from `plan.MergeSql` with a `Dialect` of your own, the exact types from `staging`, add your URL to
+Take the SQL from `merge.MergeSql` with a `Dialect` of your own, the exact types from `staging`, add your URL to
 `tests/warehouses/conftest.py`, and make the contract suite there pass.
 
 Frames are pandas DataFrames on Arrow-backed dtypes whose columns are exactly

@@ -94,8 +94,8 @@ def _before(path: Path, mine: Path) -> list[Path]:
 
 def _tickets(path: Path) -> dict[int, Path]:
     start = f"{path.name}.turn-"  # not a pattern: any character may be part of the file's name
-    found = [beside for beside in path.parent.iterdir() if beside.name.startswith(start)]
-    return {_number(ticket): ticket for ticket in found}
+    files = [beside for beside in path.parent.iterdir() if beside.name.startswith(start)]
+    return {_number(ticket): ticket for ticket in files}
 
 
 def _number(ticket: Path) -> int:

@@ -16,23 +16,23 @@ from pleo_connector.warehouses.tables import Tables
 
 log = logging.getLogger(__name__)
 
-_MARK = re.compile(r"\(definition ([0-9a-f]{8})\)$")
+_FINGERPRINT = re.compile(r"\(definition ([0-9a-f]{8})\)$")
 
 
 def outdated(views: Sequence[View], stored: Mapping[str, object], location: str) -> list[View]:
     """The views that are missing or differ, and those that read them. `stored` gives the comment of each view of the schema."""
-    found: list[View] = []
+    changed: list[View] = []
     for view in views:
         if view.name in stored:
-            mark = _MARK.search(str(stored[view.name]))
-            if mark is None:
+            fingerprint = _FINGERPRINT.search(str(stored[view.name]))
+            if fingerprint is None:
                 raise WarehouseError(
                     f"{location} has a view {view.name} that the connector did not make: rename it, or set PLEO_MARTS=off to do without the connector's views."
                 )
-            if mark[1] == view.fingerprint and not {other.name for other in found} & set(view.reads):
+            if fingerprint[1] == view.fingerprint and not {other.name for other in changed} & set(view.reads):
                 continue
-        found.append(view)
-    return found
+        changed.append(view)
+    return changed
 
 
 def redefinition(names: Tables, views: Sequence[View], stored: Mapping[str, object]) -> Iterator[str]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pleo_connector.warehouses.iceberg_comparison import Hashes, unchanged
+from pleo_connector.warehouses.iceberg_comparison import Hashes, unchanged_rows
 from pleo_connector.warehouses.staging import ARROW
 from tests.warehouses.rows import BILLS, FIRST, LINES
 
@@ -72,7 +72,7 @@ def plain(served: list[Parent], stored: list[Parent], children: list[tuple[str |
 @given(loads(), st.sampled_from([7, FINE]))
 def test_what_is_said_to_be_unchanged_is(load: tuple[list[Parent], list[Parent], list[tuple[str | None, int]]], remainder: int) -> None:
     served, stored, children = load
-    found = unchanged(hashed(remainder), BILLS, rows(PARENT, served), rows(PARENT, stored), {LINES: rows(CHILD, children)})
+    found = unchanged_rows(hashed(remainder), BILLS, rows(PARENT, served), rows(PARENT, stored), {LINES: rows(CHILD, children)})
     if found is None:
         return
     expected = plain(served, stored, children)
@@ -90,7 +90,7 @@ def test_one_changed_row_among_many_is_left_to_the_join() -> None:
     served = stored[::-1]
     served[17] = (served[17][0], "2", None, None)
     children = [(key, position) for key, *_ in served[10:20] for position in (1, 2)]
-    found = unchanged(hashed(FINE), BILLS, rows(PARENT, served), rows(PARENT, stored), {LINES: rows(CHILD, children)})
+    found = unchanged_rows(hashed(FINE), BILLS, rows(PARENT, served), rows(PARENT, stored), {LINES: rows(CHILD, children)})
     assert found is not None
     assert list(np.flatnonzero(~found[0])) == [17]
     assert list(np.flatnonzero(~found[1][LINES])) == [14, 15]
@@ -99,5 +99,5 @@ def test_one_changed_row_among_many_is_left_to_the_join() -> None:
 def test_a_first_load_is_not_looked_through() -> None:
     stored: list[Parent] = [(f"bill {number}", "1", None, None) for number in range(100)]
     served: list[Parent] = [(f"new {number}", "1", None, None) for number in range(100)]
-    assert unchanged(hashed(FINE), BILLS, rows(PARENT, served), rows(PARENT, stored), {}) is None
-    assert unchanged(hashed(FINE), BILLS, rows(PARENT, served), rows(PARENT, []), {}) is None
+    assert unchanged_rows(hashed(FINE), BILLS, rows(PARENT, served), rows(PARENT, stored), {}) is None
+    assert unchanged_rows(hashed(FINE), BILLS, rows(PARENT, served), rows(PARENT, []), {}) is None
