@@ -98,7 +98,6 @@ def finish(
     outcome.states = [state.SweepState(sweep, status[sweep.sweep_id], deleted.get(sweep.sweep_id, 0)) for sweep in complete]
     outcome.completed = sum(state == "complete" for state in status.values())
     outcome.spans = windows.joined({sweep.span for sweep in complete if sweep.span is not None})
-    outcome.tables = {table.name: transaction.count(table) for table in stream.tables()}
     return outcome
 
 

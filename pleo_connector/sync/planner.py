@@ -67,16 +67,17 @@ class Planner:
         self._go_on(state.open_sweeps(transaction, catalogue), catalogue, by_name)
         if take_over:
             state.write_sweeps(transaction, [state.SweepState(sweep, "open") for sweep in self._open.values()])
+        sweeps = state.ended_sweeps(transaction, [name for name, one in by_name.items() if _depends_on_sweeps(one.stream)])
         for name, one in by_name.items():
             if one.stream.window is not None:
-                self._spans[name] = state.completed(transaction, one.stream)
-                self._unproven[name] = state.unproven(transaction, one.stream)
+                self._spans[name] = state.completed(sweeps[name])
+                self._unproven[name] = state.unproven(sweeps[name])
                 since = windows.month_start(self._now - timedelta(days=self._policy(one.stream).open_days + 1))
                 self._opened[name] = row_counts.open_months(transaction, one.stream, since)
             elif one.stream.newest is not None:
-                self._watermarks[name] = state.watermarks(transaction, one.stream)
+                self._watermarks[name] = state.watermarks(sweeps[name])
             elif one.stream.parent is not None:
-                self._parents[name] = state.swept_parents(transaction, one.stream)
+                self._parents[name] = state.swept_parents(sweeps[name])
 
     def _go_on(self, sweeps: Iterable[Sweep], catalogue: Catalogue, by_name: Mapping[str, StreamWork]) -> None:
         """Which open sweeps this run goes on with."""
@@ -201,3 +202,8 @@ class Planner:
 def is_urgent(stream: Stream) -> bool:
     """Whether waiting costs data: export jobs, and items that Pleo serves only while their job runs."""
     return stream.mode is SyncMode.OPEN_JOBS and (stream.parent is None or stream.parent.only_open)
+
+
+def _depends_on_sweeps(stream: Stream) -> bool:
+    """Whether what is due of the stream depends on the sweeps of earlier runs."""
+    return stream.window is not None or stream.newest is not None or stream.parent is not None

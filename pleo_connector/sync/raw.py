@@ -164,8 +164,12 @@ class RawLanding:
     def measure(self, transaction: Transaction) -> None:
         """Note what is kept in all."""
         if self.policy.is_on:
-            self.report.total_pages = int(str(transaction.scalar("SELECT count(*) FROM {schema}._raw_pages") or 0))
-            self.report.total_bytes = int(str(transaction.scalar("SELECT sum(stored) FROM {schema}._raw_pages") or 0))
+            kept = str(
+                transaction.scalar(
+                    "SELECT CAST(count(*) AS VARCHAR) || ' ' || CAST(coalesce(sum(stored), 0) AS VARCHAR) FROM {schema}._raw_pages"
+                )
+            )
+            self.report.total_pages, self.report.total_bytes = map(int, kept.split())
 
 
 def request_columns(request: PageRequest) -> dict[str, str | None]:

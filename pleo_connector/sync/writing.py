@@ -137,15 +137,19 @@ class Writer:
         """Write rows, checkpoints and pages, and end the streams whose walks have all ended."""
         for name, batch in load.batches.items():
             load.counts[name] = self._write(transaction, batch, load.pages[name], run.owner)
-        state.write_progress(transaction, load.pages, load.batches.values(), at=load.at)
-        self._end(transaction, load, ended, run)
+        state.write_progress(transaction, load.pages, load.batches.values())
+        states = self._end(transaction, load, ended, run)
+        ended_ids = {one.sweep.sweep_id for one in states}
+        under_way = {page.sweep.sweep_id: page.sweep for page in load.raw if page.sweep.sweep_id not in ended_ids}
+        state.write_sweeps(transaction, [*(state.SweepState(sweep, "open") for sweep in under_way.values()), *states], at=load.at)
+        state.forget(transaction, [one.sweep for one in states])
         by_name = {work.stream.name: work for work in ended if not work.again}
         self._raw.land(
             transaction, load.raw, load.packed_pages, by_name, run=run.owner, at=load.at, allow_mass_delete=run.allow_mass_delete
         )
 
-    def _end(self, transaction: Transaction, load: Load, ended: Sequence[StreamWork], run: Run) -> None:
-        """End the streams whose walks have all ended; the sweeps of all of them are written at once."""
+    def _end(self, transaction: Transaction, load: Load, ended: Sequence[StreamWork], run: Run) -> list[state.SweepState]:
+        """End the streams whose walks have all ended; how their sweeps ended, which the caller writes."""
         wrong = counting.to_read_again(transaction, {work.stream.name: work.sweeps for work in ended})
         states: list[state.SweepState] = []
         for work in ended:
@@ -166,8 +170,11 @@ class Writer:
             )
             states += finished.states
             load.finished.append(finished)
-        state.write_sweeps(transaction, states, at=load.at)
-        state.forget(transaction, [state.sweep for state in states])
+        live = transaction.counts([table for work in ended if not work.again for table in work.stream.tables()])
+        for work, finished in zip(ended, load.finished, strict=True):
+            if not work.again:
+                finished.tables = {table.name: live[table.name] for table in work.stream.tables()}
+        return states
 
     def count(self, load: Load, ended: Sequence[StreamWork]) -> None:
         """Add what was committed to the streams' reports."""

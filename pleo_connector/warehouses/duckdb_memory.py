@@ -29,16 +29,16 @@ _MUCH = 8 * 1024 * 1024
 class Thrift:
     """The settings of one connection."""
 
-    def __init__(self, run: Callable[[str], list[tuple[object, ...]]]) -> None:
+    def __init__(self, run: Callable[[str], list[tuple[object, ...]]], threads: int, limit: str) -> None:
+        """`threads` and `limit` are DuckDB's settings, the limit as `12.5 GiB`."""
         self._run = run
         self.written = 0
         """Bytes of the rows that the load brought."""
         self.staged = 0
         """How many they are."""
-        ((threads, limit),) = run("SELECT current_setting('threads'), current_setting('memory_limit')")
-        number, unit = str(limit).split()
+        number, unit = limit.split()
         self._all = int(float(number) * 1024 ** _UNITS.index(unit))
-        self._to_join = _TO_JOIN * max(2, int(str(threads)))
+        self._to_join = _TO_JOIN * max(2, threads)
 
     def tighten(self, rows: int) -> None:
         """For one question to a table of so many rows: what was read makes room for what comes."""
@@ -50,5 +50,6 @@ class Thrift:
         self._run("RESET memory_limit")
 
     def close(self) -> None:
-        """Say how much the checkpoint may tidy: one merge in a table at most, and none after a large load."""
-        self._run(f"SET max_vacuum_tasks = {int(self.written < _MUCH)}")
+        """Let the checkpoint after a large load merge no row groups."""
+        if self.written >= _MUCH:
+            self._run("SET max_vacuum_tasks = 0")

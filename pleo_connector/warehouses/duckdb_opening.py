@@ -30,7 +30,7 @@ def connected(path: str, storage_version: str) -> tuple[duckdb.DuckDBPyConnectio
     Where it is missing it is made, with this storage version; ConfigurationError when DuckDB does not know that, else duckdb.Error as of `duckdb.connect`.
     A file that this process has open already is shared with that connection, in DuckDB's default row groups.
     """
-    connection = duckdb.connect(":memory:")
+    connection = duckdb.connect(":memory:", config={"max_vacuum_tasks": 1})  # a checkpoint merges row groups of a table once at most
     try:
         quoted = path.replace("'", "''")
         is_new = not Path(path).exists()

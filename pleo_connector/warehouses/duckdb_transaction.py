@@ -21,7 +21,7 @@ from pleo_connector.warehouses.history import History
 from pleo_connector.warehouses.merge import ABSENT, ROW, MergeSql
 from pleo_connector.warehouses.protocol import MergeCounts, Scope
 from pleo_connector.warehouses.schema_changes import changes, snapshot
-from pleo_connector.warehouses.staging import refuse_faults, staged, typed
+from pleo_connector.warehouses.staging import key_faults, refuse_faults, staged, typed
 from pleo_connector.warehouses.views import log, outdated, redefinition
 
 
@@ -32,11 +32,11 @@ class DuckDBTransaction:
         self, connection: duckdb.DuckDBPyConnection, schema: str, location: str, dialect: Dialect = DUCKDB, *, own: bool = False
     ) -> None:
         self._connection = connection
-        self._thrift = Thrift(self.run) if own else None
         self._location = location
         self._stages: dict[str, pa.Table] = {}
-        catalog = str(self._row("SELECT current_database()")[0])
-        self._sql = MergeSql(dialect, schema, catalog)
+        ((catalog, threads, limit),) = self.run("SELECT current_database(), current_setting('threads'), current_setting('memory_limit')")
+        self._thrift = Thrift(self.run, int(str(threads)), str(limit)) if own else None
+        self._sql = MergeSql(dialect, schema, str(catalog))
         self._history = History(self._sql, self.run, bare=True)
         self._schema = schema
 
@@ -80,10 +80,10 @@ class DuckDBTransaction:
             some = 0 < new + changed < rows
             to_write = {parent.name: self._arrow(merge_sql.parents_to_write())} if some else {}
             filled = [(child, name) for child, name in zip(children, names[1:], strict=True) if self._stages[name].num_rows]
-            for child, name in filled:
-                with self._beside_parents(child, name, parent):
-                    if some:
-                        to_write[child.name] = self._arrow(merge_sql.children_to_write())
+            for child, name in filled if new + changed else ():
+                self._compare_children(child, name, parent)
+                if some:
+                    to_write[child.name] = self._arrow(merge_sql.children_to_write())
             if changed:
                 for table in tables:
                     self._delete_changed(table, parent)
@@ -96,23 +96,20 @@ class DuckDBTransaction:
                     self._history.write_served(tables)
         return MergeCounts(inserted=new, updated=changed, unchanged=aside + rows - new - changed, deleted=deleted)
 
-    @contextmanager
-    def _beside_parents(self, child: Table, name: str, parent: Table) -> Iterator[None]:
-        """With what the staged rows of a child table are to their parents; WarehouseError for rows without one, or not told apart."""
-        merge_sql = self._sql
-        self.run(merge_sql.served_children(child, name, parent))
-        rows, nulls, distinct, orphans = self._row(merge_sql.count_children(child))
+    def _compare_children(self, child: Table, name: str, parent: Table) -> None:
+        """Find out what the staged rows of a child table are to their parents; WarehouseError for rows without one, or not told apart."""
+        self.run(self._sql.served_children(child, name, parent))
+        rows, nulls, distinct, orphans = self._row(self._sql.count_children(child))
         refuse_faults(child, nulls, rows - distinct)
         if orphans:
             raise WarehouseError(f"{orphans} rows of {child.name} belong to no row of {parent.name} in the same load.")
-        yield
 
     def upsert(self, table: Table, frame: pd.DataFrame) -> None:
         """Replace rows by key."""
         if frame.empty:
             return
         with self._staged([table], {table.name: frame}) as (name,):
-            refuse_faults(table, *self._row(self._sql.faults(table, name)))
+            refuse_faults(table, *key_faults(self._stages[name], table.key))
             with self._thrifty(table):  # of keys that are there already, few go
                 self._delete_staged(table, name)
             self._insert(table, name)
@@ -162,8 +159,14 @@ class DuckDBTransaction:
 
     def count(self, table: Table) -> int:
         """Rows that are not tombstones."""
-        with self._thrifty(table):
-            return int(self._row(self._sql.count(table))[0])
+        return self.counts([table])[table.name]
+
+    def counts(self, tables: Sequence[Table]) -> dict[str, int]:
+        """Rows of each table that are not tombstones."""
+        if not tables:
+            return {}
+        found = self._row(self._sql.counts(tables))
+        return {table.name: int(rows) for table, rows in zip(tables, found, strict=True)}
 
     def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Run one statement to its end and return its rows; DuckDB's refusals become WarehouseError."""

@@ -132,6 +132,10 @@ class IcebergTransaction(DuckDBTransaction):
         with refusing(self._location):
             return rows.count("_deleted_at" if "_deleted_at" in table.column_names else None)
 
+    def counts(self, tables: Sequence[Table]) -> dict[str, int]:
+        """Rows of each table that are not tombstones."""
+        return {table.name: self.count(table) for table in tables}
+
     def commit(self) -> None:
         """Write all changes, and let them be seen: together, where the catalogue can, or table by table in the order of `one_by_one`."""
         unneeded: list[tuple[FileIO, str]] = []

@@ -68,17 +68,6 @@ class MergeSql(Tables):
             f"FROM {self.dialect.quote(SERVED)}"
         )
 
-    def faults(self, table: Table, staged: str) -> str:
-        """(rows without a part of their key, keys that occur more than once) among staged rows."""
-        q = self.dialect.quote
-        keys = self._staged_columns(table, "s", table.key)
-        groups = ", ".join(str(position) for position in range(1, len(keys) + 1))
-        nulls = " OR ".join(f"s.{q(name)} IS NULL" for name in table.key)
-        return (
-            f"SELECT (SELECT count(*) FROM {staged} AS s WHERE {nulls}), "
-            f"(SELECT count(*) FROM (SELECT {', '.join(keys)} FROM {staged} AS s GROUP BY {groups} HAVING count(*) > 1) AS d)"
-        )
-
     def served_children(self, child: Table, staged: str, parent: Table) -> str:
         """Fill SERVED_CHILDREN with the key of every staged row of a child table and what SERVED says of its parent."""
         q = self.dialect.quote

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pleo_connector.warehouses import staging
 from pleo_connector.warehouses.comparing import differ, flags
 from pleo_connector.warehouses.merge import DECISIVE, ROW
 from pleo_connector.warehouses.postgres_rows import UUID
@@ -42,17 +43,10 @@ def compared(served: pa.Table, stored: pa.Table) -> Compared:
 
 def key_faults(rows: pa.Table, key: Sequence[str]) -> tuple[int, int]:
     """(rows without a part of their key, keys that occur more than once)."""
-    keys = _keys(rows, key)
-    missing = pc.is_null(keys.column(0))
-    for column in keys.columns[1:]:
-        missing = pc.or_(missing, pc.is_null(column))
-    nulls: int = pc.sum(missing).as_py() or 0
-    if nulls or not rows.num_rows:
-        return nulls, 0
-    if len(key) == 1 and rows.schema.field(key[0]).type == UUID and (np.diff(np.sort(_beginnings(rows[key[0]]))) > 0).all():
+    uuids = len(key) == 1 and rows.num_rows and rows.schema.field(key[0]).type == UUID and not rows[key[0]].null_count
+    if uuids and (np.diff(np.sort(_beginnings(rows[key[0]]))) > 0).all():
         return 0, 0  # a fifth of the time that counting takes
-    counts = keys.group_by(list(key)).aggregate([([], "count_all")])["count_all"]
-    return 0, pc.sum(pc.greater(counts, 1)).as_py() or 0
+    return staging.key_faults(_keys(rows, key), key)
 
 
 def by_key(rows: pa.Table, key: Sequence[str]) -> pa.Table:

@@ -188,7 +188,14 @@ class PostgresTransaction:
 
     def count(self, table: Table) -> int:
         """Rows that are not tombstones."""
-        return int(self._row(self._sql.count(table))[0])
+        return self.counts([table])[table.name]
+
+    def counts(self, tables: Sequence[Table]) -> dict[str, int]:
+        """Rows of each table that are not tombstones."""
+        if not tables:
+            return {}
+        found = self._row(self._sql.counts(tables))
+        return {table.name: int(rows) for table, rows in zip(tables, found, strict=True)}
 
     def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run one statement to its end and return its rows; the server's refusals become WarehouseError."""

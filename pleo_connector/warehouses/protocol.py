@@ -75,7 +75,8 @@ class Transaction(Protocol):
 
         A parent is changed when `_row_hash` or the deleted state (`_deleted_at` NULL or not, `_deleted_source`) differs from
         what is stored; nothing is written for the others. Each table has a frame, be it empty. WarehouseError for keys that
-        are NULL or occur twice, for children without a parent among the served rows, and for other columns or types.
+        are NULL or occur twice, for children without a parent among the served rows (where a row of the load is new or changed), and for other
+        columns or types.
         With `history`, each parent that is written adds a version of itself and its children (`catalogue.history_of`).
         """
 
@@ -101,7 +102,10 @@ class Transaction(Protocol):
         """The first value of one SELECT, or None without rows; `{schema}` stands for the quoted schema. ValueError for anything else."""
 
     def count(self, table: Table) -> int:
-        """Rows in the table that are not tombstones (0 if it has no `_deleted_at`: all rows)."""
+        """Rows in the table that are not tombstones; all rows if it has no `_deleted_at`."""
+
+    def counts(self, tables: Sequence[Table]) -> dict[str, int]:
+        """`count` of each table by its name; one query where the warehouse can."""
 
 
 class Warehouse(Protocol):
