@@ -135,7 +135,7 @@ def test_rows_accounted_for_alone_looks_at_the_last_materialisation(place: Place
         place.run(["companies"], instance=instance)
         never = checks(place.check("vendors", instance=instance))[("vendors", "rows_accounted_for")]
         assert not never.passed
-        assert "not synced by Dagster yet" in shown(never)["reason"]
+        assert "has not synced this table yet" in shown(never)["reason"]
     with dg.DagsterInstance.ephemeral() as instance:
         place.run(["vendors"], instance=instance)
         found = checks(place.check("vendors", instance=instance))

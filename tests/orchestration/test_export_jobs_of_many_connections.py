@@ -42,7 +42,7 @@ def test_each_connection_has_its_items_landed_once(place: Many) -> None:
         assert place.run(label, key, JOB).success
         rows, keys = place.rows(label, "export_items")
         assert rows == keys > 0
-    assert place.tick(SENSOR) == {} and place.why == "2 of 2 connections looked at, 0 under way; nothing to land."
+    assert place.tick(SENSOR) == {} and place.why == "2 of 2 connections polled, 0 under way; nothing to land."
     state = place.sandbox.state
     ended = next(job for job in state.records("export_jobs") if job["status"] == "completed")
     items = [item["accountingEntryId"] for item in state.records("export_job_items") if item["exportJobId"] == ended["id"]]
@@ -64,7 +64,7 @@ def test_one_that_cannot_be_looked_at_stops_nobody(place: Many, capfd: pytest.Ca
     acme = place.connection("acme")
     place.store.reseal(acme, place.store.read(acme).generation, b"not what any key opens")
     assert list(place.tick(SENSOR)) == ["beta"]
-    assert "1 connections could not be looked at. acme: " in capfd.readouterr().err
+    assert "1 connections could not be polled. acme: " in capfd.readouterr().err
 
 
 def test_a_run_that_failed_is_asked_for_again_once_a_person_has_mended_its_connection(place: Many) -> None:
@@ -88,7 +88,7 @@ def test_who_found_no_room_is_first_next_time(place: Many) -> None:
         assert place.tick(SENSOR) == {} and "1 under way" in str(place.why)
         place.instance.delete_run(waiting.run_id)
         place.enqueue(*asked, JOB, status=dg.DagsterRunStatus.SUCCESS)
-    assert place.tick(SENSOR) == {} and place.why == "3 of 3 connections looked at, 0 under way; nothing to land."
+    assert place.tick(SENSOR) == {} and place.why == "3 of 3 connections polled, 0 under way; nothing to land."
 
 
 def test_a_look_without_time_goes_on_where_it_stopped(place: Many) -> None:
@@ -96,5 +96,5 @@ def test_a_look_without_time_goes_on_where_it_stopped(place: Many) -> None:
     context = dg.build_sensor_context(instance=place.instance, cursor=cursor_of(Memories(first="beta")))
     runs = Runs(place.instance, JOB, frozenset())
     told = evaluate(context, Impatient(), WarehouseResource(), PARTITIONS, runs, 8, seconds=0.0)
-    assert not told.run_requests and "0 of 2 connections looked at" in str(told.skip_reason)
+    assert not told.run_requests and "0 of 2 connections polled" in str(told.skip_reason)
     assert remembered(Memories, told.cursor).first == "beta"

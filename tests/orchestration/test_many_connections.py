@@ -55,7 +55,7 @@ def test_each_connection_is_a_partition_with_runs_rows_and_a_schema_of_its_own(p
         rows, keys = place.rows(label, "vendors")
         assert rows == keys == told["dagster/row_count"] == len(place.sandbox.state.records("vendors"))
     assert place.sandbox.counters()["reuse"] == 0
-    assert place.tick() == {} and place.why == "2 connections, 0 under way; none is due or has room."
+    assert place.tick() == {} and place.why == "2 connections, 0 under way; no other is due, or all places are taken."
 
 
 def test_a_grant_that_ended_fails_alone_is_told_once_and_waits_for_a_person(place: Many, capfd: pytest.CaptureFixture[str]) -> None:
@@ -107,7 +107,7 @@ def test_who_comes_later_with_a_label_for_the_same_schema_is_refused(place: Many
     place.connect("a_b")
     place.tick()
     place.connect("a-b")
-    told = "a-b is not synced, because its tables would go to the schema pleo_a_b, which is a_b's too: connect it under another label."
+    told = "a-b is not synced, because its tables would go to the schema pleo_a_b, which a_b uses too: connect it under another label."
     assert told in warned(place, capfd) and place.partitions == ["a_b"]
     place.instance.add_dynamic_partitions("pleo_connections", ["a-b"])  # by hand
     assert said(place.run("a-b")) == told
@@ -146,7 +146,7 @@ def test_no_run_is_asked_for_while_one_is_under_way(place: Many) -> None:
     assert place.tick() == asked, "until the run is there, it is the same one"
     waiting = {label: place.enqueue(label, key) for label, key in asked.items()}
     place.cursor = None
-    assert place.tick() == {} and place.why == "2 connections, 2 under way; none is due or has room."
+    assert place.tick() == {} and place.why == "2 connections, 2 under way; no other is due, or all places are taken."
     place.instance.report_run_canceled(waiting["acme"])
     place.define(every=timedelta(minutes=1))
     assert place.tick() == {}, "within the minute"
@@ -264,4 +264,4 @@ def test_thirty_connections_three_of_them_broken(tmp_path: Path, sandbox: Runnin
         sandbox.state.set_faults()
         assert (counters["reuse"], counters["revoked_grants"]) == (0, 0)
         assert place.tick() == {}
-        assert place.why == "29 connections, 0 under way, 1 not synced; none is due or has room."
+        assert place.why == "29 connections, 0 under way, 1 not synced; no other is due, or all places are taken."

@@ -132,7 +132,7 @@ def test_items_that_pleo_refuses_are_asked_for_once_and_again_after_an_hour(worl
     for _ in range(2):
         told = world.tick()
         assert told.run_requests == [] and "the scope export-items:read" in told.skip_message
-        assert "Asked for again at" in told.skip_message
+        assert "The next try is at" in told.skip_message
     memory = json.loads(world.cursor or "")
     fresh = world.open_job()
     assert world.tick(keep_cursor=False).run_requests, "another job is asked for: it may be of a company that is not refused"
@@ -162,7 +162,7 @@ def test_looks_spend_from_the_budget_that_runs_share(world: World) -> None:
     assert told.run_requests or told.skip_reason
     assert 0 < counted <= 3, "one minute's requests"
     assert sum(world.sandbox.state.counters()["by_path"].values()) == counted and not again.run_requests, (
-        "and none are left for the next look"
+        "and none are left for the next evaluation"
     )
 
 
@@ -189,7 +189,7 @@ def test_a_look_that_runs_out_of_time_goes_on_where_it_stopped(world: World) -> 
         world.sandbox.state.set_faults(Fault("delay_before", path=JOBS, seconds=30, after=1))
         told: Any = export_sensor.evaluate(context, context.resources.pleo, "pleo_export_items", seconds=3)
     assert json.loads(told.cursor)["first"] == companies[1]
-    assert told.run_requests or "looked at 1 of" in told.skip_reason.skip_message
+    assert told.run_requests or "polled 1 of" in told.skip_reason.skip_message
 
 
 def test_only_open_jobs_are_asked_for(world: World) -> None:

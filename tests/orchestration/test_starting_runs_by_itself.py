@@ -64,7 +64,7 @@ def test_a_company_that_joins_is_synced_alone_and_once(
 ) -> None:
     before = len(growing.state.records("companies"))
     first = tick("pleo_new_companies", None)
-    assert first.run_requests == [] and first.skip_message == f"{before} companies; the next look compares with them."
+    assert first.run_requests == [] and first.skip_message == f"{before} companies noted; the next evaluation compares with them."
     assert tick("pleo_new_companies", first.cursor).skip_message == f"{before} companies; none is new."
     join(growing)
     second = tick("pleo_new_companies", first.cursor, instance)
@@ -130,7 +130,7 @@ def test_every_schedule_and_sensor_is_stopped_and_described() -> None:
 def test_what_is_named_runs_from_the_start_and_a_name_that_means_nothing_is_refused() -> None:
     with environment({}):
         repository = build_pleo_definitions(running=["hourly", "keep_alive_weekly", "export_jobs"]).get_repository_def()
-        with pytest.raises(ConfigurationError, match="nothing named nightly to run from the start; pleo has daily, export_jobs, hourly, "):
+        with pytest.raises(ConfigurationError, match="running names nightly, and pleo has no such schedule or sensor; it has daily, export_jobs, hourly, "):
             build_pleo_definitions(running=["nightly"])
         many = build_pleo_connections_definitions(running=["connections", "export_jobs"]).get_repository_def()
     from_the_start = dg.DefaultScheduleStatus.RUNNING

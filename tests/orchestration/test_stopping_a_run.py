@@ -136,7 +136,7 @@ def test_a_signal_stops_the_run_within_seconds_and_leaves_it_resumable(
             child.kill()
             child.communicate()
     assert "STOPPED" in out, log[-2000:]
-    assert "what it has loaded is kept" in log
+    assert "loaded rows are kept" in log
     assert 0 < place.scalar("SELECT count(*) FROM {schema}.accounting_entries") < 20_000
     assert place.run(["accounting_entries"]).success
     assert place.scalar("SELECT count(*) FROM {schema}.accounting_entries") == 20_000
