@@ -130,7 +130,9 @@ def test_every_schedule_and_sensor_is_stopped_and_described() -> None:
 def test_what_is_named_runs_from_the_start_and_a_name_that_means_nothing_is_refused() -> None:
     with environment({}):
         repository = build_pleo_definitions(running=["hourly", "keep_alive_weekly", "export_jobs"]).get_repository_def()
-        with pytest.raises(ConfigurationError, match="running names nightly, and pleo has no such schedule or sensor; it has daily, export_jobs, hourly, "):
+        with pytest.raises(
+            ConfigurationError, match="running names nightly, and pleo has no such schedule or sensor; it has daily, export_jobs, hourly, "
+        ):
             build_pleo_definitions(running=["nightly"])
         many = build_pleo_connections_definitions(running=["connections", "export_jobs"]).get_repository_def()
     from_the_start = dg.DefaultScheduleStatus.RUNNING
