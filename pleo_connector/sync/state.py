@@ -61,11 +61,11 @@ class Watermark:
     whole: datetime | None = None
     """When the last complete walk began."""
     newest: datetime | None = None
-    """The newest creation time that a finished walk has met: all that is older is known."""
+    """The newest creation time that a finished walk has read: all older records are known."""
 
 
 def watermarks(transaction: Transaction, stream: Stream) -> dict[str | None, Watermark]:
-    """The marks by company, from finished sweeps only: what an unfinished one met has gaps below it."""
+    """The watermarks by company, from finished sweeps only: below the newest record of an unfinished sweep there are gaps."""
     by_company: dict[str | None, Watermark] = {}
     columns = ("company_id", "started_at", "floor_at", "newest_at")
     for row in transaction.read(SWEEPS, columns, stream=stream.name, status="complete").to_pylist():
@@ -113,19 +113,19 @@ def _write_checkpoints(transaction: Transaction, pages: Sequence[ServedPage]) ->
 
 
 def unproven(transaction: Transaction, stream: Stream) -> set[str | None]:
-    """Companies with rows that a sweep did not meet and that are not dealt with yet: all their windows must be read."""
+    """Companies with absent rows that are not settled yet: all their windows must be read."""
     rows = transaction.read(SWEEPS, ("company_id",), stream=stream.name, status=_UNSETTLED)
     return {_text(key) for key in rows["company_id"].to_pylist()}
 
 
 def settle(transaction: Transaction, stream: Stream, company_id: str | None) -> None:
-    """All windows of the company were read: what earlier sweeps left open is judged anew."""
+    """All windows of the company were read, so the open results of earlier sweeps are removed."""
     transaction.delete(SWEEPS, stream=stream.name, company_id=company_id, status=_UNSETTLED)
 
 
 @dataclass(frozen=True, slots=True)
 class SweepState:
-    """A sweep as a transaction leaves it."""
+    """A sweep with its status after a transaction."""
 
     sweep: Sweep
     status: str
@@ -134,7 +134,7 @@ class SweepState:
 
 
 def write_sweeps(transaction: Transaction, states: Iterable[SweepState], *, at: datetime | None = None) -> None:
-    """One row per sweep, as it stands with this transaction; `at` is now unless given."""
+    """Write one row per sweep, with its state after this transaction; `at` is now unless given."""
     touched = at or datetime.now(UTC)
     rows = [
         {
@@ -172,7 +172,7 @@ def write_sweeps(transaction: Transaction, states: Iterable[SweepState], *, at: 
 
 
 def _seen_keys(batch: Batch) -> pd.DataFrame:
-    """The keys of a batch, with the sweeps that met them; those of quarantined records too."""
+    """The keys of a batch, those of quarantined records included, with the sweeps that read them."""
     parent = batch.frames[batch.stream.name]
     keys = pd.DataFrame({"sweep_id": parent["_sweep_id"], "stream": batch.stream.name, "key": parent[batch.stream.key]})
     held = [
@@ -187,7 +187,7 @@ def _seen_keys(batch: Batch) -> pd.DataFrame:
 
 
 def write_quarantined(transaction: Transaction, batch: Batch) -> None:
-    """The records set aside; the same record met again replaces itself."""
+    """Write the quarantined records; a record that is served again replaces its earlier row."""
     if batch.quarantined.empty:
         return
     held = batch.quarantined.copy()

@@ -56,4 +56,4 @@ def test_a_run_in_dagster_fetches_files_and_a_foreign_folder_fails_it(tmp_path: 
         (folder / ".pleo-receipts").unlink()
         refused = place.run(["receipts"], options=options)
         assert not refused.success
-        assert "holds other things" in str(failure(refused).error)
+        assert "holds other files" in str(failure(refused).error)
