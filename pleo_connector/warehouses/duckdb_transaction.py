@@ -26,7 +26,7 @@ from pleo_connector.warehouses.views import log, outdated, redefinition
 
 
 class DuckDBTransaction:
-    """One open transaction on one connection; `own` where nobody else has its DuckDB open, so that settings may be changed."""
+    """One open transaction on one connection; `own` where no other connection has its DuckDB open, so that settings may be changed."""
 
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, schema: str, location: str, dialect: Dialect = DUCKDB, *, own: bool = False
@@ -50,7 +50,7 @@ class DuckDBTransaction:
             self.run(";\n".join(statements))
 
     def define(self, views: Sequence[View], warn: Callable[[str], object] = log.warning) -> tuple[str, ...]:  # noqa: ARG002 - DuckDB drops a view that others stand on
-        """Make the views that are missing or differ; returns their names. WarehouseError for a name that somebody else's view has."""
+        """Make the views that are missing or differ; returns their names. WarehouseError for a name that a user's view has."""
         stored = {str(name): comment for name, comment in self.run(DUCKDB.views, [self._schema])}
         changed = outdated(views, stored, self._location)
         if changed:
@@ -64,7 +64,7 @@ class DuckDBTransaction:
         self._history.keep(tables)
 
     def merge(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame], *, history: bool = False) -> MergeCounts:
-        """Write new and changed parents (`tables[0]`) and replace their children; WarehouseError for rows that cannot be told apart."""
+        """Write new and changed parents (`tables[0]`) and replace their children; WarehouseError for rows with missing or duplicate keys."""
         missing = [table.name for table in tables if table.name not in frames]
         if missing:
             raise WarehouseError(
@@ -98,7 +98,7 @@ class DuckDBTransaction:
 
     @contextmanager
     def _beside_parents(self, child: Table, name: str, parent: Table) -> Iterator[None]:
-        """With what the staged rows of a child table are to their parents; WarehouseError for rows without one, or not told apart."""
+        """With SERVED_CHILDREN filled for a child table; WarehouseError for rows without a parent, or with missing or duplicate keys."""
         merge_sql = self._sql
         self.run(merge_sql.served_children(child, name, parent))
         rows, nulls, distinct, orphans = self._row(merge_sql.count_children(child))
@@ -173,7 +173,7 @@ class DuckDBTransaction:
             raise refusal(self._location, error) from error
 
     def commit(self) -> None:
-        """Make it last."""
+        """Commit."""
         if self._thrift is not None:
             self._thrift.close()
         self.run("COMMIT")
@@ -181,7 +181,7 @@ class DuckDBTransaction:
     # what another warehouse does its own way, when only its questions are put to DuckDB
 
     def _set_aside(self, tables: Sequence[Table], names: Sequence[str]) -> int:  # noqa: ARG002 - for those who can
-        """Take staged parents that are stored as they are, with their children, out of their stages; returns how many parents."""
+        """Remove staged parents that are stored unchanged, and their children, from their stages; returns how many parents."""
         return 0
 
     def _delete_changed(self, table: Table, parent: Table) -> None:
@@ -198,7 +198,7 @@ class DuckDBTransaction:
 
     @contextmanager
     def _thrifty(self, table: Table) -> Iterator[None]:
-        """For a question that goes through all rows of the table, in a DuckDB of our own."""
+        """Limit the memory of a query that reads all rows of the table, where no other connection has the DuckDB."""
         rows = 0 if self._thrift is None else self._sizes.get(table.name, 0) + self._thrift.staged
         if self._thrift is None or rows < LARGE:
             yield

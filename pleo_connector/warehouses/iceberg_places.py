@@ -1,4 +1,4 @@
-"""Where the rows of an Iceberg table lie that a load or a sweep is about: questions to DuckDB over a view of the table."""
+"""The places of rows of an Iceberg table: DuckDB queries over a view of the table."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def test_a_view_of_somebody_s_own_over_ours_stops_only_what_it_stands_on(url: st
         (sentence,) = told
         assert "The view number in postgresql://" in sentence
         assert (
-            "is left as it was, with doubled, tripled, odd: view reports.mine depends on view doubled. Drop what depends on it, run"
+            "was not changed, with doubled, tripled, odd: view reports.mine depends on view doubled. Drop what depends on it, run"
             in sentence
         )
     else:

@@ -63,7 +63,7 @@ def test_a_snapshot_is_looked_at_where_one_is_wanted(pleo: Local, tmp_path: Path
     assert checks(pleo, 1, PLEO_SNAPSHOT=str(later))["snapshot"]["verdict"] == "fail"
     ended = pleo.run("sync", "companies", PLEO_SNAPSHOT=str(later))
     assert (ended.code, later.exists()) == (0, False)
-    assert "What was loaded is kept, but the snapshot" in ended.err
+    assert "The rows are loaded, but the snapshot" in ended.err
     later.parent.mkdir()
     ended = pleo.run("sync", "companies", "--json", PLEO_SNAPSHOT=str(later))  # the next run tries again
     assert (json.loads(ended.out)["warnings"], later.exists()) == ([], True)
