@@ -51,9 +51,9 @@ def within_partitions(
         raise failures.whole_run(
             ConfigurationError("from and to cannot be set in a run of partitions: its months say what is read. Leave both empty.")
         )
-    window = context.partition_time_window
-    start = "" if window.start <= MONTHS.start else window.start.isoformat()
-    end = "" if window.end > datetime.now(UTC) else window.end.isoformat()
+    months = context.partition_time_window
+    start = "" if months.start <= MONTHS.start else months.start.isoformat()
+    end = "" if months.end > datetime.now(UTC) else months.end.isoformat()
     if config.mode is ModeChoice.full or not (start or end):
         return config.model_copy(update={"mode": ModeChoice.full})
     return config.model_copy(update={"start": start, "end": end})

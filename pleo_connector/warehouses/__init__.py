@@ -131,7 +131,7 @@ def _duckdb(url: str, schema: str, *, wait: float, snapshot: str = "", storage_v
     place = snapshot_path(snapshot, Path(path).expanduser().absolute())
     if place is not None and (place.is_dir() or place == Path(path).expanduser().absolute()):
         raise ConfigurationError(
-            f"PLEO_SNAPSHOT must name another file than the warehouse's, and {place} is none; name another file, or write on."
+            f"PLEO_SNAPSHOT must name a file other than the warehouse's own, and {place} is not one; name another file, or write on."
         )
     return DuckDBWarehouse(path, schema, wait=wait, snapshot=place, storage_version=storage_version)
 

@@ -89,13 +89,13 @@ def test_a_company_whose_run_did_not_succeed_is_asked_for_again_until_one_does(
     join(growing)
     known = json.dumps([company["id"] for company in growing.state.records("companies") if company["id"] != NEW])
     found = tick("pleo_new_companies", known, instance)  # the cursor that earlier versions wrote
-    (asked,) = found.run_requests
+    (request,) = found.run_requests
     (same,) = tick("pleo_new_companies", found.cursor, instance).run_requests
-    assert same.run_key == asked.run_key, "a run that was not made is asked for by the same key"
-    make(asked, instance, ended)
+    assert same.run_key == request.run_key, "a run that was not made is asked for by the same key"
+    make(request, instance, ended)
     again = tick("pleo_new_companies", found.cursor, instance)
     (second,) = again.run_requests
-    assert second.run_key != asked.run_key and second.run_config == asked.run_config
+    assert second.run_key != request.run_key and second.run_config == request.run_config
     make(second, instance, dg.DagsterRunStatus.STARTED)
     waits = tick("pleo_new_companies", again.cursor, instance)
     assert waits.run_requests == [] and "1 wait for their first sync" in waits.skip_message
@@ -105,8 +105,8 @@ def test_a_company_whose_run_did_not_succeed_is_asked_for_again_until_one_does(
 
 def test_a_pleo_that_does_not_answer_is_told(settings: dict[str, str]) -> None:
     with environment(settings | {"PLEO_API_KEY": ""}):
-        told = tick("pleo_new_companies", None)
-    assert told.run_requests == [] and "pleo-connector connect" in told.skip_message
+        result = tick("pleo_new_companies", None)
+    assert result.run_requests == [] and "pleo-connector connect" in result.skip_message
 
 
 def test_every_schedule_and_sensor_is_stopped_and_described() -> None:

@@ -130,9 +130,9 @@ def test_no_link_is_left_anywhere(few: Place, folder: Path, caplog: pytest.LogCa
     report = run(few, folder)
     assert report.files is not None
     assert dict(report.files.left) == {"waiting": 0, "refused": 1, "network": 1}
-    told = f"{caplog.text}{[vars(record) for record in caplog.records]}{json.dumps(report.as_dict())}{report!r}".encode()
-    assert b"receipts:search" in told, "what may be logged is"
-    assert [secret for secret in SECRETS if secret in told + everything(few)] == []
+    message = f"{caplog.text}{[vars(record) for record in caplog.records]}{json.dumps(report.as_dict())}{report!r}".encode()
+    assert b"receipts:search" in message, "what may be logged is"
+    assert [secret for secret in SECRETS if secret in message + everything(few)] == []
     caplog.clear()
     logging.getLogger("httpx").info("heard")
     assert "heard" in caplog.text, "only the requests for files are silent"
