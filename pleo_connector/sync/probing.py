@@ -58,7 +58,7 @@ async def _probe(connection: Connection, streams: Sequence[Stream], seconds: flo
         pass
     finally:
         await budget.close()
-    late = f"not asked: {seconds:g} s were over; the request budget may be in use by a sync"
+    late = f"not checked: no answer within {seconds:g} s; a sync may be using the request budget, so try again after it"
     return [probed.get(stream.name) or Probed(stream.name, late, open=True) for stream in streams]
 
 
@@ -90,9 +90,9 @@ class _Probing:
         try:
             record = await self._record(stream)
         except _NotRequested as reason:
-            return Probed(stream.name, f"not asked: {reason}", open=reason.open)
+            return Probed(stream.name, f"not checked: {reason}", open=reason.open)
         except (JobFinished, ParentGone):
-            return Probed(stream.name, "not asked: the record that it was to be read for has just ended")
+            return Probed(stream.name, "not checked: the record that it is read for has just ended")
         except ApiError as error:
             return Probed(stream.name, await self._refusal(stream, error), error=error)
         where = f" for company {self._companies[0]}" if stream.of_company and stream.parent is None else ""

@@ -26,7 +26,7 @@ _MUCH = 8 * 1024 * 1024
 """Bytes of rows; a load of more leaves its row groups as they are, and a later and smaller one merges them."""
 
 
-class Thrift:
+class MemoryLimit:
     """The settings of one connection."""
 
     def __init__(self, run: Callable[[str], list[tuple[object, ...]]]) -> None:
@@ -40,12 +40,12 @@ class Thrift:
         self._all = int(float(number) * 1024 ** _UNITS.index(unit))
         self._to_join = _TO_JOIN * max(2, int(str(threads)))
 
-    def tighten(self, rows: int) -> None:
+    def set(self, rows: int) -> None:
         """Limit the memory of one query on a table of so many rows, so that DuckDB frees blocks that it has read."""
         needed = self._to_join + _PER_ROW * rows + _PER_STAGED_ROW * self.staged
         self._run(f"SET memory_limit = '{min(self._all, needed)}B'")
 
-    def loosen(self) -> None:
+    def reset(self) -> None:
         """Remove the limit, for writes and large deletes, which must not run out of memory."""
         self._run("RESET memory_limit")
 

@@ -16,7 +16,7 @@ from pleo_connector.catalogue import Table, View, history_of
 from pleo_connector.errors import WarehouseError
 from pleo_connector.warehouses.dialect import DUCKDB, Dialect
 from pleo_connector.warehouses.duckdb_errors import refusal
-from pleo_connector.warehouses.duckdb_memory import LARGE, Thrift
+from pleo_connector.warehouses.duckdb_memory import LARGE, MemoryLimit
 from pleo_connector.warehouses.history import History
 from pleo_connector.warehouses.merge import ABSENT, ROW, MergeSql
 from pleo_connector.warehouses.protocol import MergeCounts, Scope
@@ -32,7 +32,7 @@ class DuckDBTransaction:
         self, connection: duckdb.DuckDBPyConnection, schema: str, location: str, dialect: Dialect = DUCKDB, *, own: bool = False
     ) -> None:
         self._connection = connection
-        self._thrift = Thrift(self.run) if own else None
+        self._memory_limit = MemoryLimit(self.run) if own else None
         self._location = location
         self._stages: dict[str, pa.Table] = {}
         catalog = str(self._row("SELECT current_database()")[0])
@@ -73,7 +73,7 @@ class DuckDBTransaction:
         merge_sql, (parent, *children) = self._sql, tables
         with self._staged(tables, frames) as names:
             aside = self._set_aside(tables, names)
-            with self._thrifty(parent):
+            with self._limited_memory(parent):
                 self.run(merge_sql.served(parent, names[0]))
             rows, nulls, distinct, new, changed, deleted = self._row(merge_sql.count_served(parent))
             refuse_faults(parent, nulls, rows - distinct)
@@ -113,7 +113,7 @@ class DuckDBTransaction:
             return
         with self._staged([table], {table.name: frame}) as (name,):
             refuse_faults(table, *self._row(self._sql.faults(table, name)))
-            with self._thrifty(table):  # of keys that are there already, few go
+            with self._limited_memory(table):  # of keys that are there already, few go
                 self._delete_staged(table, name)
             self._insert(table, name)
 
@@ -123,7 +123,7 @@ class DuckDBTransaction:
 
     def absent(self, table: Table, scope: Scope, sweeps: Sequence[str]) -> tuple[int, int]:
         """(live rows in scope, those of them that these sweeps did not see)."""
-        with self._thrifty(table):
+        with self._limited_memory(table):
             live, missing = self._row(*self._sql.count_absent(table, scope, sweeps))
         return int(live), int(missing)
 
@@ -133,7 +133,7 @@ class DuckDBTransaction:
             raise ValueError("a tombstone needs a time with its zone")
         merge_sql = self._sql
         self.run(merge_sql.drop_temporary(ABSENT))
-        with self._thrifty(tables[0]):
+        with self._limited_memory(tables[0]):
             self.run(*merge_sql.select_absent(tables[0], scope, sweeps))
         absent_rows = int(self._row(merge_sql.count_selected())[0])
         if absent_rows:
@@ -162,7 +162,7 @@ class DuckDBTransaction:
 
     def count(self, table: Table) -> int:
         """Rows that are not tombstones."""
-        with self._thrifty(table):
+        with self._limited_memory(table):
             return int(self._row(self._sql.count(table))[0])
 
     def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
@@ -174,8 +174,8 @@ class DuckDBTransaction:
 
     def commit(self) -> None:
         """Commit."""
-        if self._thrift is not None:
-            self._thrift.close()
+        if self._memory_limit is not None:
+            self._memory_limit.close()
         self.run("COMMIT")
 
     # what another warehouse does its own way, when only its questions are put to DuckDB
@@ -197,15 +197,15 @@ class DuckDBTransaction:
         self.run(*self._sql.tombstone(table, at))
 
     @contextmanager
-    def _thrifty(self, table: Table) -> Iterator[None]:
+    def _limited_memory(self, table: Table) -> Iterator[None]:
         """Limit the memory of a query that reads all rows of the table, where no other connection has the DuckDB."""
-        rows = 0 if self._thrift is None else self._sizes.get(table.name, 0) + self._thrift.staged
-        if self._thrift is None or rows < LARGE:
+        rows = 0 if self._memory_limit is None else self._sizes.get(table.name, 0) + self._memory_limit.staged
+        if self._memory_limit is None or rows < LARGE:
             yield
             return
-        self._thrift.tighten(rows)
+        self._memory_limit.set(rows)
         yield
-        self._thrift.loosen()
+        self._memory_limit.reset()
 
     @cached_property
     def _sizes(self) -> dict[str, int]:
@@ -244,9 +244,9 @@ class DuckDBTransaction:
 
     def _stage(self, table: Table, frame: pd.DataFrame) -> pa.Table:
         rows = staged(table, frame, ROW)
-        if self._thrift is not None:
-            self._thrift.written += rows.nbytes
-            self._thrift.staged += rows.num_rows
+        if self._memory_limit is not None:
+            self._memory_limit.written += rows.nbytes
+            self._memory_limit.staged += rows.num_rows
         return rows
 
     def _register(self, name: str, rows: pa.Table) -> None:

@@ -1,6 +1,6 @@
 """The rows of one Iceberg table in one transaction.
 
-Rows lie in parts: the table's data files, which are read column by column when asked for, and what the transaction adds. A row is
+Rows lie in parts: the table's data files, which are read column by column when needed, and what the transaction adds. A row is
 known by its part and its position there. Removing marks positions; only `write` makes files. A small file that lost rows, or one
 that lost many, is written anew without them; beside any other lies a delete file that says which of its rows are gone.
 """

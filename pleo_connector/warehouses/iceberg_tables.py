@@ -19,7 +19,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Work(Transaction):
-    """Changes to one table. PyIceberg works out the table's metadata anew, with a deep copy, each time that it looks at it."""
+    """Changes to one table. PyIceberg works out the table's metadata again, with a deep copy, at each access."""
 
     _cached: tuple[int, TableMetadata] | None = None
 

@@ -177,7 +177,7 @@ class PostgresTransaction:
         if ";" in bare or not _QUERY.match(bare):
             raise ValueError("scalar() runs one SELECT and nothing else")
         # in brackets only a query can stand, and one that does not write
-        rows = self._arrow(f"SELECT * FROM ({sql}\n) AS asked LIMIT 1")
+        rows = self._arrow(f"SELECT * FROM ({sql}\n) AS result LIMIT 1")
         if not rows.num_rows:
             return None
         value = rows.column(0)[0].as_py()

@@ -57,7 +57,7 @@ def publish(database: Path, target: Path) -> None:
     except OSError as error:
         raise _unpublished(target, [error.strerror or str(error)]) from error
     finally:
-        with suppress(OSError):  # its folder takes no changes, which was said
+        with suppress(OSError):  # its folder is read-only, and a warning says so
             fresh.unlink(missing_ok=True)
 
 
