@@ -110,8 +110,8 @@ def test_a_snapshot_that_cannot_be_made_leaves_the_old_one_and_the_load(path: Pa
     [
         ("duckdb:///{0}/books.duckdb", "{0}/books.duckdb", "a file other than the warehouse's own"),
         ("duckdb:///{0}/books.duckdb", "{0}", "must name a file"),
-        ("md:spend", "on", "for a DuckDB file alone"),
-        ("postgresql://u@h/d", "/somewhere", "for a DuckDB file alone"),
+        ("md:spend", "on", "with a DuckDB file only"),
+        ("postgresql://u@h/d", "/somewhere", "with a DuckDB file only"),
     ],
 )
 def test_a_snapshot_that_cannot_be_meant_is_refused(tmp_path: Path, url: str, snapshot: str, message: str) -> None:
