@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 RECIPE = (ROOT / "docs" / "add-a-warehouse.md").read_text(encoding="utf-8")
-MODULE, ENTRY_POINT, LINE, READER = re.findall(r":\n\n```(?:python|toml)\n(.*?)```", RECIPE, re.DOTALL)
+MODULE, ENTRY_POINT, LINE, READER = re.findall(r":\n\n```(?:python|toml|text)\n(.*?)```", RECIPE, re.DOTALL)
 CONFTEST = ("conftest.py", "URLS: dict[str, Callable[[Path], str]] = {\n")
 DESCRIPTIONS = ("descriptions.py", "_READERS: dict[str, Callable[[Warehouse, str, Table], Descriptions]] = {\n")
 

@@ -79,11 +79,11 @@ class Watermark:
     whole: datetime | None = None
     """When the last complete walk began."""
     newest: datetime | None = None
-    """The newest creation time that a finished walk has met: all that is older is known."""
+    """The newest creation time that a finished walk has read: all older records are known."""
 
 
 def watermarks(rows: Rows) -> dict[str | None, Watermark]:
-    """The marks by company, from finished sweeps only: what an unfinished one met has gaps below it."""
+    """The watermarks by company, from finished sweeps only: below the newest record of an unfinished sweep there are gaps."""
     by_company: dict[str | None, Watermark] = {}
     for row in _complete(rows):
         watermark = by_company.get(_text(row["company_id"]), Watermark())
@@ -127,18 +127,18 @@ def _write_checkpoints(transaction: Transaction, pages: Sequence[ServedPage]) ->
 
 
 def unproven(rows: Rows) -> set[str | None]:
-    """Companies with rows that a sweep did not meet and that are not dealt with yet: all their windows must be read."""
+    """Companies with absent rows that are not settled yet: all their windows must be read."""
     return {_text(row["company_id"]) for row in rows if row["status"] in _UNSETTLED}
 
 
 def settle(transaction: Transaction, stream: Stream, company_id: str | None) -> None:
-    """All windows of the company were read: what earlier sweeps left open is judged anew."""
+    """All windows of the company were read, so the open results of earlier sweeps are removed."""
     transaction.delete(SWEEPS, stream=stream.name, company_id=company_id, status=_UNSETTLED)
 
 
 @dataclass(frozen=True, slots=True)
 class SweepState:
-    """A sweep as a transaction leaves it."""
+    """A sweep with its status after a transaction."""
 
     sweep: Sweep
     status: str
@@ -147,7 +147,7 @@ class SweepState:
 
 
 def write_sweeps(transaction: Transaction, states: Iterable[SweepState], *, at: datetime | None = None) -> None:
-    """One row per sweep, as it stands with this transaction; `at` is now unless given."""
+    """Write one row per sweep, with its state after this transaction; `at` is now unless given."""
     touched = at or datetime.now(UTC)
     rows = [
         {
@@ -185,7 +185,7 @@ def write_sweeps(transaction: Transaction, states: Iterable[SweepState], *, at: 
 
 
 def _seen_keys(batch: Batch) -> pd.DataFrame:
-    """The keys of a batch, with the sweeps that met them; those of quarantined records too."""
+    """The keys of a batch, those of quarantined records included, with the sweeps that read them."""
     parent = batch.frames[batch.stream.name]
     keys = pd.DataFrame({"sweep_id": parent["_sweep_id"], "stream": batch.stream.name, "key": parent[batch.stream.key]})
     held = [
@@ -200,7 +200,7 @@ def _seen_keys(batch: Batch) -> pd.DataFrame:
 
 
 def write_quarantined(transaction: Transaction, batch: Batch) -> None:
-    """The records set aside; the same record met again replaces itself."""
+    """Write the quarantined records; a record that is served again replaces its earlier row."""
     if batch.quarantined.empty:
         return
     held = batch.quarantined.copy()

@@ -36,13 +36,13 @@ class StreamWork:
     whole: set[str] = field(default_factory=set)
     """Companies whose parents are all known, of a stream that is read for each record of another."""
     new: set[str] = field(default_factory=set)
-    """Companies that joined since other companies were read, in a run of a range: they are read whole."""
+    """Companies that joined since other companies were read: a run of a range reads them whole."""
     quarantined: set[str] = field(default_factory=set)
     """Keys of records that earlier runs set aside."""
     refused: dict[str | None, ApiError] = field(default_factory=dict)
     """By company: the first request of its that Pleo refused."""
     again: list[Sweep] = field(default_factory=list)
-    """Sweeps that met another number of records than Pleo reported: they are read once more before the stream ends."""
+    """Sweeps that read another number of records than Pleo reported: they are read once more before the stream ends."""
     may_read_again: bool = False
     decided: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the stream's end was loaded, or put off until `again` is read."""
@@ -53,7 +53,7 @@ class StreamWork:
         self.sweeps.remove(sweep)
 
     def note(self, error: PleoError, company_id: str | None = None) -> None:
-        """The first error fails the stream; further ones are told beside it. Refusals wait for `note_refusals`."""
+        """The first error fails the stream; further ones become warnings. Refusals wait for `note_refusals`."""
         if isinstance(error, ApiError) and type(error) in REFUSALS:
             self.refused.setdefault(company_id, error)
         elif self.report.error is None:
@@ -123,7 +123,7 @@ class Writer:
         self._raw = raw
 
     def prepare(self, pages: Sequence[ServedPage], at: datetime, packed_pages: Mapping[str, PackedPage] | None = None) -> Load:
-        """Normalise and compress, before the warehouse is held; `kept` has pages that are compressed already.
+        """Normalise and compress, before the warehouse is locked; `packed_pages` are pages that are compressed already.
 
         The load no longer has the pages' text.
         """
@@ -210,7 +210,7 @@ class Writer:
 
 
 def _advance(batch: Batch, pages: Sequence[ServedPage], owner: str) -> None:
-    """Move the sweeps to where this batch leaves them. A failed commit ends the run, so nobody sees it."""
+    """Update the sweeps to the end of this batch. A failed commit ends the run, so the update has no effect then."""
     for served in pages:
         sweep = served.sweep
         sweep.owner = owner

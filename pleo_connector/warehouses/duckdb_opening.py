@@ -25,7 +25,7 @@ _OPEN_HERE = re.compile(r"already attached|Unique file handle|with name .* alrea
 
 
 def connected(path: str, storage_version: str) -> tuple[duckdb.DuckDBPyConnection, bool]:
-    """The file as the current database, and whether nobody else shares its DuckDB.
+    """The file as the current database, and whether this connection alone has its DuckDB.
 
     Where it is missing it is made, with this storage version; ConfigurationError when DuckDB does not know that, else duckdb.Error as of `duckdb.connect`.
     A file that this process has open already is shared with that connection, in DuckDB's default row groups.

@@ -16,7 +16,7 @@ from pleo_connector.catalogue import Table, View, history_of
 from pleo_connector.errors import WarehouseError
 from pleo_connector.warehouses.dialect import DUCKDB, Dialect
 from pleo_connector.warehouses.duckdb_errors import refusal
-from pleo_connector.warehouses.duckdb_memory import LARGE, Thrift
+from pleo_connector.warehouses.duckdb_memory import LARGE, MemoryLimit
 from pleo_connector.warehouses.history import History
 from pleo_connector.warehouses.merge import ABSENT, ROW, MergeSql
 from pleo_connector.warehouses.protocol import MergeCounts, Scope
@@ -26,7 +26,7 @@ from pleo_connector.warehouses.views import log, outdated, redefinition
 
 
 class DuckDBTransaction:
-    """One open transaction on one connection; `own` where nobody else has its DuckDB open, so that settings may be changed."""
+    """One open transaction on one connection; `own` where no other connection has its DuckDB open, so that settings may be changed."""
 
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, schema: str, location: str, dialect: Dialect = DUCKDB, *, own: bool = False
@@ -35,7 +35,7 @@ class DuckDBTransaction:
         self._location = location
         self._stages: dict[str, pa.Table] = {}
         ((catalog, threads, limit),) = self.run("SELECT current_database(), current_setting('threads'), current_setting('memory_limit')")
-        self._thrift = Thrift(self.run, int(str(threads)), str(limit)) if own else None
+        self._memory_limit = MemoryLimit(self.run, int(str(threads)), str(limit)) if own else None
         self._sql = MergeSql(dialect, schema, str(catalog))
         self._history = History(self._sql, self.run, bare=True)
         self._schema = schema
@@ -50,7 +50,7 @@ class DuckDBTransaction:
             self.run(";\n".join(statements))
 
     def define(self, views: Sequence[View], warn: Callable[[str], object] = log.warning) -> tuple[str, ...]:  # noqa: ARG002 - DuckDB drops a view that others stand on
-        """Make the views that are missing or differ; returns their names. WarehouseError for a name that somebody else's view has."""
+        """Make the views that are missing or differ; returns their names. WarehouseError for a name that a user's view has."""
         stored = {str(name): comment for name, comment in self.run(DUCKDB.views, [self._schema])}
         changed = outdated(views, stored, self._location)
         if changed:
@@ -64,7 +64,7 @@ class DuckDBTransaction:
         self._history.keep(tables)
 
     def merge(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame], *, history: bool = False) -> MergeCounts:
-        """Write new and changed parents (`tables[0]`) and replace their children; WarehouseError for rows that cannot be told apart."""
+        """Write new and changed parents (`tables[0]`) and replace their children; WarehouseError for rows with missing or duplicate keys."""
         missing = [table.name for table in tables if table.name not in frames]
         if missing:
             raise WarehouseError(
@@ -73,7 +73,7 @@ class DuckDBTransaction:
         merge_sql, (parent, *children) = self._sql, tables
         with self._staged(tables, frames) as names:
             aside = self._set_aside(tables, names)
-            with self._thrifty(parent):
+            with self._limited_memory(parent):
                 self.run(merge_sql.served(parent, names[0]))
             rows, nulls, distinct, new, changed, deleted = self._row(merge_sql.count_served(parent))
             refuse_faults(parent, nulls, rows - distinct)
@@ -97,7 +97,7 @@ class DuckDBTransaction:
         return MergeCounts(inserted=new, updated=changed, unchanged=aside + rows - new - changed, deleted=deleted)
 
     def _compare_children(self, child: Table, name: str, parent: Table) -> None:
-        """Find out what the staged rows of a child table are to their parents; WarehouseError for rows without one, or not told apart."""
+        """Fill SERVED_CHILDREN for a child table; WarehouseError for rows without a parent, or with missing or duplicate keys."""
         self.run(self._sql.served_children(child, name, parent))
         rows, nulls, distinct, orphans = self._row(self._sql.count_children(child))
         refuse_faults(child, nulls, rows - distinct)
@@ -110,7 +110,7 @@ class DuckDBTransaction:
             return
         with self._staged([table], {table.name: frame}) as (name,):
             refuse_faults(table, *key_faults(self._stages[name], table.key))
-            with self._thrifty(table):  # of keys that are there already, few go
+            with self._limited_memory(table):  # of keys that are there already, few go
                 self._delete_staged(table, name)
             self._insert(table, name)
 
@@ -120,7 +120,7 @@ class DuckDBTransaction:
 
     def absent(self, table: Table, scope: Scope, sweeps: Sequence[str]) -> tuple[int, int]:
         """(live rows in scope, those of them that these sweeps did not see)."""
-        with self._thrifty(table):
+        with self._limited_memory(table):
             live, missing = self._row(*self._sql.count_absent(table, scope, sweeps))
         return int(live), int(missing)
 
@@ -130,7 +130,7 @@ class DuckDBTransaction:
             raise ValueError("a tombstone needs a time with its zone")
         merge_sql = self._sql
         self.run(merge_sql.drop_temporary(ABSENT))
-        with self._thrifty(tables[0]):
+        with self._limited_memory(tables[0]):
             self.run(*merge_sql.select_absent(tables[0], scope, sweeps))
         absent_rows = int(self._row(merge_sql.count_selected())[0])
         if absent_rows:
@@ -165,7 +165,8 @@ class DuckDBTransaction:
         """Rows of each table that are not tombstones."""
         if not tables:
             return {}
-        found = self._row(self._sql.counts(tables))
+        with self._limited_memory(max(tables, key=lambda table: self._sizes.get(table.name, 0))):
+            found = self._row(self._sql.counts(tables))
         return {table.name: int(rows) for table, rows in zip(tables, found, strict=True)}
 
     def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
@@ -176,15 +177,15 @@ class DuckDBTransaction:
             raise refusal(self._location, error) from error
 
     def commit(self) -> None:
-        """Make it last."""
-        if self._thrift is not None:
-            self._thrift.close()
+        """Commit."""
+        if self._memory_limit is not None:
+            self._memory_limit.close()
         self.run("COMMIT")
 
     # what another warehouse does its own way, when only its questions are put to DuckDB
 
     def _set_aside(self, tables: Sequence[Table], names: Sequence[str]) -> int:  # noqa: ARG002 - for those who can
-        """Take staged parents that are stored as they are, with their children, out of their stages; returns how many parents."""
+        """Remove staged parents that are stored unchanged, and their children, from their stages; returns how many parents."""
         return 0
 
     def _delete_changed(self, table: Table, parent: Table) -> None:
@@ -200,15 +201,15 @@ class DuckDBTransaction:
         self.run(*self._sql.tombstone(table, at))
 
     @contextmanager
-    def _thrifty(self, table: Table) -> Iterator[None]:
-        """For a question that goes through all rows of the table, in a DuckDB of our own."""
-        rows = 0 if self._thrift is None else self._sizes.get(table.name, 0) + self._thrift.staged
-        if self._thrift is None or rows < LARGE:
+    def _limited_memory(self, table: Table) -> Iterator[None]:
+        """Limit the memory of a query that reads all rows of the table, where no other connection has the DuckDB."""
+        rows = 0 if self._memory_limit is None else self._sizes.get(table.name, 0) + self._memory_limit.staged
+        if self._memory_limit is None or rows < LARGE:
             yield
             return
-        self._thrift.tighten(rows)
+        self._memory_limit.set(rows)
         yield
-        self._thrift.loosen()
+        self._memory_limit.reset()
 
     @cached_property
     def _sizes(self) -> dict[str, int]:
@@ -247,9 +248,9 @@ class DuckDBTransaction:
 
     def _stage(self, table: Table, frame: pd.DataFrame) -> pa.Table:
         rows = staged(table, frame, ROW)
-        if self._thrift is not None:
-            self._thrift.written += rows.nbytes
-            self._thrift.staged += rows.num_rows
+        if self._memory_limit is not None:
+            self._memory_limit.written += rows.nbytes
+            self._memory_limit.staged += rows.num_rows
         return rows
 
     def _register(self, name: str, rows: pa.Table) -> None:

@@ -1,4 +1,4 @@
-"""What the keys of a load's rows say, in the form in which COPY takes them: faults, who belongs to whom, and what has changed."""
+"""Compares the keys of a load's rows in the form that COPY takes: faults, parents of children, and changes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pleo_connector.warehouses.postgres_rows import UUID
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What became of a load's parents since they were stored; row numbers ascend."""
+    """How a load's parents differ from the stored ones; row numbers ascend."""
 
     changed: np.ndarray
     """Rows whose fingerprint or deletion differs from that of the stored row."""
@@ -29,7 +29,7 @@ class Compared:
 
 
 def compared(served: pa.Table, stored: pa.Table) -> Compared:
-    """`served` beside what `PostgresMergeSql.stored_beside` found of it."""
+    """Compare `served` with the result of `PostgresMergeSql.stored_beside`."""
     numbers = stored[ROW].to_numpy()
     mine = served.select(list(DECISIVE)).take(stored[ROW])
     was, now = flags(stored["is_deleted"]), flags(pc.is_valid(mine["_deleted_at"]))
@@ -50,7 +50,7 @@ def key_faults(rows: pa.Table, key: Sequence[str]) -> tuple[int, int]:
 
 
 def by_key(rows: pa.Table, key: Sequence[str]) -> pa.Table:
-    """The rows as an index of UUIDs has them: who looks them up there one after the other finds most on the page of the one before.
+    """The rows as an index of UUIDs has them: most look-ups in that order need the index page of the look-up before.
 
     Rows with other keys stay as they are.
     """

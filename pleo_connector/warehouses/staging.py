@@ -84,7 +84,7 @@ def key_faults(rows: pa.Table, key: Sequence[str]) -> tuple[int, int]:
 
 
 def refuse_faults(table: Table, nulls: int, twice: int) -> None:
-    """WarehouseError for staged rows that cannot be told apart."""
+    """WarehouseError for staged rows with missing or duplicate keys."""
     key = ", ".join(table.key)
     if nulls:
         raise WarehouseError(f"{nulls} rows for table {table.name} lack their key ({key}); nothing of this load was written.")

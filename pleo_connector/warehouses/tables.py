@@ -1,4 +1,4 @@
-"""Names of tables, and the SQL that makes them and says what they hold."""
+"""Names of tables, and the SQL that creates and describes them."""
 
 from __future__ import annotations
 

@@ -65,11 +65,11 @@ def test_the_figures_in_the_readme_are_those_of_the_view(sample: Place) -> None:
 
 def test_the_demos_summary_reads_the_view(sample: Place) -> None:
     with duckdb.connect(sample.warehouse.location, read_only=True) as connection:
-        told = connection.execute(demo_summary._SPEND.format(schema="pleo")).fetchall()
+        result = connection.execute(demo_summary._SPEND.format(schema="pleo")).fetchall()
     view = (
         "SELECT strftime(month, '%Y-%m') AS m, currency, count(DISTINCT entry_id), sum(amount) FROM pleo.spend WHERE currency IS NOT NULL"
     )
-    assert told == sample.rows(f"{view} GROUP BY ALL ORDER BY m DESC, currency")
+    assert result == sample.rows(f"{view} GROUP BY ALL ORDER BY m DESC, currency")
 
 
 def test_the_families_on_the_page_are_those_of_the_catalogue() -> None:

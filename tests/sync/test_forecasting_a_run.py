@@ -40,8 +40,8 @@ def test_what_is_forecast_is_what_the_run_then_asks_for(place: Place) -> None:
         found = expected(place, **options)
         assert place.pleo.counters()["by_path"] == {}, "a forecast asks for nothing"
         report = place.run(**options)
-        told = requests(found)
-        assert {name: each.traffic.requests for name, each in report.streams.items()} == dict(told)
+        result = requests(found)
+        assert {name: each.traffic.requests for name, each in report.streams.items()} == dict(result)
         assert found.requests == report.requests
         walks = Counter(walk.stream for walk in found.walks)
         assert {name: each.sweeps for name, each in report.streams.items()} == {name: walks[name] for name in report.streams}
@@ -60,8 +60,8 @@ def test_links_to_the_files_of_known_receipts_are_counted(place: Place, tmp_path
     place.run("companies", "receipts")
     options = {"receipts": StreamOptions(files=ReceiptFiles(tmp_path / "files", per_run=80))}
     found = expected(place, "receipts", options=options)
-    asked = [walk for walk in found.walks if walk.why is Why.FILES]
-    assert sum(walk.requests for walk in asked) >= 3
+    request = [walk for walk in found.walks if walk.why is Why.FILES]
+    assert sum(walk.requests for walk in request) >= 3
     report = place.run("receipts", options=options).streams["receipts"]
     assert requests(found)["receipts"] == report.traffic.requests
     assert report.files is not None
