@@ -35,6 +35,7 @@ USUAL = {
 _SIX_PLACES = r"-?\d+(\.\d{1,6})?|-?\d(\.\d{1,2})?e-04|-?\d(\.\d)?e-05|-?\de-06"
 """Numbers of at most `VALUE_SCALE` places, as the JSON reader writes them."""
 _DECIMALS = 2
+_HUNDREDTH = pa.scalar(Decimal("0.01"), pa.decimal128(3, 2))
 _UTC_DIGITS = len("2026-01-02T03:04:05.123456")
 
 
@@ -112,9 +113,9 @@ def _complete(con: duckdb.DuckDBPyConnection, kind: LogicalType, raw: pa.Array) 
     value = select(con, _COMPLETE[kind], raw)
     if kind not in _YEARS:
         return value
-    first, last = (pa.scalar(limit, value.type) for limit in _YEARS[kind])
+    first, last = _YEARS[kind]
     held = pc.and_(pc.greater_equal(value, first), pc.less_equal(value, last))
-    return pc.if_else(held, value, pa.scalar(None, value.type))
+    return pc.if_else(held, value, None)
 
 
 def typed(con: duckdb.DuckDBPyConnection, kind: LogicalType, raw: pa.Array) -> pa.Array:
@@ -161,8 +162,7 @@ def _two_decimals() -> pa.Array:
 
 def hundredths(value: pa.Array, currency: pa.Array) -> pa.Array:
     """Exact hundredths of values served times 100; NULL where the currency has not two decimals: Pleo documents no rule for those."""
-    known = pc.fill_null(pc.is_in(currency, _two_decimals()), fill_value=False)
-    unit = pc.if_else(known, pa.scalar(Decimal("0.01"), pa.decimal128(3, 2)), pa.scalar(None, pa.decimal128(3, 2)))
+    unit = pc.if_else(pc.is_in(currency, _two_decimals()), _HUNDREDTH, None)
     exact = pc.multiply(value.cast(pa.decimal128(28, VALUE_SCALE)), unit)
     return exact.cast(pa.decimal128(38, AMOUNT_SCALE))
 
