@@ -17,7 +17,7 @@ from pleo_connector.auth import PleoAuth, build_manager
 from pleo_connector.auth.stores import open_store
 from pleo_connector.catalogue import CATALOGUE, Table, history_of
 from pleo_connector.errors import WarehouseUnwritable
-from pleo_connector.sandbox import RunningSandbox, SandboxConfig, running
+from pleo_connector.sandbox import RunningSandbox
 from pleo_connector.sandbox.oauth_rules import Grant
 from pleo_connector.settings import load
 from pleo_connector.stream_options import StreamOptions
@@ -26,6 +26,7 @@ from pleo_connector.sync.replay import replay
 from pleo_connector.sync.state_tables import SWEEPS
 from pleo_connector.warehouses import Warehouse, open_warehouse
 from tests.fixtures.opening import ALL, Made
+from tests.place import sandbox
 from tests.postgres_server import drop_database
 
 Row = Mapping[str, Any]
@@ -44,7 +45,7 @@ def made(request: pytest.FixtureRequest) -> Made:
 @pytest.fixture
 def pleo(made: Made) -> Iterator[RunningSandbox]:
     """Today's sandbox, without what the last sync of these files found gone."""
-    with running(SandboxConfig(port=0, requests_per_minute=0, company=made.company)) as pleo:
+    with sandbox(company=made.company) as pleo:
         for stream, identity in made.told["gone"].items():
             pleo.state.remove(stream, identity)
         yield pleo

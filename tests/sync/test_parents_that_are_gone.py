@@ -9,8 +9,8 @@ from pleo_connector.sandbox import Fault
 from pleo_connector.sync import RawPolicy
 from pleo_connector.sync.replay import replay
 from pleo_connector.warehouses import open_warehouse
+from tests.place import Place
 from tests.sync.looking import assert_same
-from tests.sync.places import Place
 
 GROUPS = ("tag_groups", "tag_group_dimensions")
 JOBS = ("export_jobs", "export_job_items", "export_items")

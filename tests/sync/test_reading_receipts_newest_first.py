@@ -7,7 +7,7 @@ from typing import Any
 
 from pleo_connector import sync
 from pleo_connector.sandbox import Fault
-from tests.sync.places import NOW, Place
+from tests.place import NOW, Place
 
 PATH = "/v1/accounting-entries/receipts:search"
 COMPANIES = 5
