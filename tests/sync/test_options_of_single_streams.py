@@ -36,12 +36,13 @@ def test_a_stream_sets_aside_changed_types_only_if_it_is_told_to(place: Place) -
 
 def test_a_stream_reads_its_months_as_often_as_it_is_told(synced: Place) -> None:
     wide = {"accounting_entries": StreamOptions(SweepPolicy(hot_days=365, warm_days=365))}
-    later = NOW + timedelta(minutes=5)
-    plain = synced.run("accounting_entries", now=later).streams["accounting_entries"].sweeps
-    more = synced.run("accounting_entries", now=later, options=wide).streams["accounting_entries"].sweeps
-    other = (
-        synced.run("accounting_entries", now=later, options={"vendors": wide["accounting_entries"]}).streams["accounting_entries"].sweeps
-    )
+    company = synced.pleo.state.records("companies")[0]["id"]
+
+    def sweeps(**options: StreamOptions) -> int:
+        report = synced.run("accounting_entries", now=NOW + timedelta(minutes=5), companies=(company,), options=options)
+        return report.streams["accounting_entries"].sweeps
+
+    plain, more, other = sweeps(), sweeps(**wide), sweeps(vendors=wide["accounting_entries"])
     assert plain == other < more
 
 

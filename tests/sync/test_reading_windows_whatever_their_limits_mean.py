@@ -110,9 +110,10 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
             place = Place(tmp_path_factory.mktemp("w"), pleo)
             made = put(pleo, AT_LIMITS)
             company = made[0]["companyId"]
-            reports = [sync(place, company), sync(place, company, mode=Mode.FULL)]
-            assert [report.written for report in reports] == [len(made), 0]
+            reports = [sync(place, company)]
             assert_replayed(place, len(made))
+            reports.append(sync(place, company, mode=Mode.FULL))
+            assert [report.written for report in reports] == [len(made), 0]
             pleo.state.remove("accounting_entries", made[AT_LIMITS.index("2026-10-01T00:00:00Z")]["id"])
             reports.append(sync(place, company, mode=Mode.FULL))
             assert {report.error for report in reports} == {None}

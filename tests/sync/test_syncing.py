@@ -118,7 +118,7 @@ def test_a_changed_an_added_and_a_deleted_record_arrive(after_first: Place) -> N
     pleo.state.put("accounting_entries", changed | {"note": "changed \N{PARTY POPPER}", "reviewStatus": "NOT_OK"})
     pleo.state.put("accounting_entries", added)
     pleo.state.remove("employees", gone)
-    report = place.run()
+    report = place.run("accounting_entries", "employees")
     entries, employees = report.streams["accounting_entries"], report.streams["employees"]
     assert (entries.inserted, entries.updated, entries.deleted) == (1, 1, 0)
     assert (employees.inserted, employees.updated, employees.deleted) == (0, 0, 1)
