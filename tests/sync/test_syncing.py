@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -98,6 +100,19 @@ def test_an_incremental_run_reads_less_than_a_full_one(place: Place) -> None:
     second = place.run("accounting_entries", companies=mine)
     assert second.streams["accounting_entries"].sweeps < first.streams["accounting_entries"].sweeps
     assert 0 < second.streams["accounting_entries"].served < first.streams["accounting_entries"].served
+
+
+def test_a_run_searches_for_no_module_again_and_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.run("employees")
+    searched: list[str] = []
+
+    class Noting(MetaPathFinder):
+        def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+            searched.append(fullname)
+
+    monkeypatch.setattr(sys, "meta_path", [Noting(), *sys.meta_path])
+    place.run("employees", "tags")
+    assert searched == []
 
 
 def recent_entry(pleo: RunningSandbox, **where: object) -> dict[str, Any]:
