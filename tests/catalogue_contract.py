@@ -40,7 +40,7 @@ Schema = Mapping[str, Any]
 
 @cache
 def contract() -> Schema:
-    loaded: Schema = yaml.safe_load(CONTRACT.read_text(encoding="utf-8"))
+    loaded: Schema = yaml.load(CONTRACT.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     return loaded
 
 
@@ -80,6 +80,18 @@ def faults(stream: Stream) -> list[str]:
     found += _paging_faults(stream, operation)
     found += _record_faults(stream, operation)
     return [f"{stream.name}: {fault}" for fault in found]
+
+
+def query_parameters(stream: Stream) -> Mapping[str, Schema]:
+    """Query parameters of the stream's operation, by name."""
+    return _query(operations()[stream.operation][2])
+
+
+def body_fields(stream: Stream) -> Mapping[str, Schema]:
+    """Fields of the body of the stream's operation, by name; empty without a body."""
+    operation = operations()[stream.operation][2]
+    fields: Mapping[str, Schema] = _content(operation["requestBody"])["properties"] if "requestBody" in operation else {}
+    return fields
 
 
 def _scope_faults(stream: Stream, operation: Schema) -> Iterator[str]:

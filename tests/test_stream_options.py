@@ -74,7 +74,7 @@ def test_without_defaults_only_the_streams_that_are_named_are_there(tmp_path: Pa
         ("[defaults.columns]\nid = 'drop'", "[defaults] columns belong to one stream"),
         ("[streams.vendors.columns]\nnmae = 'drop'", "[streams.vendors.columns] there is no column 'nmae'; did you mean 'name'?"),
         ("[streams.vendors.columns]\nname = 'hashed'", "[streams.vendors.columns] name cannot be 'hashed'; did you mean 'hash'?"),
-        ("[streams.vendors.columns]\nid = 'drop'", "[streams.vendors.columns] id must be kept: the sync itself goes by it."),
+        ("[streams.vendors.columns]\nid = 'drop'", "[streams.vendors.columns] id must be kept, because the sync itself uses it."),
         ("[streams.accounting_entries.columns]\nperformed_at = 'hash'", "performed_at must be kept"),
         ("nonsense", "is not TOML"),
     ],
@@ -127,7 +127,7 @@ def test_files_of_receipts_are_chosen_where_receipts_are(tmp_path: Path) -> None
         ('[streams.receipts]\nfile = "a"', "did you mean 'files'?"),
         (
             '[streams.receipts]\nfiles = "a"\n[streams.receipts.columns]\naccounting_entry_id = "drop"',
-            "accounting_entry_id must be kept: the sync itself goes by it",
+            "accounting_entry_id must be kept, because the sync itself uses it",
         ),
     ],
 )

@@ -93,12 +93,12 @@ def write_template(file: Path, named: Iterable[Category], nameless: Iterable[Use
             out.writerows([row.id, row.code, row.name, "", "", ""] for row in named)
             out.writerows([row.id, "", "", _cell(row.companies), row.entries, _cell(row.merchants)] for row in nameless)
     except FileExistsError:
-        raise ConfigurationError(f"{file} is there already and is not written over: name a new file.") from None
+        raise ConfigurationError(f"{file} exists already and is not overwritten: name a new file.") from None
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be written ({error.strerror}); name another place.") from None
 
 
 def _cell(names: Iterable[str]) -> str:
-    """Names that others chose: a spreadsheet would run one that looks like a formula."""
+    """Names as text: a spreadsheet would run a name that looks like a formula."""
     text = ", ".join(names)
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

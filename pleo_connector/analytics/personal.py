@@ -1,4 +1,4 @@
-"""Which columns of views say something about a person: those made of a table's columns that do."""
+"""Which columns of views hold personal data: those made of a table's personal columns."""
 
 from __future__ import annotations
 

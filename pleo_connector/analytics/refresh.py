@@ -1,4 +1,4 @@
-"""Bring a warehouse's views in step with this version's declarations."""
+"""Updates a warehouse's views to the declarations of this version."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def refresh(
     """Make the views that are missing or differ; returns their names, none in a warehouse without views.
 
     Tables that the views need and that no sync has made yet are made, empty. `categories` (see `categories_of`) become the table
-    `_categories`; None leaves it as it is. WarehouseError when the database refuses, for instance because somebody else's view has one of
-    the names. A view that cannot be renewed, for somebody's own view stands on it, is told to `left` (or `warn`), and the others are made.
-    What else a person should know goes to `warn`: families that this version does not know, and a snapshot that cannot be published (the
-    views are made, and the next run publishes them).
+    `_categories`; None leaves it as it is. WarehouseError when the database refuses, for instance because a user's view has one of the
+    names. `left` (or `warn`) gets a message for each view that cannot be replaced because a user's own view reads it; the others are made.
+    `warn` also gets families that this version does not know, and a snapshot that cannot be published (the views are made, and the next
+    run publishes them).
     """
     wanted = views(catalogue)
     with warehouse.transaction() as transaction:

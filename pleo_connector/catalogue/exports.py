@@ -67,7 +67,7 @@ EXPORT_JOB_ITEMS = Stream(
     name="export_job_items",
     record="export_job_item",
     title="Export job items",
-    description="What became of each entry in an export job.",
+    description="The result of each entry in an export job.",
     operation="getExportJobItemsV3",
     method="GET",
     path="/v3/export-jobs/{jobId}/items",
@@ -165,7 +165,7 @@ EXPORT_ITEMS = Stream(
     title="Export items",
     description=(
         "Entries as bookkeeping sees them, with merchant, tax and contra account. Pleo serves them only while their export job runs: "
-        "what a sync met then is kept, what it did not meet is not to be had."
+        "the table has the items that a sync read in that time; others cannot be read later."
     ),
     operation="getExportItemsV3",
     method="GET",

@@ -1,4 +1,4 @@
-"""The key under which personal data are hashed: HMAC-SHA-256, so that nobody without the key can try out names."""
+"""The key under which personal data are hashed: HMAC-SHA-256, so that names cannot be guessed without the key."""
 
 from __future__ import annotations
 

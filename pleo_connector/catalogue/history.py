@@ -1,4 +1,4 @@
-"""History tables: every version of a row that was ever seen, derived from the table that holds the present one.
+"""History tables: every version of a row that a sync read, derived from the table that holds the present one.
 
 Two times tell the versions apart. `valid_from` says since when a version held at Pleo, `observed_at` when the connector
 first saw it; both grow from one version of a row to the next, and the first is never after the second. History is only

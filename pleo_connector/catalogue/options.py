@@ -68,7 +68,7 @@ def check_options(options: Mapping[str, StreamOptions], catalogue: Catalogue, so
                     f"{source}: [streams.{name}.columns] {column} is of type {kind.value} and cannot be hashed; keep or drop it."
                 )
             if rule is not ColumnRule.KEEP and column in needed:
-                raise ConfigurationError(f"{source}: [streams.{name}.columns] {column} must be kept: the sync itself goes by it.")
+                raise ConfigurationError(f"{source}: [streams.{name}.columns] {column} must be kept, because the sync itself uses it.")
 
 
 def ruled(stream: Stream, name: str) -> tuple[str, str | None]:

@@ -9,7 +9,7 @@ RECEIPTS = Stream(
     name="receipts",
     record="receipt",
     title="Receipts",
-    description="Receipts of accounting entries: kind, size and origin of each file. Links to the files end after 24 hours and are never kept.",
+    description="Receipts of accounting entries: kind, size and origin of each file. Links to the files end after 24 hours and are never stored.",
     operation="searchReceiptsByPostV6",
     method="POST",
     path="/v1/accounting-entries/receipts:search",
@@ -20,7 +20,7 @@ RECEIPTS = Stream(
     limit=100,
     sort=(("createdAt", "DESC"), ("id", "DESC")),
     newest="created_at",
-    # Deleted receipts carry no mark: asked for, nobody could tell them from living ones. Left out, a complete sweep misses them.
+    # Deleted receipts have no flag: if requested, they would look like living ones. Without them, a complete sweep finds them absent.
     body=(("includeDeleted", False),),
     columns=(
         Column("id", T.UUID, "Receipt key.", required=True),

@@ -115,13 +115,13 @@ class Relations:
                     raise ValueError(f"{relation} names {table}.{column}, which no stream declares")
 
     def of(self, table: Table, catalogue: Catalogue = CATALOGUE) -> tuple[Relation, ...]:
-        """What is declared of a table, as far as the catalogue has the other tables too."""
+        """The relations of a table whose other tables are in the catalogue too."""
         known = {table.name for table in catalogue.tables()}
         return tuple(one for one in self._relations if one.table == table.name and known.issuperset(others([one])))
 
 
 def others(relations: Iterable[Relation]) -> tuple[str, ...]:
-    """The tables beside their own that these relations look at."""
+    """The tables that these relations read besides their own."""
     tables = {table: None for relation in relations for table, _ in relation.names() if table != relation.table}
     return tuple(tables)
 

@@ -22,7 +22,7 @@ def under_rules(catalogue: Catalogue, options: Mapping[str, StreamOptions], key:
 
     Every stream also learns what becomes of undeclared fields: those that a rule names by path, and all that are named like a column
     with a rule, in whatever stream. With a key (`PLEO_HASH_KEY`) the streams can be synced; without one (None) they only say what the
-    tables are like. ConfigurationError when something is hashed and the key is empty or too short, and for a rule that cannot be kept.
+    tables are like. ConfigurationError when something is hashed and the key is empty or too short, and for a rule that is not possible.
     """
     check_options(options, catalogue)
     columns: dict[str, dict[str, ColumnRule]] = {stream.name: {} for stream in catalogue}
@@ -50,7 +50,7 @@ def under_rules(catalogue: Catalogue, options: Mapping[str, StreamOptions], key:
 
 
 def _names(catalogue: Catalogue, columns: Mapping[str, Rules], paths: Mapping[str, Rules]) -> dict[str, ColumnRule]:
-    """What becomes of a field by its name: that of the column, or of the field that the column is read from. Drop wins over hash."""
+    """Field name -> rule. The name is that of the column, or of the field that the column is read from. Drop wins over hash."""
     rules: dict[str, ColumnRule] = {}
     for stream in catalogue:
         sources = dict(sources_of(stream))

@@ -68,7 +68,7 @@ class Column:
     meanings: tuple[tuple[str, str], ...] = ()
     """The known values with what each means; they are the `values` where those are not given."""
     rule: ColumnRule = ColumnRule.KEEP
-    """What becomes of its values before anything is kept of them; set by `rules.under_rules`."""
+    """The rule for its values before they are stored; set by `rules.under_rules`."""
     same_as: str = ""
     """`stream.column` that holds the same values: its rule goes for this column too, unless this one has a rule of its own."""
 
@@ -144,7 +144,7 @@ class Parent:
     column: str
     """The column that holds the parent's key; added where the record does not say it."""
     within: str | None = None
-    """The field that tells the records of one parent apart, where Pleo serves no key: `id` is then made from both."""
+    """The field that identifies a record within its parent, where Pleo serves no key: `id` is then made from both."""
     final: tuple[str, ...] = ()
     """Values of the parent's `status` after which its records no longer change."""
     only_open: bool = False
@@ -183,7 +183,7 @@ class Stream:
     """The creation time that a newest-first stream is sorted by, newest first."""
     parent: Parent | None = None
     ignored: tuple[tuple[str, str], ...] = ()
-    """Contract fields dropped on purpose, with all below them, before anything is kept: (dotted path, reason)."""
+    """Contract fields dropped on purpose, with all below them, before records are stored: (dotted path, reason)."""
     hash_key: HashKey | None = None
     """The key of its hashed columns; set by `rules.under_rules`."""
     path_rules: tuple[tuple[str, ColumnRule], ...] = ()
@@ -191,7 +191,7 @@ class Stream:
     name_rules: tuple[tuple[str, ColumnRule], ...] = ()
     """What becomes of undeclared fields at any depth, by `plain_name`; set by `rules.under_rules`."""
     keeps_unknown: bool = True
-    """False where a field that nobody declared might be a secret: then it is reported by name and its value dropped."""
+    """False where an undeclared field may be a secret: its name is reported, and its value is dropped."""
 
     declared_at: tuple[str, int] | None = field(default=None, compare=False, repr=False)
     """(file, line) of the declaration, for people who want to read it; found by itself, and kept by `replace`."""

@@ -8,11 +8,13 @@ from pleo_connector.catalogue.types import Field, Storage
 
 SYSTEM_FIELDS = (
     Field("_synced_at", Storage.TIMESTAMP, "When the connector last wrote this row; moves only when the row changed."),
-    Field("_deleted_at", Storage.TIMESTAMP, "When the row was deleted at Pleo, or first found missing; NULL while it lives."),
+    Field(
+        "_deleted_at", Storage.TIMESTAMP, "When Pleo deleted the record, or a sweep first found it missing; NULL while the record exists."
+    ),
     Field(
         "_deleted_source",
         Storage.TEXT,
-        "How the deletion was seen: api_flag (Pleo said so) or sweep_absent (missing from a complete sweep).",
+        "How the deletion was detected: api_flag (Pleo reported it) or sweep_absent (missing from a complete sweep).",
     ),
     Field("_row_hash", Storage.TEXT, "Fingerprint of the record with its children, as served; decides whether a row changed."),
     Field("_sweep_id", Storage.TEXT, "The sweep that last wrote this row."),
@@ -56,7 +58,7 @@ class Table:
 
     @property
     def company_column(self) -> str | None:
-        """The column that tells rows of one company from another's; None for company-free tables."""
+        """The column with the company of a row; None for tables without companies."""
         names = self.column_names
         return next((name for name in ("company_id", "_company_id") if name in names), None)
 

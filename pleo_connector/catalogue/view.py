@@ -1,4 +1,4 @@
-"""A view over the tables, as analysts see it: its SQL, and what each of its columns says and comes from."""
+"""A view over the tables for analysts: its SQL, and the description and source of each column."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ class View:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when the SQL or a description does; kept in the view's comment, so that a warehouse knows what it has."""
+        """Changes when the SQL or a description does; the view's comment in the warehouse ends with it."""
         texts = [self.sql, self.description, *(f"{column.name}: {column.description}" for column in self.columns)]
         return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:8]

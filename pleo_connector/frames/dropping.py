@@ -1,6 +1,6 @@
-"""Records without what their stream drops, and with hashes of what it hashes: cut as soon as a page is split, before anything else sees it.
+"""Drops and hashes fields of records as the rules of their stream say, as soon as a page is split and before any other code gets it.
 
-So no later place can keep what is dropped or hashed: not the tables, not the raw landing. A quarantined record goes through here once more.
+So neither the tables nor the raw landing can hold a dropped or unhashed value. A quarantined record passes through here once more.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from pleo_connector.frames.undeclared import WITHHELD, Screen, elements, hashed,
 
 
 def cuts(stream: Stream) -> bool:
-    """Whether something of each of the stream's records is not kept as it is served."""
+    """Whether the stream's records are stored otherwise than they are served."""
     return bool(_tree(stream)) or not stream.keeps_unknown
 
 
 def withholds(stream: Stream, body: bytes) -> bool:
-    """Whether a body that cannot be taken apart may hold what must not be kept."""
+    """Whether a body that cannot be parsed may hold values that must not be stored."""
     return cuts(stream) or screen_of(stream).finds(body)
 
 
 def cut_page(stream: Stream, page: Page, body: bytes) -> tuple[Page, bytes]:
-    """The page and its body without what must not be kept; both as they are where nothing is.
+    """The page and its body without the values that must not be stored; both unchanged where there are none.
 
-    Of a stream whose unknown fields may be secrets their names stay, for the drift report, and no values.
+    Of a stream whose unknown fields may be secrets, only the names of unknown fields stay, for the drift report.
     """
     screen, drops = screen_of(stream), cuts(stream)
     suspicious = screen.may_find(body)
@@ -56,7 +56,7 @@ def _enveloped(page: Page) -> bytes:
 
 
 def _odd_envelope(stream: Stream, page: Page, body: bytes) -> bool:
-    """Whether a closer look at what stands around the records is worth it; nobody declared anything there but the pagination."""
+    """Whether the envelope may hold a secret; only the pagination is declared there."""
     if stream.paging is Paging.ONE or page.is_bare:
         return False
     try:
@@ -77,7 +77,7 @@ def _cut(stream: Stream, text: bytes, tree: Tree | None, screen: Screen | None) 
 
 
 def _declared(text: bytes | msgspec.Raw, structure: object) -> object:
-    """The declared values only, as `Level.structure` says; of everything else no more than that there was something."""
+    """The declared values only, as `Level.structure` says; every other value becomes WITHHELD."""
     start = bytes(text).lstrip()[:1]
     if isinstance(structure, str):
         shape = {b"{": b"{}", b"[": b"[]"}.get(start) if structure != "JSON" else None
@@ -94,7 +94,7 @@ def _declared(text: bytes | msgspec.Raw, structure: object) -> object:
 def without_dropped(stream: Stream, record: RawRecord) -> str:
     """The record's text; where fields are dropped, all others byte for byte as served.
 
-    Of a stream whose unknown fields may be secrets only the key stays, as of a record that cannot be taken apart.
+    Of a stream whose unknown fields may be secrets only the key stays; of a record that cannot be parsed not even that.
     """
     text = bytes(record)
     if not cuts(stream) and not screen_of(stream).may_find(text):
@@ -115,7 +115,7 @@ def _withheld(text: bytes, key: msgspec.Raw | None) -> str:
 
 
 class Act(StrEnum):
-    """What becomes of a value; of a list of bare values, of each of them."""
+    """What to do with a value, or with each value of a list of bare values."""
 
     DROP = "drop"
     HASH = "hash"
@@ -124,7 +124,7 @@ class Act(StrEnum):
 
 
 Tree = Mapping[str, "Tree | Act"]
-"""Field -> what becomes of it, or of what is below it."""
+"""Field -> what to do with it, or the tree of the fields below it."""
 
 
 @lru_cache(maxsize=64)
@@ -161,7 +161,7 @@ def _put(tree: dict[str, Any], parts: Sequence[str], act: Act) -> None:
 
 
 def _dropped(text: bytes | msgspec.Raw, tree: Tree, key: HashKey | None) -> object:
-    """The object, or each object of the list, as the tree says; anything else is none of its declared shapes: nothing of it."""
+    """The object, or each object of the list, as the tree says; None for any other shape, because it is not declared."""
     start = bytes(text).lstrip()[:1]
     if start == b"[":
         return [_dropped(element, tree, key) for element in elements(text)]

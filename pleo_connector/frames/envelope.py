@@ -92,7 +92,7 @@ def _mended(error: msgspec.ValidationError) -> str:
 
 
 def _split_leniently(body: bytes, paging: Paging, what: str) -> Page:
-    """One record that strict JSON refuses (a lone surrogate) must not cost the page: it is quarantined later."""
+    """Split a page with a record that strict JSON refuses (a lone surrogate). That record is quarantined later."""
     envelope: LenientEnvelope | None = read_leniently(body) if paging is not Paging.ONE else None
     if envelope is None:
         raise BadAnswer(f"{_begin(what)} {_nature(body)}; {_ADVICE}")
@@ -116,7 +116,7 @@ _SIGNATURES = (
 
 
 def _nature(body: bytes) -> str:
-    """What a body that is not JSON looks like, without its content."""
+    """The nature of a body that is not JSON, without its content."""
     start = body[:200].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not start:
         return "is empty"

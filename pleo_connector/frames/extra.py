@@ -23,7 +23,7 @@ def extra(unknown: Sequence[Unknown], rows: int) -> pa.Array:
 
 
 def without_order(texts: pa.Array) -> pa.Array:
-    """JSON texts with the members of their objects sorted; looked at once per distinct text."""
+    """JSON texts with the members of their objects sorted; each distinct text is read once."""
     if texts.null_count == len(texts):
         return texts
     distinct = texts.dictionary_encode()

@@ -1,4 +1,4 @@
-"""Drift of a batch, by vectorised counts over its typed rows; details only of what was found."""
+"""Drift of a batch, by vectorised counts over its typed rows; details are computed for findings only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHOWN = 60
 
 
 def find_drift(top: Rows, keys: pa.Array, aside: SetAside, served: Indices) -> Drift:
-    """What the records show that the declaration does not say; `served` numbers the rows of the top."""
+    """The differences between the records and the declaration; `served` numbers the rows of the top."""
     kinds: dict[str, dict[str, Finding]] = defaultdict(dict)
     for rows in top.walk():
         good = ~mask_of([*rows.faults], len(rows))
@@ -51,7 +51,7 @@ def find_drift(top: Rows, keys: pa.Array, aside: SetAside, served: Indices) -> D
 
 
 def _probes(rows: Rows, good: npt.NDArray[np.bool_]) -> Iterator[Probe]:
-    """What at least one row shows."""
+    """The findings of at least one row."""
     level, live = rows.level, pa.array(good)
     for unknown in rows.unknown:
         yield "unknown_fields", unknown.path, unknown.values.is_valid(), None
@@ -77,7 +77,7 @@ def _probes(rows: Rows, good: npt.NDArray[np.bool_]) -> Iterator[Probe]:
 
 
 def _finding(rows: Rows, keys: pa.Array, mask: npt.NDArray[np.bool_]) -> Finding:
-    """The count, and the keys of the first records that show it; those without one are left out."""
+    """The count, and the keys of the first records with it; records without a key are left out."""
     first = keys.take(pa.array(np.unique(rows.record[mask])[:EXAMPLES]))
     return Finding(int(mask.sum()), tuple(first.drop_null().to_pylist()))
 

@@ -38,7 +38,7 @@ def batches_joined(batches: Sequence[Batch], now: datetime) -> Batch:
 
 
 def settle(batch: Batch) -> None:
-    """Copy the rows into memory of their own: what DuckDB hands over holds on to what it read them from, as much again."""
+    """Copy the rows into their own memory: results of DuckDB keep the text that they were read from, which is as large again."""
     for table in batch.stream.tables():
         batch.frames[table.name] = _whole(table, [batch.frames[table.name]])
 
@@ -69,7 +69,7 @@ def _keep(batch: Batch, table: Table, mask: np.ndarray) -> None:
 
 
 def _whole(table: Table, frames: Sequence[pd.DataFrame], now: datetime | None = None) -> pd.DataFrame:
-    """A copy of the rows of all frames, a column at a time, each let go of once it is copied; with another `_synced_at` if one is given."""
+    """A copy of the rows of all frames, column by column. Each column is freed after its copy. `now` replaces `_synced_at` if given."""
     columns = {}
     for name in table.column_names:
         pieces = [_arrow(frame.pop(name)) for frame in frames]

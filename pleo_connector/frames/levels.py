@@ -22,7 +22,7 @@ TEXT_LIKE = (LogicalType.TEXT, LogicalType.COUNTRY, LogicalType.CURRENCY)
 Parts: TypeAlias = tuple[str, ...]
 """Where a value is in its level's object; () is the object, or the bare element, itself."""
 JsonShape: TypeAlias = "dict[str, JsonShape] | list[JsonShape] | str"
-"""A JSON structure as DuckDB says it: objects and lists of structures, down to the names of types."""
+"""A JSON structure as DuckDB reports it: objects and lists of structures, down to the names of types."""
 
 _NUMBERS = frozenset({"BIGINT", "UBIGINT", "DOUBLE", "HUGEINT"})
 SERVED_AS = {
@@ -73,7 +73,7 @@ class Level:
     sparse: bool = False
     """Whether objects may be null, and then leave no row."""
     keeps_unknown: bool = True
-    """Whether fields that nobody declared go to `_extra`; their names are reported either way."""
+    """Whether undeclared fields go to `_extra`; their names are reported in both cases."""
     key: str = ""
     """The column without which a record has no key."""
 
@@ -100,7 +100,7 @@ class Level:
         return tree
 
     def suspects(self, shape: JsonShape) -> Iterator[Level]:
-        """The levels of which `met`, the structure of all their objects in one, shows more or else than is declared."""
+        """The levels whose objects may differ from the declaration; `shape` is the structure of all objects in one."""
         odd = any(_odd(shape, parts, keys) for parts, keys in self.objects.items())
         if odd or any(not leaf.may_be(_at(shape, leaf.parts)) for leaf in self.leaves):
             yield self
@@ -123,7 +123,7 @@ def put(tree: dict[str, object], parts: Parts, value: object) -> None:
 
 
 def _at(shape: JsonShape, parts: Parts) -> JsonShape:
-    """The structure met at a place; one that cannot be looked into is handed down as it is."""
+    """The structure at a place; a structure that is no object is returned as it is."""
     for part in parts:
         if not isinstance(shape, dict):
             return shape
@@ -174,7 +174,7 @@ def _declared_children(children: Sequence[Child]) -> list[object]:
 
 @dataclass(frozen=True, slots=True)
 class _Drops:
-    """What a stream drops: paths from a level's objects, and whether it keeps what nobody declared."""
+    """What a stream drops: paths from a level's objects, and whether it keeps undeclared fields."""
 
     paths: tuple[str, ...]
     keeps_unknown: bool

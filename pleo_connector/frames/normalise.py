@@ -1,13 +1,13 @@
 """Raw records of a stream to typed frames: DuckDB reads, Arrow types and assembles, pandas carries.
 
     pages -> one Arrow column of record texts -> one nested column of value texts (DuckDB's from_json)
-          -> typed rows per level: records, and the elements of their lists -> rows judged (quarantine,
+          -> typed rows per level: records, and the elements of their lists -> rows checked (quarantine,
           duplicates) -> hashes -> one frame per table, drift, counts
 
-Records of which DuckDB's json_structure shows nothing odd need no more than that; only the levels
-of which it does get a closer look: the JSON type of each value, and the undeclared fields.
+Records whose structure in DuckDB's json_structure is as declared need no more than that. Only levels with another
+structure are inspected: the JSON type of each value, and the undeclared fields.
 
-No step loops over records in Python; only what is set aside is looked at one by one.
+No step loops over records in Python, except over quarantined ones.
 """
 
 from __future__ import annotations

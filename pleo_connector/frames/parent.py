@@ -1,4 +1,4 @@
-"""Columns that come from what records were read for, and not from the records."""
+"""Columns that come from the parent record that records were read for, and not from the records themselves."""
 
 from __future__ import annotations
 

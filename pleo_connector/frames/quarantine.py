@@ -18,7 +18,7 @@ from pleo_connector.frames.rows import Indices, Rows
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """Record number -> (field path, reason); the first reason found is kept."""
+    """Record number -> (field path, reason); only the first reason counts."""
 
     reasons: dict[int, tuple[str, str]] = field(default_factory=dict)
 

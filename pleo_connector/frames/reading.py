@@ -1,4 +1,4 @@
-"""DuckDB as our JSON reader: record texts in, one nested Arrow column of texts out; a closer look where that is needed."""
+"""DuckDB as the JSON reader: record texts in, one nested Arrow column of texts out; details of levels where they are needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pleo_connector.frames.levels import JsonShape, Level, Parts, StreamLevels, put
 
 BLOCK = 2_000
-"""Records whose structure is asked for at once; more of them only need more memory."""
+"""Records per query for their structure; a larger number only needs more memory."""
 
 _lock = threading.Lock()
 _database: duckdb.DuckDBPyConnection | None = None
@@ -64,7 +64,7 @@ class Unknown:
 
 @dataclass(slots=True)
 class LevelDetails:
-    """What a closer look at a level's objects found."""
+    """The JSON types and undeclared fields of a level's objects."""
 
     types: dict[Parts, pa.Array]
     """JSON type by place, of every declared value, object and list."""
@@ -81,7 +81,7 @@ class Reader:
         self.records = select(con, f"from_json(rec, {literal(levels.structure)})", texts)
 
     def inspect(self, level: Level, above: Level | None) -> LevelDetails | None:
-        """A closer look at a level whose objects are not all as declared; None for any other level."""
+        """The details of a level whose objects are not all as declared; None for any other level."""
         name = level.table.name
         if above is not None and self._suspects & {below.table.name for below in level.walk()}:
             self._texts[name] = self._elements(level, above)
@@ -110,7 +110,7 @@ class Reader:
         return pc.list_flatten(pc.struct_field(lists, list(parts)))
 
     def _unknown(self, level: Level, texts: pa.Array) -> list[Parts]:
-        """Keys met at any declared object of the level that the declaration does not have, in path order."""
+        """Undeclared keys of the level's declared objects, in path order."""
         objects = list(level.objects)
         if not objects:
             return []
@@ -121,7 +121,7 @@ class Reader:
 
 
 def _structures(con: duckdb.DuckDBPyConnection, texts: pa.Array) -> Iterator[JsonShape]:
-    """What the records look like, many of them as one: far cheaper than the structure of each."""
+    """The structure of the records, a block of them as one: far cheaper than the structure of each."""
     for start in range(0, len(texts), BLOCK):
         block = texts.slice(start, BLOCK)
         joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(block)], pa.int32()), block.cast(pa.string())), ",")

@@ -57,7 +57,7 @@ class Rows:
                 yield from child.walk()
 
     def fault(self, mask: pa.Array, path: str, reason: str) -> None:
-        """Note an impossible value in the rows of `mask`; the first one of a row is kept."""
+        """Note an impossible value in the rows of `mask`; only the first one of a row counts."""
         for row in np.flatnonzero(pc.fill_null(mask, fill_value=False)):
             self.faults.setdefault(int(row), (path, reason))
 
@@ -99,13 +99,13 @@ def _note_nulls(rows: Rows, data: pa.Array) -> None:
     """Null where an object or a value belongs: a fault, or a row that is absent by contract."""
     level = rows.level
     if level.sparse:
-        rows.absent = np.asarray(data.is_null())  # what is no object either shows in the closer look
+        rows.absent = np.asarray(data.is_null())  # `inspect` finds elements of other types
     elif data.null_count:
         rows.fault(data.is_null(), *((level.path or "$", "not an object") if level.objects else (level.path, "null where a value belongs")))
 
 
 def _add_amounts(rows: Rows) -> None:
-    """Exact amounts of both kinds of money; they count different things, and share no code."""
+    """Exact amounts of both kinds of money. Their units differ, so they share no code."""
     for column in rows.level.columns:
         name = column.name
         if column.type is LogicalType.MONEY:

@@ -1,8 +1,8 @@
-"""Values that nobody declared, screened before anything is kept of them.
+"""Screens undeclared values before they are stored.
 
-A field that is named like a column with a rule is hashed or dropped like it, at any depth. A link that carries a signature or a token,
-and a JSON web token, become `withheld`, with or without rules. Declared values are left alone, and so is every record that holds none
-of this, byte for byte: two searches over a page's bytes find that out.
+A field that is named like a column with a rule is hashed or dropped like it, at any depth. A link with a signature or a token, and a
+JSON web token, become `withheld`, with or without rules. Declared values do not change. A record without such values stays the same,
+byte for byte; two searches over a page's bytes decide that.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _ESCAPE = re.compile(r"\\u00([0-7][0-9a-fA-F])")
 
 
 def _may_be_secret(text: bytes) -> bool:
-    """Whether a JSON text has anything that such a link or token has; a search for one byte first, which costs next to nothing.
+    """Whether a JSON text may hold such a link or token. The search for one byte comes first, because it is cheap.
 
-    JSON may write any letter as an escape: where a plain letter is, only the decoded text tells.
+    JSON may write any letter as an escape, so only the decoded text is certain.
     """
     return (
         b"?" in text
@@ -65,7 +65,7 @@ def _grants(parameter: str) -> bool:
 
 
 class Screen:
-    """What is looked for in the undeclared values of one stream."""
+    """What to search for in the undeclared values of one stream."""
 
     def __init__(self, stream: Stream) -> None:
         self.structure = compile_levels(stream).top.structure
@@ -80,18 +80,18 @@ class Screen:
         )
 
     def may_find(self, text: bytes) -> bool:
-        """Whether a closer look is worth it; False is certain."""
+        """Whether the text may hold something to screen; False is certain."""
         return _may_be_secret(text) or (self._named is not None and self._named.search(text) is not None)
 
     def finds(self, body: bytes) -> bool:
-        """Whether a text that is no JSON holds a name with a rule, or a link or token that must not be kept."""
+        """Whether a text that is no JSON holds a name with a rule, or a link or token that must not be stored."""
         if self._named is not None and self._named.search(body):
             return True
         plain = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), body.decode("utf-8", "replace").replace("\\/", "/"))
         return is_secret(plain)
 
     def record(self, text: bytes) -> bytes:
-        """The record without what must not be kept; the very bytes where there is nothing of it. msgspec.DecodeError for what is not JSON."""
+        """The record without values that must not be stored; the same bytes where there are none. msgspec.DecodeError for what is not JSON."""
         if not _may_be_secret(text) and not self._names_undeclared(text):
             return text
         walk = _Walk(self)
@@ -99,7 +99,7 @@ class Screen:
         return msgspec.json.encode(screened) if walk.changed else text
 
     def _names_undeclared(self, text: bytes) -> bool:
-        """Whether names with a rule stand anywhere but among the declared fields of the record itself; False is certain."""
+        """Whether names with a rule occur outside the declared fields of the record itself; False is certain."""
         count = len(self._named.findall(text)) if self._named is not None else 0
         return count > 0 and count != sum(name in self._declared for name in members(text))
 
@@ -121,7 +121,7 @@ class _Walk:
         self.changed = False
 
     def declared(self, text: bytes | msgspec.Raw, structure: object, path: tuple[str, ...]) -> object:
-        """What stands where the declaration has something: `Level.structure` says what."""
+        """The screened value at a declared place; `structure` is that of `Level.structure`."""
         start = bytes(text).lstrip()[:1]
         if isinstance(structure, dict) and start == b"{":
             values = {

@@ -12,7 +12,7 @@ ALL_OR_FAIL = "pleo/all-or-fail"
 """Tag of runs that fail when Pleo refuses one of their streams, where other runs leave it out with a warning."""
 
 DAILY = "0 5 * * *"
-"""Five in the morning, UTC: before people in Europe look at yesterday."""
+"""05:00 UTC, before the working day in Europe begins."""
 
 
 def sync_job(name: str, assets: Sequence[dg.AssetsDefinition]) -> Any:
@@ -35,10 +35,10 @@ def daily_schedule(defaults: DefaultStatus, job: Any) -> dg.ScheduleDefinition:
 
 
 HOURLY = "15 * * * *"
-"""A quarter past each hour: what is due, recent months first of all."""
+"""At minute 15 of each hour: the windows that are due, above all recent months."""
 
 WEEKLY_FULL = "0 2 * * 0"
-"""Sunday at two in the morning, UTC: every month anew, when nobody waits for the request budget."""
+"""Sunday at 02:00 UTC: every month is read again, at a time when the request budget is free."""
 
 
 def hourly_schedule(defaults: DefaultStatus, job: Any) -> dg.ScheduleDefinition:
@@ -59,9 +59,9 @@ def hourly_schedule(defaults: DefaultStatus, job: Any) -> dg.ScheduleDefinition:
 
 
 def weekly_full_schedule(defaults: DefaultStatus, job: Any, ops: Sequence[str]) -> dg.ScheduleDefinition:
-    """The job once a week with mode `full`: late edits of old entries are seen, and what is gone is marked deleted."""
+    """The job once a week with mode `full`. It finds late edits of old entries, and marks deleted records."""
     return dg.ScheduleDefinition(
-        **defaults.schedule("weekly_full", "Every Sunday at 02:00 UTC, everything anew; unchanged rows are not written."),
+        **defaults.schedule("weekly_full", "Every Sunday at 02:00 UTC: reads everything again; unchanged rows are not written."),
         job_name=job.name,
         cron_schedule=WEEKLY_FULL,
         execution_timezone="UTC",
@@ -70,7 +70,7 @@ def weekly_full_schedule(defaults: DefaultStatus, job: Any, ops: Sequence[str]) 
 
 
 LOST = 3600
-"""Seconds after which a run that seems to be under way is not waited for: its process may be gone."""
+"""Seconds after which a run that is still under way counts as lost: its process may have ended."""
 
 UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
@@ -93,7 +93,7 @@ def run_under_way(instance: dg.DagsterInstance, job_name: str) -> str | None:
 
 
 def is_lost(instance: dg.DagsterInstance, record: dg.RunRecord, now: datetime) -> bool:
-    """Whether the run's process is gone: it has written nothing for an hour, where a sync writes a line every ten seconds."""
+    """Whether the run's process has ended: it wrote nothing for an hour, where a sync writes a line every ten seconds."""
     if record.dagster_run.status not in _IN_A_PROCESS or (now - record.create_timestamp).total_seconds() < LOST:
         return False
     newest = instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False).records

@@ -33,7 +33,7 @@ class Tally:
     metric: str
     sql: str
     fails: bool = True
-    """False for rows that are told and not held against the table."""
+    """False for rows that are reported and do not fail the check."""
     reads: tuple[str, str] | None = None
     """Name and SQL of a query that it reads; tallies that name the same one share it."""
     path: str = ""
@@ -42,7 +42,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How many rows a tally found, and the names of the first."""
+    """The number of rows of a tally, and the names of the first."""
 
     rows: int
     examples: str
@@ -62,7 +62,7 @@ def counted(tallies: Sequence[Tally]) -> str:
 
 
 def answers(text: object) -> list[Answer]:
-    """What `counted` found, in the order of its tallies."""
+    """The result of `counted`, in the order of its tallies."""
     lines = sorted((line.split("|", 2) for line in str(text).split("\n")), key=lambda parts: int(parts[0]))
     return [Answer(int(rows), examples) for _, rows, examples in lines]
 
@@ -78,7 +78,7 @@ def version_query(tables: Sequence[Table]) -> str:
 
 
 def versions(text: object) -> dict[str, str]:
-    """What `version_query` found, by table."""
+    """The result of `version_query`, by table."""
     return dict(line.split("=", 1) for line in str(text).splitlines())
 
 
@@ -128,7 +128,7 @@ def _drift_of(level: "Level") -> Iterator[Tally]:
 
 
 _SCALAR = r""":[[:space:]]*("(\\.|[^"\\])*"|[0-9.eE+-]+|true|false|null)"""
-"""A value in JSON text, where it follows its name: what is left tells fields from each other, not records."""
+"""A value in JSON text, after its name. Without values, the text depends on the fields alone."""
 
 
 def _odd(column: Column, path: str) -> Iterator[tuple[str, str, str, set[str]]]:
@@ -148,7 +148,7 @@ def _odd(column: Column, path: str) -> Iterator[tuple[str, str, str, set[str]]]:
 
 
 def drift_names(tally: Tally, answer: Answer) -> list[str]:
-    """What a tally of drift found, each by its path in the record."""
+    """The findings of a drift tally, each by its path in the record."""
     if tally.metric != UNKNOWN_FIELDS:
         return answer.examples.split(", ") if answer.examples else []
     decoder, at, fields = json.JSONDecoder(), 0, dict[str, None]()
@@ -245,7 +245,7 @@ def value_tally(relation: KnownValues, table: Table) -> Tally:
 
 
 def total_tally(stream: Stream) -> Tally:
-    """Spans whose newest complete sweep met another number of rows than Pleo reported, named by the sweep."""
+    """Spans whose newest complete sweep read another number of rows than Pleo reported, named by the sweep."""
     return Tally(
         "sweeps_that_differ",
         "SELECT sweep_id AS shown FROM (SELECT sweep_id, rows_reported, rows_served, floor_at, row_number() OVER "

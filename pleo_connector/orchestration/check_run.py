@@ -1,4 +1,4 @@
-"""When checks run: each as soon as its own stream and every stream it looks at are loaded, many in one transaction."""
+"""When checks run: each as soon as all streams that it reads are loaded, many in one transaction."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CheckOutcome:
-    """What a look at the warehouse brought."""
+    """Results of checks, and versions of tables."""
 
     results: list[dg.AssetCheckResult] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class CheckRun:
         self._failed: set[str] = set()
 
     def loaded(self, report: "StreamReport", versions_of: Sequence[Table] = ()) -> CheckOutcome:
-        """What can be told now that this stream has ended, of its own tables and of those that waited for it."""
+        """The checks that can run now that this stream has ended: of its own tables, and of those that waited for it."""
         self._loading.discard(report.stream)
         if report.error is not None:
             self._failed.add(report.stream)
@@ -55,7 +55,7 @@ class CheckRun:
         return CheckOutcome(results + queried.results, queried.versions)
 
     def without_sync(self, last: Last) -> list[dg.AssetCheckResult]:
-        """Checks that were selected without any table of their stream: on what the warehouse holds, and what the last run told."""
+        """Checks that were selected without any table of their stream: they read the warehouse and the metadata of the last run."""
         keys = self._keys
         reported = [self._checks.remembered(one, last(keys[one.table.name]), keys[one.table.name]) for one in self._alone if not one.stored]
         ready = [check for check in self._alone if check.stored and self._reads(check).isdisjoint(self._failed)]

@@ -1,7 +1,7 @@
-"""Asset checks that follow from the catalogue: what a check is called, what it asks, and how its answer looks.
+"""Asset checks that follow from the catalogue: their names, their questions, and their results.
 
-Each warns and never stops anything, unless the definitions were built with `blocking_checks=True`. Metadata names
-failing rows by key, at most ten; never by content. The SQL is in `check_queries.py`, when they run in `check_run.py`.
+A failed check is a warning and stops nothing, unless the definitions were built with `blocking_checks=True`. Metadata names
+at most ten failing rows, by key and never by content. `check_queries.py` has the SQL, and `check_run.py` says when checks run.
 """
 
 from collections import Counter
@@ -57,12 +57,12 @@ class Check:
     stream: Stream
     description: str
     stored: bool = True
-    """Whether it looks at the warehouse."""
+    """Whether it reads the warehouse."""
     relations: tuple[Relation, ...] = ()
 
     @property
     def other_tables(self) -> tuple[str, ...]:
-        """Other tables that it reads."""
+        """Tables that it reads besides its own."""
         below = tuple(table.name for table in self.stream.tables()[1:]) if self.name == DECLARED else ()
         return (*others(self.relations), *below)
 
@@ -84,25 +84,27 @@ class Checks:
         relations = RELATIONS.of(table, self.catalogue)
         if references := tuple(one for one in relations if isinstance(one, Reference)):
             conditions = ", ".join(
-                f"{one.column} is in {one.target}{' (or in no list, which is only counted)' if one.optional else ''}" for one in references
+                f"{one.column} is in {one.target}{' (an unknown one is only counted)' if one.optional else ''}" for one in references
             )
-            yield Check(REFERENCES, table, stream, f"{conditions}; archived and deleted ones count as there.", relations=references)
+            yield Check(REFERENCES, table, stream, f"{conditions}; archived and deleted records count as existing.", relations=references)
         for relation in relations:
             if not isinstance(relation, Reference):
                 yield Check(relation.check, table, stream, _meaning(relation), relations=(relation,))
 
     def _of_stream(self, table: Table, stream: Stream) -> Iterator[Check]:
-        rows = "Every record that Pleo served was inserted, updated, found unchanged, met twice, or set aside with a reason."
+        rows = "Every record that Pleo served was inserted, updated, unchanged, a duplicate, or quarantined with a reason."
         yield Check(ROWS, table, stream, rows, stored=False)
         drift = (
-            "Nothing that is stored, or was served by this sync, has a field, type or enum value that the catalogue does not know, "
-            "or lacks a promised field. What it does not know is kept all the same."
+            "No stored row and no record of this sync has a field, type or enum value that the catalogue does not declare, "
+            "or lacks a required field. Undeclared values are stored all the same."
         )
         yield Check(DECLARED, table, stream, drift)
         if stream.paging is Paging.CURSOR:
-            yield Check(TOTAL, table, stream, "Each newest complete sweep met as many records as Pleo said there are, where Pleo says it.")
+            yield Check(
+                TOTAL, table, stream, "Each newest complete sweep read as many records as Pleo reported, where Pleo reports a total."
+            )
         if stream.window is not None:
-            late = "Sweeps of months that are not read by every run found nothing changed: a wider hot window (hot_days) would bring it sooner."
+            late = "Months that not every run reads had no changes. Where they had, a larger hot_days finds such changes sooner."
             yield Check(HOT, table, stream, late, stored=False)
         # Streams that are read for each record of another are read when that changes, however long ago that was.
         if self.fresh_within is not None and stream.parent is None:
@@ -124,7 +126,9 @@ class Checks:
     def remembered(self, check: Check, last: dg.AssetMaterialization | None, asset: dg.AssetKey) -> dg.AssetCheckResult:
         """The same from the metadata of the last materialisation, for a check that is run without a sync."""
         if last is None or "rows_served" not in last.metadata:
-            return self._result(check, asset, passed=False, metadata={"reason": "This table was not synced by Dagster yet."})
+            return self._result(
+                check, asset, passed=False, metadata={"reason": "Dagster has not synced this table yet; materialize it first."}
+            )
         if check.name == HOT:
             late = last.metadata.get("rows_changed_outside_hot_window")
             rows = int(str(late.value)) if late is not None else 0
@@ -144,7 +148,7 @@ class Checks:
         now: datetime | None = None,
         served: Mapping[str, Drifted] | None = None,
     ) -> list[dg.AssetCheckResult]:
-        """Checks of what the warehouse holds, in one query. `served` is the drift that a sync met, by stream: not all of it shows in rows."""
+        """Checks of the stored rows, in one query. `served` is the drift of a sync, by stream: not all of it shows in rows."""
         pairs = [(check, tally) for check in wanted for tally in self._tallies(check, now or datetime.now(UTC))]
         if not pairs:
             return []
@@ -203,7 +207,7 @@ class Checks:
 
 
 def drift_of(report: "StreamReport") -> Drifted:
-    """What a sync met that the catalogue does not declare."""
+    """The drift of a sync."""
     return {kind.name: list(getattr(report.drift, kind.name)) for kind in fields(report.drift)}
 
 
@@ -221,10 +225,12 @@ def _meaning(relation: AddsUp | NetAndTax | Counts | KnownValues) -> str:
     if isinstance(relation, KnownValues):
         return f"Each {relation.column} is one that this version knows. {relation.otherwise}"
     if isinstance(relation, AddsUp):
-        return f"The rows of each record sum to the record in {relation.whole}, in every currency; exact, and only where Pleo served all amounts."
+        return (
+            f"The rows of each record add up exactly to the record in {relation.whole}, in every currency, where Pleo served all amounts."
+        )
     if isinstance(relation, NetAndTax):
         return "Each line is its net amount plus its tax (under reverse charge also its net amount alone), in every currency."
-    return f"Each ended record says how many {relation.parts} it has, and they are there, in companies that have any."
+    return f"Each ended record has as many {relation.parts} as it reports, in companies that have any."
 
 
 def _for_example(names: Iterable[str]) -> dict[str, str]:

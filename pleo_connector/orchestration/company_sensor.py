@@ -1,7 +1,7 @@
 """The sensor for companies that join the grant: each is read whole at once, instead of waiting for the next schedule.
 
-A company needs a run of each job that reads from Pleo: the sync, and the months' job where tables are read by month. What was asked for is in
-the cursor; whether that was done is in the event log: a run that failed, was cancelled or was lost is asked for again at the next look.
+A company needs a run of each job that reads from Pleo: the sync, and the months' job where tables are read by month. The cursor holds the
+requested runs; the event log says how they ended. A run that failed, was cancelled or was lost is requested again at the next evaluation.
 """
 
 import json
@@ -20,7 +20,7 @@ from pleo_connector.orchestration.default_status import DefaultStatus
 from pleo_connector.orchestration.partitions import recent_months
 
 EVERY = 3600
-"""Seconds between two looks; one costs a request or two."""
+"""Seconds between two evaluations; each costs one or two requests."""
 
 SECONDS = 25.0
 
@@ -34,7 +34,7 @@ class CompanyRun:
     by_month: bool = False
 
     def request(self, company: str, failed: int) -> dg.RunRequest:
-        """The run of one company, of which so many runs failed."""
+        """The run of one company; `failed` counts its failed runs."""
         config: dict[str, Any] = {"companies": [company]} | ({"mode": "full"} if self.by_month else {})
         return dg.RunRequest(
             self.key(company, failed),
@@ -44,7 +44,7 @@ class CompanyRun:
         )
 
     def key(self, company: str, failed: int) -> str:
-        """The run's key: another one after each run that failed."""
+        """The run's key; it changes after each failed run."""
         return ("months of " if self.by_month else "") + f"company {company}" + (f", failed {failed}" if failed else "")
 
 
@@ -53,13 +53,13 @@ class Memory:
     """The sensor's cursor."""
 
     known: list[str] | None = None
-    """Companies that were there at an earlier look; None before the first."""
+    """Companies of earlier evaluations; None before the first."""
     waiting: dict[str, dict[str, int]] = field(default_factory=dict)
-    """New companies, with the jobs whose run has not succeeded yet: how many runs of each failed."""
+    """New company -> job whose run has not succeeded yet -> number of failed runs."""
 
 
 def company_sensor(name: str, defaults: DefaultStatus, runs: Sequence[CompanyRun]) -> dg.SensorDefinition:
-    """Starts the runs of each company that was not there before; its first look only learns."""
+    """Starts the runs of each new company. The first evaluation only notes the companies."""
 
     @dg.sensor(
         **defaults.sensor("new_companies", "Syncs a company as soon as it joins the grant, and again until that succeeds."),
@@ -74,7 +74,7 @@ def company_sensor(name: str, defaults: DefaultStatus, runs: Sequence[CompanyRun
 
 
 def evaluate(context: dg.SensorEvaluationContext, pleo: Any, runs: Sequence[CompanyRun]) -> dg.SensorResult | dg.SkipReason:
-    """One evaluation: learn which companies are new, and ask for each run of theirs that has not succeeded and is not under way."""
+    """One evaluation: find new companies, and request each of their runs that has not succeeded and is not under way."""
     from pleo_connector.sync.export_jobs import poll_export_jobs
 
     try:
@@ -83,12 +83,12 @@ def evaluate(context: dg.SensorEvaluationContext, pleo: Any, runs: Sequence[Comp
         context.log.warning("%s", error)
         return dg.SkipReason(str(error))
     if not polled.companies:
-        return dg.SkipReason("Pleo listed no company in time.")
+        return dg.SkipReason("Pleo did not list the companies in time; the next evaluation tries again.")
     memory = _memory(context.cursor)
     if memory.known is None:
         memory.known = sorted(polled.companies)
         return dg.SensorResult(
-            skip_reason=f"{len(polled.companies)} companies; the next look compares with them.", cursor=cursor_of(memory)
+            skip_reason=f"{len(polled.companies)} companies noted; the next evaluation compares with them.", cursor=cursor_of(memory)
         )
     for company in polled.companies:
         if company not in memory.known:
@@ -107,7 +107,7 @@ def evaluate(context: dg.SensorEvaluationContext, pleo: Any, runs: Sequence[Comp
 
 
 def _requests(instance: dg.DagsterInstance, company: str, failed: dict[str, int], runs: Mapping[str, CompanyRun]) -> list[dg.RunRequest]:
-    """The runs to ask for; jobs that succeeded, and jobs that are no longer there, are taken out of `failed`."""
+    """The runs to request. Jobs that succeeded, and jobs that no longer exist, are removed from `failed`."""
     requests = []
     for job in list(failed):
         run = runs.get(job)
@@ -128,7 +128,7 @@ def _requests(instance: dg.DagsterInstance, company: str, failed: dict[str, int]
 
 
 def _memory(cursor: str | None) -> Memory:
-    """What an earlier look wrote; earlier versions wrote only the list of known companies."""
+    """The memory in the cursor; earlier versions wrote only the list of known companies."""
     try:
         content = json.loads(cursor or "null")
     except ValueError:

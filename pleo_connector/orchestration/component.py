@@ -54,7 +54,7 @@ class PleoScaffolder(dg.Scaffolder[Any]):
 class PleoComponent(dg.Component, dg.Model, dg.Resolvable):
     """Every table of a Pleo connection as an asset, with checks, jobs and schedules."""
 
-    name: str = Field(default="pleo", description="Starts the keys, the group and the names of the connection's jobs and resources.")
+    name: str = Field(default="pleo", description="Prefix of the keys, the group and the names of the connection's jobs and resources.")
     environment: str | None = Field(default=None, description="production, staging or sandbox.")
     api_url: str | None = Field(default=None, description="Where the API is; follows from the environment when left out.")
     auth_url: str | None = Field(default=None, description="Where the authorisation server is; follows from the environment too.")
@@ -64,7 +64,7 @@ class PleoComponent(dg.Component, dg.Model, dg.Resolvable):
     token_store: str | None = Field(default=None, description="Where the tokens are kept, if its URL holds no password.")
     token_store_env: str | None = Field(default=None, description="Name of the variable with the token store's URL.")
     token_keys_env: str | None = Field(default=None, description="Name of the variable with the keys that seal the tokens.")
-    connection_label: str | None = Field(default=None, description="Tells several connections of one client apart.")
+    connection_label: str | None = Field(default=None, description="Label of this connection, where one client has several.")
     requests_per_minute: int | None = Field(default=None, description="Requests in any 60 seconds; Pleo asks for 500 at most.")
     warehouse: str | None = Field(default=None, description="The warehouse's URL, if it holds no password.")
     warehouse_env: str | None = Field(default=None, description="Name of the variable with the warehouse's URL.")

@@ -1,7 +1,7 @@
-"""The sensor for export jobs of many connections: it looks at all of them in turn, and asks for a run for each that has items to land.
+"""The sensor for export jobs of many connections: it polls all of them in turn, and requests a run for each that has items to land.
 
-What `export_sensor` does for one connection is done here for each, with a memory of its own; this room shares out the time of a
-look and the places of runs.
+It does for each connection what `export_sensor` does for one, with a memory per connection. It also divides the time of an
+evaluation and the number of concurrent runs between them.
 """
 
 import time
@@ -23,10 +23,10 @@ from pleo_connector.orchestration.default_status import DefaultStatus
 from pleo_connector.orchestration.export_sensor import EVERY, SECONDS, ConnectionPoll, Memory, ended, poll_connection
 
 AT_A_TIME = 8
-"""Connections looked at together: each waits for Pleo most of the time, and has a request budget of its own."""
+"""Connections that are polled at the same time: each waits for Pleo most of the time, and has its own request budget."""
 
 EACH = 10.0
-"""Seconds for one connection's look at most, so that one with many companies, or one whose Pleo is slow, leaves time to the others."""
+"""Seconds for one connection at most, so that one with many companies, or with slow answers, leaves time for the others."""
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ def evaluate(
     *,
     seconds: float = SECONDS,
 ) -> dg.SensorResult:
-    """One evaluation: look at the connections in turn for so long, and ask for runs as far as there is room."""
+    """One evaluation: poll the connections in turn for so many seconds, and request runs up to the limit."""
     from pleo_connector.auth.connections import list_connections
 
     memories = remembered(Memories, context.cursor)
@@ -101,7 +101,7 @@ def evaluate(
         context.log.warning("%s", error)
         return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)
     busy = runs.under_way(labels, utc_now())
-    # One that waits for a person is remembered too: a run of it that failed must be asked for under another key.
+    # A connection that waits for a person is remembered too: after a failed run, the next one needs another key.
     mine = {label: memories.recall(label) for label in known}
     turn = [label for label in _from(labels, memories.first) if label not in busy]
     for label in turn:
@@ -116,15 +116,13 @@ def evaluate(
     ]
     memories.keep(mine)
     reason = (
-        None
-        if requests
-        else f"{len(polls)} of {len(labels)} connections looked at, {len(busy)} under way; nothing to land{_room(wanting)}."
+        None if requests else f"{len(polls)} of {len(labels)} connections polled, {len(busy)} under way; nothing to land{_room(wanting)}."
     )
     return dg.SensorResult(run_requests=requests, skip_reason=reason, cursor=cursor_of(memories))
 
 
 def _poll_connections(turn: Sequence[str], memories: dict[str, Memory], pleo: Any, until: float) -> dict[str, ConnectionPoll]:
-    """What each connection has to land; those that the time does not reach are left out."""
+    """What each connection has to land; connections for which there is no time are left out."""
 
     def one(label: str) -> ConnectionPoll | None:
         left = until - time.monotonic()
@@ -143,14 +141,14 @@ def _log(context: dg.SensorEvaluationContext, polls: dict[str, ConnectionPoll]) 
     failed = {label: poll.error for label, poll in polls.items() if poll.error is not None}
     if failed:
         reasons = " ".join(f"{label}: {error}" for label, error in failed.items())
-        context.log.warning("%d connections could not be looked at. %s", len(failed), reasons)
+        context.log.warning("%d connections could not be polled. %s", len(failed), reasons)
     for label, poll in polls.items():
         if poll.wanted:
             context.log.info("%s has export jobs to land: %s.", label, poll.summary)
 
 
 def _room(wanting: Sequence[str]) -> str:
-    return f" now, {len(wanting)} wait for room" if wanting else ""
+    return f" now, {len(wanting)} wait for a free place" if wanting else ""
 
 
 def _from(labels: Sequence[str], first: str | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""How each connection of the token store stands: which are partitions, which can be synced, and why the others cannot."""
+"""The health of each connection of the token store: which are partitions, which can be synced, and why the others cannot."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionHealth:
-    """What the store and Dagster say together. A connection that needs a new consent keeps its partition, and is idle."""
+    """The store's connections compared with Dagster's partitions. A connection that needs a new consent keeps its partition, and is idle."""
 
     works: list[str] = field(default_factory=list)
     add: list[str] = field(default_factory=list)
     remove: list[str] = field(default_factory=list)
     """Partitions of connections that were disconnected. Their tables stay."""
     idle: dict[str, str] = field(default_factory=dict)
-    """Label -> why no run can be asked for, in one sentence."""
+    """Label -> why no run can be requested, in one sentence."""
 
 
 def health_of(
     stored: "Sequence[StoredConnection]", partitions: Sequence[str], settings: "Settings", warehouse: WarehouseResource
 ) -> ConnectionHealth:
-    """How the store's connections stand, beside the partitions that there are."""
+    """The health of the stored connections, compared with these partitions."""
     health, labels = ConnectionHealth(), [one.label for one in stored]
     for one in stored:
         if one.state == "disconnected":
@@ -47,13 +47,13 @@ def health_of(
             health.idle[one.label] = why
     for label in partitions:
         if label not in labels:  # a store forgets no label: this is another store, or was added by hand
-            health.idle[label] = f"{label} is a partition, and the token store has never had it; nothing is removed."
+            health.idle[label] = f"{label} is a partition, but the token store has no such connection; the partition is not removed."
     return health
 
 
 def _refusal(label: str, labelled: "Callable[[str], Settings]") -> str | None:
     if not label:
-        return "The connection without a label is not synced here: connect it under one, or give it definitions of its own."
+        return "The connection without a label is not synced here: connect it with a label, or build separate definitions for it."
     try:
         labelled(label)
     except ConfigurationError as error:

@@ -53,7 +53,7 @@ def refresh_all(context: dg.OpExecutionContext, pleo: Any, wanted: list[str]) ->
         if not one.label or one.state == "disconnected" or (wanted and one.label not in wanted):
             continue
         if not one.works:
-            context.log.warning("%s waits for a person to connect it again; its tokens are left alone.", one.label)
+            context.log.warning("%s is not refreshed until a person connects it again.", one.label)
             continue
         try:
             build_manager(pleo_of(one.label, pleo).settings()).refresh()

@@ -1,4 +1,4 @@
-"""Which credential and which place in the warehouse belong to a connection's label, and who has it when two claim the same."""
+"""The credential and the place in the warehouse of a connection's label, and which label has a place that two would use."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,14 +11,14 @@ PLACEHOLDER = "{connection}"
 LONGEST_PREFIX = 22
 """Of 63 characters that a schema's name may have, a label takes 40 and the underscore before it one."""
 
-API_KEY_IS_ONE = "PLEO_API_KEY is set, and an API key is one connection alone; unset it to sync those of the token store."
+API_KEY_IS_ONE = "PLEO_API_KEY is set, and an API key stands for one connection only; unset it to sync the connections of the token store."
 
 _OUR_RAW = ("off", "warehouse")
 _OUR_SNAPSHOT = ("off", "on")
 
 
 def check_template(warehouse: WarehouseResource) -> None:
-    """ConfigurationError where the warehouse cannot be told apart by connection. Opens nothing."""
+    """ConfigurationError where connections would share a place in the warehouse. Opens nothing."""
     settings = warehouse.settings()
     if PLACEHOLDER not in settings.warehouse and len(settings.schema_name) > LONGEST_PREFIX:
         raise ConfigurationError(
@@ -76,6 +76,6 @@ def clash(label: str, warehouse: WarehouseResource, partitions: Sequence[str], s
     if not rivals or (label in order and all(order[label] < order.get(rival, len(order)) for rival in rivals)):
         return None
     return (
-        f"{label} is not synced, because its tables would go to the schema {schema}, which is {' and '.join(rivals)}'s too: "
+        f"{label} is not synced, because its tables would go to the schema {schema}, which {' and '.join(rivals)} uses too: "
         "connect it under another label."
     )

@@ -14,7 +14,7 @@ PARTITION = "dagster/partition"
 HOURLY, AT_ONCE = timedelta(hours=1), 8
 
 _OVERLAP = timedelta(minutes=1)
-"""Looked at twice, since the clocks of Dagster's storage and of this process may differ."""
+"""Read twice, since the clocks of Dagster's storage and of this process may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Memory:
     """The sensor's cursor."""
 
     told: dict[str, str] = field(default_factory=dict)
-    """What was said of connections that are not synced, by label."""
+    """Label -> the logged reason why it is not synced. The names of these fields are stored in cursors."""
     began: dict[str, float] = field(default_factory=dict)
     """When the last run of each connection was made, in seconds since the epoch; 0 for none."""
     synced: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Memory:
     """Connections that work again, and wait for a run whenever the last one was."""
 
     looked_at: float = 0.0
-    """When the last evaluation looked at the runs, in seconds since the epoch."""
+    """When the last evaluation read the runs, in seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Runs:
         }
 
     def note(self, memory: Memory, labels: Iterable[str], now: datetime) -> None:
-        """Bring the memory up to date with the runs that anything happened to since the last look, and with connections that are new to it."""
+        """Update the memory with the runs that changed since the last evaluation, and with new connections."""
         if memory.looked_at:
             since = datetime.fromtimestamp(memory.looked_at, UTC) - _OVERLAP
             for record in self.instance.get_run_records(dg.RunsFilter(job_name=self.job, updated_after=since)):
@@ -80,7 +80,7 @@ class Runs:
         memory.looked_at = now.timestamp()
 
     def key_after_last(self, label: str) -> str:
-        """The key of the next run: the same until there is one, so that it is made once however often it is asked for."""
+        """The key of the next run: the same until that run exists, so that repeated requests make one run."""
         last = self._newest(label)
         return f"{label} after {last[0].dagster_run.run_id if last else 'none'}"
 

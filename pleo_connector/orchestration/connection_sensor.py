@@ -14,10 +14,10 @@ from pleo_connector.orchestration.cursor import cursor_of, remembered
 from pleo_connector.orchestration.default_status import DefaultStatus
 
 EVERY = 60
-"""Seconds between two looks; a look asks Pleo nothing."""
+"""Seconds between two evaluations; none sends a request to Pleo."""
 
 CONNECTION = "pleo/connection"
-"""Tag of a run that the sensor asked for: the label. A limit of one for each value of it stops doubles from elsewhere too."""
+"""Tag of a run that the sensor requested: the label. A concurrency limit of one per value also stops second runs from elsewhere."""
 
 
 def connection_sensor(
@@ -28,8 +28,8 @@ def connection_sensor(
     @dg.sensor(
         **defaults.sensor(
             "connections",
-            f"A partition for each connection of the token store, and a run for each every {pace.every}, {pace.at_once} at once, "
-            "those that waited longest first.",
+            f"A partition for each connection of the token store, and a run for each every {pace.every}, {pace.at_once} at once; "
+            "the longest wait comes first.",
         ),
         job_name=job.name,
         minimum_interval_seconds=EVERY,
@@ -76,7 +76,7 @@ def evaluate(
 
 
 def _log_idle(context: dg.SensorEvaluationContext, memory: Memory, health: ConnectionHealth) -> None:
-    """Say of each connection that is not synced why, once."""
+    """Log once why each idle connection is not synced."""
     for label, why in health.idle.items():
         if memory.told.get(label) != why:
             context.log.warning("%s", why)
@@ -89,4 +89,4 @@ def _skip_reason(health: ConnectionHealth, busy: dict[str, str]) -> str:
     if not health.works:
         return "No connection of the token store can be synced." if health.idle else "The token store has no connection with a label."
     idle = f", {len(health.idle)} not synced" if health.idle else ""
-    return f"{len(health.works)} connections, {len(busy)} under way{idle}; none is due or has room."
+    return f"{len(health.works)} connections, {len(busy)} under way{idle}; no other is due, or all places are taken."

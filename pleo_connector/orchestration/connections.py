@@ -35,7 +35,7 @@ from pleo_connector.settings import Settings
 from pleo_connector.stream_options import StreamOptions
 
 _ONE_PLACE = ("dagster/relation_identifier", "dagster/uri")
-"""Metadata that differs by connection: each materialisation tells its own."""
+"""Metadata that differs by connection: each materialisation has its own."""
 
 
 def build_pleo_connections_definitions(
@@ -60,7 +60,7 @@ def build_pleo_connections_definitions(
     """Assets partitioned by connection, their checks, jobs, resources, sensors and schedule. Needs no network.
 
     The partitions (`<name>_connections`) are the labels of the token store that `pleo` names; the sensor of that name keeps them
-    so, and asks for a run of each connection `every` so often, `at_once` at a time. `warehouse` is what all connections share:
+    so, and requests a run of each connection once per `every`, `at_once` at a time. `warehouse` is what all connections share:
     each gets the schema `<schema_name>_<label>`, or, where the URL holds `{connection}`, a file or database of its own.
     The rest as in `build_pleo_definitions`; with `marts`, each connection has the views for analysts. ConfigurationError names what is wrong.
     """

@@ -1,4 +1,4 @@
-"""Which schedules and sensors run as soon as their definitions are loaded, and which wait until somebody starts them."""
+"""Which schedules and sensors run as soon as their definitions are loaded, and which a person must start."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,7 +9,7 @@ from pleo_connector.errors import ConfigurationError
 
 
 class DefaultStatus:
-    """Of one connection: everything waits but what is named, without the connection's name (`hourly`, `export_jobs`)."""
+    """Of one connection. Only the schedules and sensors in `running` start by themselves; names are without the connection's (`hourly`)."""
 
     def __init__(self, connection: str, running: Iterable[str] = ()) -> None:
         self._connection = connection
@@ -30,7 +30,7 @@ class DefaultStatus:
         """ConfigurationError for a name that no schedule and no sensor of this connection has."""
         if wrong := sorted(self._running.difference(self._names)):
             raise ConfigurationError(
-                f"There is nothing named {', '.join(wrong)} to run from the start; {self._connection} has {', '.join(sorted(self._names))}."
+                f"running names {', '.join(wrong)}, and {self._connection} has no such schedule or sensor; it has {', '.join(sorted(self._names))}."
             )
 
     def _declare(self, name: str, does: str) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def build_pleo_definitions(
     tables = [one for one in tables if one.partitions_def is None]
     if not tables:
         raise ConfigurationError(
-            "partitioned=True leaves the sync nothing: name a stream that is not read by month too, such as companies."
+            "partitioned=True leaves no table for the sync job; also name a stream that is not read by month, such as companies."
         )
     job, alive = sync_job(name, [one for one in assets if one not in by_month]), keep_alive_job(name)
     months = months_job(name, by_month) if by_month else None
@@ -135,5 +135,7 @@ def load_pleo_asset_specs(
 def checked_name(name: str) -> str:
     """The name, if a connection may have it; else ConfigurationError."""
     if not _NAME.fullmatch(name):
-        raise ConfigurationError(f"A connection's name must be small letters, digits and _, starting with a letter: {name!r} is not.")
+        raise ConfigurationError(
+            f"A connection's name must have only lower-case letters, digits and _, and start with a letter; {name!r} does not."
+        )
     return name

@@ -1,11 +1,10 @@
 """The sensor for export jobs. Pleo serves export items (merchant, tax, contra account) only while their job is open: an hour at most.
 
-It looks at all companies' open jobs every two minutes and asks for a run that lands their items. What it asked for is in
-its cursor; whether that was done is in the event log: only a run that succeeded counts. A job is landed again when its
-status changes, and once more when it has ended.
+It lists all companies' open jobs every two minutes and requests a run that lands their items. Its cursor holds the requested
+jobs; the event log says whether the run succeeded. A job is landed again when its status changes, and once more when it has ended.
 
-What Pleo refuses because a scope is missing is asked for again after an hour, or when the grant has other scopes: a run every
-two minutes would not change it.
+Jobs that Pleo refuses because a scope is missing are requested again after an hour, or when the scopes of the grant change: a run
+every two minutes would be refused again.
 """
 
 import hashlib
@@ -29,20 +28,20 @@ if TYPE_CHECKING:
     from pleo_connector.sync.export_jobs import PolledJobs
 
 EVERY = 120
-"""Seconds between two looks."""
+"""Seconds between two evaluations."""
 
 SECONDS = 25.0
-"""A look's most; Dagster ends an evaluation after 60."""
+"""Seconds for one poll at most; Dagster ends an evaluation after 60."""
 
 ENDED = "ended"
 
 PATIENCE = 3600.0
-"""Seconds for which what Pleo refused is not asked for again."""
+"""Seconds until refused jobs are requested again."""
 
 
 @dataclass(slots=True)
 class Memory:
-    """The sensor's cursor: jobs by the state in which they were landed, and what was asked for last."""
+    """The sensor's cursor: the landed jobs with their state, and the jobs of the last requested run. The field names are stored."""
 
     landed: dict[str, str] = field(default_factory=dict)
     asked: dict[str, str] = field(default_factory=dict)
@@ -59,7 +58,7 @@ class Memory:
     """Of the grant, when it was refused."""
 
     def settle(self, status: dg.DagsterRunStatus | None, refusal: str = "") -> None:
-        """Take over how the last asked run ended, and Pleo's refusal where it failed by one; None: it was never made."""
+        """Note how the last requested run ended (None: it was never made), and Pleo's refusal if that was the cause."""
         if not self.asked:
             return
         if status is dg.DagsterRunStatus.SUCCESS:
@@ -72,7 +71,7 @@ class Memory:
         self.asked = {}
 
     def refuse(self, refusal: str, jobs: dict[str, str]) -> None:
-        """Note that Pleo refuses these jobs, or with none of them the list of jobs."""
+        """Note that Pleo refuses these jobs; without jobs, that it refuses the list of jobs."""
         self.refusal, self.refused, self.refused_at = refusal, self.refused | jobs, time.time()
 
     def reconsider(self, scopes: Sequence[str]) -> None:
@@ -83,13 +82,13 @@ class Memory:
 
     @property
     def list_is_refused(self) -> bool:
-        """Whether the list of jobs itself was refused, so that there is nothing to look at."""
+        """Whether Pleo refused the list of jobs itself."""
         return bool(self.refusal) and not self.refused
 
     def explanation(self) -> str:
-        """The refusal, and when it is asked for again."""
+        """The refusal, and the time of the next try."""
         again = time.strftime("%H:%M", time.gmtime(self.refused_at + PATIENCE))
-        return f"{self.refusal} Asked for again at {again} UTC, or when the grant has other scopes."
+        return f"{self.refusal} The next try is at {again} UTC, or when the scopes of the grant change."
 
     def wanted(self, polled: "PolledJobs") -> dict[str, str]:
         """Jobs to land now, by state."""
@@ -101,7 +100,7 @@ class Memory:
         return {job: state for job, state in jobs.items() if self.refused.get(job) != state}
 
     def request(self, jobs: dict[str, str], connection: str = "") -> str:
-        """Note what is asked for; returns the run's key, the same for the same jobs in the same states until a run of it failed."""
+        """Note the requested jobs. Returns the run's key: the same for the same jobs in the same states until a run of it failed."""
         text = json.dumps([sorted(jobs.items()), self.attempt])
         of = f" of {connection}" if connection else ""  # two connections may see the same company
         self.asked, self.run_key = jobs, f"export jobs{of} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
@@ -139,7 +138,7 @@ def export_sensor(name: str, defaults: DefaultStatus, job: Any) -> dg.SensorDefi
 
 
 def evaluate(context: dg.SensorEvaluationContext, pleo: Any, job_name: str, *, seconds: float = SECONDS) -> dg.SensorResult | dg.SkipReason:
-    """One evaluation: skip while a run is under way, else look, and ask for what is not landed."""
+    """One evaluation: skip while a run is under way; else poll, and request a run for jobs that are not landed."""
     if (busy := run_under_way(context.instance, job_name)) is not None:
         return dg.SkipReason(f"Run {busy} is under way.")
     memory = remembered(Memory, context.cursor)
@@ -156,7 +155,7 @@ def evaluate(context: dg.SensorEvaluationContext, pleo: Any, job_name: str, *, s
 
 @dataclass(frozen=True, slots=True)
 class ConnectionPoll:
-    """What one look at a connection found."""
+    """The result of polling one connection."""
 
     wanted: dict[str, str] = field(default_factory=dict)
     """Jobs to land now, by state."""
@@ -166,7 +165,7 @@ class ConnectionPoll:
 
 
 def poll_connection(memory: Memory, pleo: Any, seconds: float) -> ConnectionPoll:
-    """Look at one connection for so many seconds at most, and bring its memory up to date; an error of Pleo's is part of the answer."""
+    """Poll one connection for so many seconds at most, and update its memory; an error of Pleo's is part of the result."""
     from pleo_connector.sync.export_jobs import poll_export_jobs
 
     try:
@@ -187,7 +186,9 @@ def poll_connection(memory: Memory, pleo: Any, seconds: float) -> ConnectionPoll
 
 def _skip_reason(polled: "PolledJobs") -> str:
     part = (
-        "" if polled.complete else f" (looked at {len(polled.listed)} of {len(polled.companies)} companies in time; the next look goes on)"
+        ""
+        if polled.complete
+        else f" (polled {len(polled.listed)} of {len(polled.companies)} companies in time; the next evaluation continues)"
     )
     if not polled.open_jobs:
         return f"No export job is open{part}."

@@ -1,4 +1,4 @@
-"""How an error of ours becomes one that Dagster shows as advice, and retries only where that helps."""
+"""From an error of the connector to a Dagster failure with advice. Dagster retries it only where that helps."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ from pleo_connector.errors import (
 )
 
 WORTH_WAITING = 60.0
-"""Seconds of a pause from which Dagster is asked to run the step again; shorter ones are waited out by the client."""
+"""Seconds: for a longer pause, Dagster runs the step again later; a shorter one the client waits out."""
 
 _RETRIES = 3
 _CONNECT = re.compile(r"`pleo-connector connect[^`]*`")
@@ -39,12 +39,12 @@ _ANY_CONNECT = "`pleo-connector connect` (with `--connection` for one that has a
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What sort of failure it is, and who can do what about it."""
+    """A kind of failure, and what a person can do about it."""
 
     name: str
     remedy: str
     passes: bool = False
-    """Whether it may be gone when one tries again."""
+    """Whether a later try may succeed."""
 
 
 CONFIGURATION = Kind(
@@ -69,8 +69,8 @@ DRIFT = Kind("drift", 'Look at what changed; then update the connector, or set d
 DELETION = Kind("deletion", "Check what the credential covers. If the rows are really gone, run these tables once with allow_mass_delete.")
 UNEXPECTED = Kind(
     "unexpected",
-    "Report this with the trace below and the version of the connector: it is a fault of the connector or of its surroundings that nobody "
-    "foresaw. Nothing that was loaded is lost, and it is not tried again by itself.",
+    "Report this error with the trace below and the version of the connector. Nothing that was loaded is lost. "
+    "Dagster does not try it again by itself.",
 )
 
 _KINDS: tuple[tuple[type[PleoError] | tuple[type[PleoError], ...], Kind], ...] = (
@@ -89,7 +89,7 @@ _KINDS: tuple[tuple[type[PleoError] | tuple[type[PleoError], ...], Kind], ...] =
 
 
 def kind_of(error: Exception) -> Kind:
-    """What sort of failure an error is; its remedy names the very command that the message names."""
+    """The kind of an error; its remedy names the same command as the message."""
     if isinstance(error, Forbidden) and error.of_key:
         return ACCESS_OF_KEY
     kind = next((kind for errors, kind in _KINDS if isinstance(error, errors)), UNEXPECTED)
@@ -98,16 +98,20 @@ def kind_of(error: Exception) -> Kind:
 
 
 def unforeseen(error: Exception) -> dg.Failure:
-    """The end of a step by an error that is none of ours; to be raised `from` it, so that Dagster shows where it came from.
+    """The failure of a step by an error that is not the connector's own. Raise it `from` that error: Dagster then shows the trace.
 
-    Its own text is left to the trace. A user's retry policy does not apply: whoever tries a fault again sees the last trace and not the first.
+    The message does not repeat the error's text. Retries are off: after a retry Dagster would show the last trace and not the first.
     """
     metadata = {"failure": UNEXPECTED.name, "remedy": UNEXPECTED.remedy, "error": type(error).__name__}
-    return dg.Failure(f"The sync ended by an error that nobody foresaw ({type(error).__name__}).", metadata=metadata, allow_retries=False)
+    return dg.Failure(
+        f"The sync ended with an unexpected error ({type(error).__name__}); the trace below shows where.",
+        metadata=metadata,
+        allow_retries=False,
+    )
 
 
 def whole_run(error: PleoError) -> dg.Failure | dg.RetryRequested:
-    """What no stream can survive; asks to be run again where Pleo said when."""
+    """The failure of a whole run. Dagster runs the step again later where Pleo named a time."""
     if (wait := _pause(error)) is not None:
         return dg.RetryRequested(max_retries=_RETRIES, seconds_to_wait=wait)
     kind = kind_of(error)
@@ -118,7 +122,7 @@ def whole_run(error: PleoError) -> dg.Failure | dg.RetryRequested:
 def some_streams(failures: Mapping[str, PleoError], *, others: bool = True) -> dg.Failure | dg.RetryRequested:
     """The end of a step in which these streams failed, and the `others`, if there were any, were materialised.
 
-    When all of them failed only because Pleo asks for a long pause, the step asks to be run again after it.
+    When all of them failed only because Pleo asks for a long pause, Dagster runs the step again after it.
     """
     waits = [wait for error in failures.values() if (wait := _pause(error)) is not None]
     if len(waits) == len(failures):
@@ -133,7 +137,7 @@ def some_streams(failures: Mapping[str, PleoError], *, others: bool = True) -> d
 
 
 def in_short(errors: Iterable[PleoError]) -> dict[str, str]:
-    """What sorts of failure these are and what to do about them, as metadata: each once."""
+    """The kinds and remedies of these errors as metadata, each once."""
     kinds = [kind_of(error) for error in errors]
     names, remedies = dict.fromkeys(kind.name for kind in kinds), dict.fromkeys(kind.remedy for kind in kinds)
     return {"failure": ", ".join(names), "remedy": "\n".join(remedies)}

@@ -1,6 +1,6 @@
 """Keeping a grant alive that no sync uses: a job, a weekly schedule, and a sensor that watches the age of the tokens.
 
-Pleo ends a grant that was not refreshed for some time (at least 60 days). All of it is stopped until somebody starts it.
+Pleo ends a grant that was not refreshed for some time (at least 60 days). Schedule and sensor are stopped until a person starts them.
 """
 
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from pleo_connector.orchestration.assets import pleo_key
 from pleo_connector.orchestration.default_status import DefaultStatus
 
 WEEKLY = "0 4 * * 1"
-"""Monday at four in the morning, UTC: an hour before the daily sync."""
+"""Monday at 04:00 UTC, an hour before the daily sync."""
 
 OLD_DAYS = 45
 """Days without a refresh from which the sensor warns and acts."""
@@ -59,7 +59,7 @@ def weekly_schedule(defaults: DefaultStatus, job: Any) -> dg.ScheduleDefinition:
 
 
 def token_age_sensor(name: str, defaults: DefaultStatus, job: Any) -> dg.SensorDefinition:
-    """Looks at the stored tokens once a day; from day 45 without a refresh it warns and starts the job."""
+    """Checks the stored tokens once a day; from day 45 without a refresh it warns and starts the job."""
 
     @dg.sensor(
         **defaults.sensor("token_age", f"From day {OLD_DAYS} without a refresh: warns, and refreshes the tokens."),
@@ -74,7 +74,7 @@ def token_age_sensor(name: str, defaults: DefaultStatus, job: Any) -> dg.SensorD
 
 
 def evaluate_token_age(context: dg.SensorEvaluationContext, settings: Any, now: datetime) -> dg.RunRequest | dg.SkipReason:
-    """What the sensor does about the tokens of these settings; a person's part is told as a warning."""
+    """What the sensor does about the tokens of these settings; it logs a warning where a person must act."""
     from pleo_connector.auth import status
 
     if settings.uses_api_key:

@@ -54,7 +54,7 @@ class _Keeping:
         def made(cls: type[dg.DagsterEvent], *args: Any, **kwargs: Any) -> dg.DagsterEvent:
             event: dg.DagsterEvent = original.__func__(cls, *args, **kwargs)
             if event.event_type_value in _OF_AN_ERROR:
-                # The error goes on to hooks, and to whoever asked for it to be raised.
+                # The error goes on to hooks, and to the caller with raise_on_error.
                 scrub_in_place(sys.exc_info()[1], REDACTOR.scrub_value)
             data, message = _scrubbed(event.event_specific_data), REDACTOR.scrub_value(event.message)
             if data is event.event_specific_data and message is event.message:
@@ -68,7 +68,7 @@ class _Keeping:
 
 
 def _scrubbed(data: Any) -> Any:
-    """What an event tells, without secrets: the same object where there are none."""
+    """The data of an event without secrets: the same object where there are none."""
     if data is None:
         return None
     written = dg.serialize_value(data)
@@ -78,4 +78,4 @@ def _scrubbed(data: Any) -> Any:
 
 
 keeping_secrets = _Keeping()
-"""A context manager: within it, nothing that this process logs, prints or tells Dagster shows a secret that the redactor knows."""
+"""A context manager: within it, no log line, print or Dagster event of this process shows a secret that the redactor knows."""

@@ -51,7 +51,7 @@ def make_views(
     try:
         made = refresh(warehouse, catalogue, categories=categories, warn=context.log.warning)
     except WarehouseError as error:
-        context.log.warning("The rows are loaded; the views for analysts are as they were: %s", error)
+        context.log.warning("The rows are loaded, but the views for analysts were not updated: %s", error)
         return
     if made:
         context.log.info("%d views were made or made anew.", len(made))

@@ -1,4 +1,4 @@
-"""What a materialisation tells about itself. Numbers stay numbers, so that the asset page plots them over time."""
+"""The metadata of a materialisation. Numbers stay numbers, so that the asset page plots them over time."""
 
 import math
 from collections.abc import Mapping

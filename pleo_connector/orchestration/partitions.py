@@ -49,11 +49,11 @@ def within_partitions(
         return config
     if config.start or config.end:
         raise failures.whole_run(
-            ConfigurationError("from and to cannot be set in a run of partitions: its months say what is read. Leave them empty.")
+            ConfigurationError("from and to cannot be set in a run of partitions: its months say what is read. Leave both empty.")
         )
-    window = context.partition_time_window
-    start = "" if window.start <= MONTHS.start else window.start.isoformat()
-    end = "" if window.end > datetime.now(UTC) else window.end.isoformat()
+    months = context.partition_time_window
+    start = "" if months.start <= MONTHS.start else months.start.isoformat()
+    end = "" if months.end > datetime.now(UTC) else months.end.isoformat()
     if config.mode is ModeChoice.full or not (start or end):
         return config.model_copy(update={"mode": ModeChoice.full})
     return config.model_copy(update={"start": start, "end": end})
@@ -64,7 +64,7 @@ def months_job(name: str, assets: Sequence[dg.AssetsDefinition]) -> Any:
     return dg.define_asset_job(
         f"{name}_months",
         selection=dg.AssetSelection.assets(*assets),
-        description="Read the months of the run's partitions; all months of a company that is new, or of which entries are missing.",
+        description="Reads the months of the run's partitions, and all months of a company that is new or has missing entries.",
     )
 
 
@@ -87,7 +87,7 @@ def months_schedules(defaults: DefaultStatus, job: Any) -> list[dg.ScheduleDefin
         return dg.RunRequest(tags=recent_months())
 
     @dg.schedule(
-        **defaults.schedule("all_months", "Every Sunday at 02:00 UTC, every month anew; unchanged rows are not written."),
+        **defaults.schedule("all_months", "Every Sunday at 02:00 UTC: reads every month again; unchanged rows are not written."),
         job_name=job.name,
         cron_schedule=WEEKLY_FULL,
         execution_timezone="UTC",

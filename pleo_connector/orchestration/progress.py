@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a line every ten seconds, and a note on the asset every five minutes."""
+"""The progress of a run: a log line every ten seconds, and an observation of the asset every five minutes."""
 
 import time
 from collections.abc import Callable
@@ -15,11 +15,11 @@ NOTE = 300.0
 """Seconds between two observations of a table that is still being read."""
 
 _ENOUGH = 5
-"""Walks that must be done before anything is said about the end: months differ in size."""
+"""Walks that must be done before the time left is estimated: months differ in size."""
 
 
 class Progress:
-    """`say` writes a line to the run's log, `note` puts numbers on the asset of a stream."""
+    """`write` adds a line to the run's log, `note` puts numbers on the asset of a stream."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Progress:
             self._write_progress()
 
     def quiet(self) -> None:
-        """Nothing was heard for a while."""
+        """No event came for a while."""
         self._write_progress()
 
     def finished(self, report: "StreamReport") -> None:
@@ -74,9 +74,9 @@ class Progress:
         return ", ".join(parts)
 
     def _left(self, report: "StreamReport") -> float | None:
-        """Seconds until the last window is read, if the others take as long as those since the stream was first heard of.
+        """Seconds until the last window is read, if the others take as long as those since the stream's first event.
 
-        None while nobody knows. Streams begin at different times: what the run did before says nothing about this one.
+        None while there is no estimate. Streams begin at different times, so the run's earlier walks do not count.
         """
         began, before = self._began[report.stream]
         done = report.walked - before

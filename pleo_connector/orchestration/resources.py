@@ -86,7 +86,7 @@ class _PleoSettings(dg.ConfigurableResource[Any]):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Any]:
-        """While a step has the resource, nothing that is logged, printed or told to Dagster in this process shows a secret."""
+        """While a step has the resource, no log line, print or Dagster event of this process shows a secret."""
         from pleo_connector.auth import know_secrets_of  # what a step needs is not imported by who only loads the definitions
         from pleo_connector.orchestration.keeping_secrets import keeping_secrets
 
@@ -152,11 +152,13 @@ class PleoResource(_PleoSettings):
     api_key: str | None = _field("An API key instead of OAuth, as an environment variable.", secret=True)
     token_store: str | None = _field("Where the tokens are kept.")
     token_keys: str | None = _field("Keys that seal the tokens, as an environment variable.", secret=True)
-    key_provider: str | None = _field("What keeps the keys that seal the tokens, such as keyring.")
+    key_provider: str | None = _field("Where the keys that seal the tokens are stored, such as keyring.")
     hash_key: str | None = _field("The key of columns that are hashed, as an environment variable.", secret=True)
-    connection_label: str | None = _field("Tells several connections of one client apart.")
+    connection_label: str | None = _field("Label of this connection, where one client has several.")
     requests_per_minute: int | None = _field("Requests in any 60 seconds; Pleo asks for 500 at most.")
-    budget_scope: str | None = _field("Who keeps to that together: shared (all processes that share the token store) or process.")
+    budget_scope: str | None = _field(
+        "Who shares that limit: shared (all processes that use the token store together) or process (each has its own)."
+    )
     concurrency: int | None = _field("Requests under way at once.")
 
     def connection(self) -> "Connection":
@@ -181,8 +183,8 @@ class WarehouseResource(_PleoSettings):
     schema_name: str | None = _field("The schema that the tables are in.")
     snapshot: str | None = _field("Whether readers get a copy of a DuckDB file after each run: off, on, or a path for it.")
     storage_version: str | None = _field("The oldest DuckDB that can open a new DuckDB file, such as v1.4.0, or latest.")
-    raw: str | None = _field("Where pages are kept as they were served: warehouse, off, or a folder.")
-    raw_days: int | None = _field("Days for which those pages are kept; 0 is for ever.")
+    raw: str | None = _field("Where raw pages (answers as Pleo served them) are kept: warehouse, off, or a folder.")
+    raw_days: int | None = _field("Days for which raw pages are kept; 0 means for ever.")
     categories: str | None = _field("A CSV file with names of categories (id, code, name).")
 
     def open(self) -> Warehouse:
@@ -193,7 +195,7 @@ class WarehouseResource(_PleoSettings):
         )
 
     def named_categories(self) -> "tuple[Category, ...] | None":
-        """What the file with names of categories says; None without one. ConfigurationError says what is wrong with it."""
+        """The categories of the file; None without a file. ConfigurationError says what is wrong with it."""
         from pleo_connector.analytics import categories_of
 
         return categories_of(self.settings().categories)

@@ -117,13 +117,13 @@ class Step:
         except Exception:
             raise
         except BaseException:  # a person stopped the run, or Dagster closes this generator
-            context.log.info("The sync is being stopped; what it has loaded is kept, and the next run goes on there.")
+            context.log.info("The sync is being stopped; loaded rows are kept, and the next run continues there.")
             raise
         finally:
             events.close()
         if self.views:
             make_views(context, warehouse, self.catalogue, categories)
-        # A step for one table of several cannot tell that nothing else was asked for: the others have steps of their own.
+        # A step for one table of several does not know what else was selected: the others have steps of their own.
         nothing_else = len(refused) == len(selection.streams) and self._is_alone(context)
         if failed or nothing_else or (refused and ALL_OR_FAIL in context.run.tags):
             failed |= refused
@@ -200,7 +200,7 @@ def _last(context: dg.AssetExecutionContext, key: dg.AssetKey) -> dg.AssetMateri
 
 
 class _Selection:
-    """What this run asks for."""
+    """The selected assets and checks of a run."""
 
     def __init__(self, context: dg.AssetExecutionContext, catalogue: Catalogue, keys: Mapping[str, dg.AssetKey]) -> None:
         self._assets = context.selected_asset_keys

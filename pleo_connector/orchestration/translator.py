@@ -53,7 +53,7 @@ class PleoTranslator:
     """
 
     fresh_within: timedelta | None = timedelta(hours=36)
-    """Age at which a table is late; None where nobody minds. A day and a half lets one daily run fail."""
+    """Age at which a table is late; None switches this off. A day and a half lets one daily run fail."""
 
     owners: Sequence[str] = ("team:pleo",)
     """Whom Dagster names and alerts: e-mail addresses, or `team:<name>`."""
@@ -115,7 +115,7 @@ def _places(location: str, relation: str) -> dict[str, Any]:
 
 
 def code_version(data: PleoTableData) -> str:
-    """Changes when the declaration changes what is asked of Pleo or how the table looks; not when a description does."""
+    """Changes when the declaration of the request or of the table changes; not when a description does."""
     stream, table = data.stream, data.table
     declared = [
         [stream.operation, stream.method, stream.path, stream.company_in.value, stream.mode.value, stream.query, stream.body],

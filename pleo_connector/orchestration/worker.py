@@ -1,4 +1,4 @@
-"""A sync in a thread of its own, heard as events, so that a step can yield each table as it finishes."""
+"""A sync in its own thread, as a stream of events, so that a step can yield each table as it finishes."""
 
 import queue
 import threading
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pleo_connector.sync import StreamReport, SyncReport
 
 _PATIENCE = 90.0
-"""Seconds to wait for the thread to stop: it may be waiting its turn at the warehouse, for 60 at most."""
+"""Seconds to wait for the thread to stop: it may wait for the warehouse, for 60 at most."""
 
 Listener = Callable[[StreamReport], None]
 Sync = Callable[[Listener, Listener, threading.Event], SyncReport]
@@ -31,7 +31,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """Nothing was heard for a while: the sync is waiting, or reading."""
+    """No event came for a while: the sync is waiting, or reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class _Ended:
 
 
 def listen(sync: Sync, *, heartbeat: float = 10.0) -> Generator[Loaded | Finished | Quiet, None, None]:
-    """Start the sync and yield what it tells, until it ends; raises what it raises.
+    """Start the sync and yield its events until it ends; raises what it raises.
 
     Leaving early, by an exception or by closing the iterator, cancels the sync and waits until it has stopped. The
     thread is a daemon: if the process dies first, the warehouse drops the open transaction and the next run resumes.

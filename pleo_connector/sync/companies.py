@@ -44,7 +44,7 @@ class _Introspection(msgspec.Struct):
 async def discover(
     stream: Stream, client: PleoClient, traffic: Traffic, keep_failed: Callable[[FailedPage], Awaitable[str]] | None = None
 ) -> Companies:
-    """Read the list of companies; a credential of one company may not, and names its company."""
+    """Read the list of companies. A credential of one company may not read the list; its own company is read instead."""
     sweep = Sweep(stream)
     pages: list[ServedPage] = []
 
@@ -101,7 +101,7 @@ async def _own_company(stream: Stream, client: PleoClient, traffic: Traffic, ref
 
 
 def chosen(companies: Companies, requested: Sequence[str]) -> tuple[str, ...]:
-    """The companies to read: all, or those asked for by key or exact name."""
+    """The companies to read: all, or those requested by key or exact name."""
     if not requested:
         return companies.ids
     by_name = {name: key for key, name in companies.names.items() if name}

@@ -1,8 +1,8 @@
 """Every record served is accounted for, sweep by sweep; and what to do when Pleo's own count says otherwise.
 
-A walk that meets another number of records than Pleo reports was read while rows moved, or the count is wrong.
-It is read once more; if the numbers still differ, the run warns with both. A difference that was there
-at an earlier complete sweep of the same is Pleo's way of counting, and costs no second walk.
+If a walk reads another number of records than Pleo reports, rows moved meanwhile, or the count is wrong.
+The walk is repeated once; if the numbers still differ, the run warns with both. If an earlier complete sweep of
+the same scope had the same difference, Pleo counts differently, and the walk is not repeated.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pleo_connector.warehouses import MergeCounts, Transaction
 
 
 def check_balance(batch: Batch, pages: Sequence[ServedPage], counts: MergeCounts) -> None:
-    """WarehouseError, before anything is committed, unless of each sweep every record served is loaded, unchanged, set aside or met twice."""
+    """WarehouseError before the commit, unless every served record of each sweep is loaded, unchanged, quarantined or a duplicate."""
     served: Counter[str] = Counter()
     for page in pages:
         served[page.sweep.sweep_id] += page.rows
@@ -32,16 +32,16 @@ def check_balance(batch: Batch, pages: Sequence[ServedPage], counts: MergeCounts
     if twice != batch.duplicates or any(accounted[sweep] > served[sweep] for sweep in accounted) or merged != len(parent):
         raise WarehouseError(
             f"Of {served.total()} records of {batch.stream.name}, {merged} reached the warehouse, {len(batch.quarantined)} were set aside "
-            f"and {batch.duplicates} were served twice: that does not add up. Nothing of it was written; please report this."
+            f"and {batch.duplicates} were served twice: the numbers do not add up. None of them were written; please report this."
         )
 
 
 def to_read_again(transaction: Transaction, sweeps: Mapping[str, Sequence[Sweep]]) -> dict[str, list[Sweep]]:
-    """By stream: the complete sweeps that met another number of records than Pleo reported, and not for the first time like that."""
+    """By stream: the complete sweeps that read another number of records than Pleo reported, unless an earlier sweep had that difference."""
     complete = {name: [sweep for sweep in group if _is_counted(sweep)] for name, group in sweeps.items()}
     keys_by_sweep = row_counts.rows_by_sweep(transaction, SEEN_KEYS, [sweep.sweep_id for group in complete.values() for sweep in group])
     for sweep in chain(*complete.values()):
-        # Keys are noted where absence counts; and a record that hid its key was met all the same.
+        # Keys are noted only where absence counts; a record without a readable key counts as read.
         keyed = sweep.stream.mode is not SyncMode.OPEN_JOBS and sweep.proves_absence
         sweep.rows_met = keys_by_sweep.get(sweep.sweep_id, 0) if keyed else sweep.rows_served
     return {
@@ -56,7 +56,7 @@ def _is_counted(sweep: Sweep) -> bool:
 
 
 def miscounted(sweep: Sweep) -> str | None:
-    """A warning with both numbers, where they differ at last."""
+    """A warning with both numbers, where they still differ."""
     if sweep.rows_met is None or sweep.rows_met == sweep.rows_reported:
         return None
     return (
@@ -66,7 +66,7 @@ def miscounted(sweep: Sweep) -> str | None:
 
 
 def _is_usual(transaction: Transaction, sweep: Sweep) -> bool:
-    """Whether an earlier complete sweep of the same met as many more or fewer."""
+    """Whether an earlier complete sweep of the same scope had the same difference."""
     start, end = sweep.span.limits if sweep.span is not None else (None, None)
     rows = transaction.read(
         SWEEPS,

@@ -1,7 +1,7 @@
-"""The end of a stream's sweeps: what was not met is gone.
+"""The end of a stream's sweeps: absent rows become tombstones.
 
-Absence proves deletion only after a complete walk, and only if not suspiciously much is
-absent: losing a fifth of a table more likely means a lost permission than a tidy-up.
+Absence proves deletion only after a complete walk, and only if not too many rows are
+absent: a missing fifth of a table more likely means a lost permission than deleted records.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ MASS_ROWS = 10
 MASS_SHARE = 0.2
 
 NO_SWEEP = ("none",)
-"""Met nothing: stands for the sweeps of a company whose last parent is gone."""
+"""An id that no sweep has: for a company whose last parent is gone, so that no row counts as read."""
 
 
 @dataclass(slots=True)
 class Finished:
-    """What the end of a stream's sweeps found; reported once it is committed."""
+    """The result of ending a stream's sweeps; reported after the commit."""
 
     completed: int = 0
     spans: tuple[Interval, ...] = ()
-    """What was read to its end, of a stream with windows."""
+    """The spans that were read to their end, of a stream with windows."""
     absent: int = 0
     states: list[state.SweepState] = field(default_factory=list)
     """How the sweeps that were walked to the end ended; the caller writes them."""
@@ -63,7 +63,7 @@ def finish(
     history: bool = False,
     new: Collection[str] = (),
 ) -> Finished:
-    """Close the sweeps that were walked to the end and mark what they did not meet as deleted, `at` that time.
+    """Close the sweeps that were walked to the end, and mark the rows that they did not read as deleted, `at` that time.
 
     `whole` names the companies whose parents are all known, for a stream that is read for each record of another. `new` names
     companies that are read whole for the first time: their sweeps stay open until all have ended, so that the next run goes on.
@@ -87,7 +87,7 @@ def finish(
             status |= {sweep.sweep_id: absence_status for sweep in check.sweeps}
     if refused:
         outcome.error = MassDeleteRefused(
-            f"{_summary(refused)}: nothing of that was marked deleted. Check the credential's access, "
+            f"{_summary(refused)}: none of them were marked deleted. Check the credential's access, "
             "and if the rows are really gone, run the same sync with --allow-mass-delete."
         )
     if stream.window is not None:
@@ -98,7 +98,6 @@ def finish(
     outcome.states = [state.SweepState(sweep, status[sweep.sweep_id], deleted.get(sweep.sweep_id, 0)) for sweep in complete]
     outcome.completed = sum(state == "complete" for state in status.values())
     outcome.spans = windows.joined({sweep.span for sweep in complete if sweep.span is not None})
-    outcome.tables = {table.name: transaction.count(table) for table in stream.tables()}
     return outcome
 
 
@@ -107,7 +106,7 @@ def _ended(sweep: Sweep) -> bool:
 
 
 def _changed(transaction: Transaction, stream: Stream, sweeps: Sequence[Sweep], deleted: Mapping[str, int]) -> dict[str, int]:
-    """Rows that these sweeps found new, changed or gone, by tier of their windows; the sweeps learn their own share."""
+    """Rows that were new, changed or deleted in these sweeps, by tier of their windows. Sets `rows_changed` of each sweep."""
     if stream.window is None:
         return {}
     written = row_counts.by_sweep(transaction, stream, [sweep.sweep_id for sweep in sweeps])
@@ -120,12 +119,12 @@ def _changed(transaction: Transaction, stream: Stream, sweeps: Sequence[Sweep], 
 
 
 def _summary(checks: Sequence[AbsenceCheck]) -> str:
-    more = f"; and {len(checks) - 3} more such" if len(checks) > 3 else ""  # noqa: PLR2004 - a sentence, not a list
+    more = f"; and {len(checks) - 3} more like these" if len(checks) > 3 else ""  # noqa: PLR2004 - a sentence, not a list
     return "; ".join(map(str, checks[:3])) + more
 
 
 def _absence_status(check: AbsenceCheck, outcome: Finished) -> str:
-    """What becomes of rows that were not met: `gone`, or the status in which their sweeps end instead."""
+    """`gone` if absent rows are to be marked deleted, else the status of their sweeps."""
     if not all(sweep.proves_absence for sweep in check.sweeps):
         outcome.warnings.append(f"{check}, but nothing is marked deleted: the sweep could not read every key.")
         return "complete"
@@ -137,17 +136,17 @@ def _absence_status(check: AbsenceCheck, outcome: Finished) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Sweeps that together met every living row of a company, or of the span that they cover."""
+    """Sweeps that together read every live row of a company, or of the span that they cover."""
 
     company_id: str | None
     sweeps: Sequence[Sweep]
     settles: bool = True
-    """False when a row that is missing here may live where nobody looked."""
+    """False when a missing row may be in a window that was not read."""
 
 
 @dataclass(frozen=True, slots=True)
 class AbsenceCheck:
-    """What one proof, or one window of it, found missing."""
+    """The absent rows of one proof, or of one window of it."""
 
     stream: Stream
     company_id: str | None
@@ -163,7 +162,7 @@ class AbsenceCheck:
 
 
 def _absence_checks(transaction: Transaction, stream: Stream, proofs: Sequence[Proof], ids: Sequence[str]) -> Iterator[AbsenceCheck]:
-    """One look at all companies, since nearly always nothing is absent; else one at each of them."""
+    """One query for all companies, since nearly always nothing is absent; else one for each."""
     scopes = [_scope(stream, proof.company_id, proof.sweeps) for proof in proofs]
     if len(proofs) > 1:
         before = [scope.before for scope in scopes if scope.before is not None]
@@ -180,7 +179,7 @@ def _absence_checks(transaction: Transaction, stream: Stream, proofs: Sequence[P
 def _absence_checks_of_company(
     transaction: Transaction, stream: Stream, proof: Proof, scope: Scope, ids: Sequence[str]
 ) -> Iterator[AbsenceCheck]:
-    """One look at the whole stretch; else one at each window."""
+    """One query for the whole span; if rows are absent, one for each window."""
     table = stream.tables()[0]
     live, absent = transaction.absent(table, scope, ids)
     if absent == 0 or stream.window is None:
@@ -192,7 +191,7 @@ def _absence_checks_of_company(
 
 
 def _suspicious(checks: Sequence[AbsenceCheck]) -> list[AbsenceCheck]:
-    """The looks with too much missing: by themselves, together with others of their company, or if the whole stream is gone."""
+    """The checks with too many absent rows: alone, together with others of their company, or if the whole stream is absent."""
     live, absent = sum(check.live for check in checks), sum(check.absent for check in checks)
     missing = [check for check in checks if check.absent]
     if live > 1 and absent == live:
@@ -209,7 +208,7 @@ def _is_mass(group: Sequence[AbsenceCheck]) -> bool:
 
 
 def _proofs(stream: Stream, sweeps: Sequence[Sweep], complete: Sequence[Sweep], whole: Collection[str]) -> Iterator[Proof]:
-    """What absence can be told from: nothing of export jobs, which Pleo forgets, and nothing that was read down to a floor only."""
+    """The sweeps that can prove absence: none of export jobs, which Pleo stops serving, and none that read down to a floor only."""
     if stream.mode is SyncMode.OPEN_JOBS:
         return
     if stream.parent is not None:

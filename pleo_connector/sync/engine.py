@@ -33,7 +33,7 @@ from pleo_connector.sync.walks import FATAL, URGENT, ConcurrencyLimits, Walks
 from pleo_connector.warehouses import Publishes, Warehouse
 
 _CANCEL_POLL = 0.1
-"""Seconds between looks at `cancel`, which another thread sets."""
+"""Seconds between checks of `cancel`, which another thread sets."""
 
 
 Listener = Callable[[StreamReport], None]
@@ -52,7 +52,7 @@ def run(
 ) -> SyncReport:
     """Run the plan to its end and report; blocks.
 
-    A stream that fails has its error in its report and stops nobody else. What no stream can
+    A stream that fails has its error in its report and stops no other stream. What no stream can
     survive is raised: ReauthRequired, CredentialError, WarehouseError, ConfigurationError, and any
     error of reading the list of companies, which comes before all streams. Two runs at once are
     safe: each walks sweeps of its own.
@@ -68,7 +68,7 @@ def run(
     if isinstance(warehouse, Publishes):
         try:
             warehouse.publish()
-        except WarehouseError as error:  # what was loaded is kept, and the next run publishes it too
+        except WarehouseError as error:  # the rows are committed, and the next run publishes them too
             report.warnings.append(str(error))
     return report
 
@@ -179,7 +179,7 @@ class _Run:
         return await discover(listing, self._client, work.report.traffic if work else Traffic(), self._keep_failed)
 
     def _traffic_of(self, parent: str) -> Traffic:
-        """Who pays for listing the parents that are no part of the run: the stream that needs them."""
+        """The traffic of listing parents that are no part of the run counts for the stream that needs them."""
         return next(work.report.traffic for work in self._work.values() if work.stream.parent and work.stream.parent.stream == parent)
 
     async def _stream(self, work: StreamWork, companies: Companies, ids: Sequence[str]) -> None:
@@ -208,7 +208,7 @@ class _Run:
             await self._fetch_files(files, work, ids)
 
     async def _fetch_files(self, files: FileFetching, work: StreamWork, ids: Sequence[str]) -> None:
-        """Fetch the files of what is committed; only then is the stream finished. A folder that refuses fails it, its rows are kept."""
+        """Fetch the files of committed rows; only then is the stream finished. If the folder refuses, the stream fails and its rows stay."""
         work.report.files = FilesReport()
         try:
             work.report.warnings += await files.run(self._client, ids, work.report.traffic, work.report.files)
@@ -233,7 +233,7 @@ async def _unless_cancelled(work: Coroutine[None, None, SyncReport], cancel: thr
         if cancel.is_set():
             task.cancel()
             await asyncio.wait({task})
-            raise SyncCancelled("The sync was stopped; what it had loaded is kept, and the next run goes on there.")
+            raise SyncCancelled("The sync was stopped; loaded rows are kept, and the next run continues there.")
     return task.result()
 
 

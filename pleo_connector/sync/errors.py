@@ -1,4 +1,4 @@
-"""Refusals of one stream for several companies: told once, with the companies counted."""
+"""Refusals of one stream for several companies: reported once, with the number of companies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REFUSALS = (ApiError, Forbidden)
 
 
 def folded(errors: Mapping[str | None, ApiError]) -> list[ApiError]:
-    """The errors, given by company. Of each kind of refusal only the first is left, and says for how many other companies it holds."""
+    """The errors of all companies. Of each kind of refusal only the first stays; it says how many other companies have the same."""
     left = [error for error in errors.values() if type(error) not in REFUSALS]
     for kind in REFUSALS:
         same = [error for error in errors.values() if type(error) is kind]

@@ -1,4 +1,4 @@
-"""A short look at Pleo: which companies there are, and which export jobs are open. Writes nothing, and ends in time."""
+"""Polls Pleo for its companies and their open export jobs. Writes nothing, and ends within a given time."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pleo_connector.sync.plan import Connection
 from pleo_connector.sync.sweep import ServedPage, Sweep, walk
 
 PATIENCE = 5.0
-"""Seconds for which a failing request is tried again: the next look is near."""
+"""Seconds for which a failing request is tried again; the next poll follows soon."""
 
 
 @dataclass(slots=True)
 class PolledJobs:
-    """What a look met before its time was over."""
+    """The result of a poll, as far as its time allowed."""
 
     companies: tuple[str, ...] = ()
     open_jobs: dict[str, str] = field(default_factory=dict)
@@ -30,12 +30,12 @@ class PolledJobs:
 
     @property
     def complete(self) -> bool:
-        """Whether every company was looked at."""
+        """Whether every company was polled."""
         return bool(self.companies) and self.next_company is None
 
     @property
     def next_company(self) -> str | None:
-        """The company that the next look should begin with."""
+        """The company that the next poll should begin with."""
         return next((company for company in self.companies if company not in self.listed), None)
 
 
@@ -64,7 +64,7 @@ async def _poll(connection: Connection, seconds: float, first: str | None, catal
                     refused.append(error)
                 polled.listed.append(company)
     except TimeoutError:
-        return polled  # the next look begins where this one stopped
+        return polled  # the next poll begins where this one stopped
     finally:
         await budget.close()
     if refused and len(refused) == len(polled.companies):
@@ -83,7 +83,7 @@ async def _open_jobs(stream: Stream, company: str, client: PleoClient, traffic: 
 
 
 def open_only(catalogue: Catalogue = CATALOGUE) -> Stream:
-    """The stream of export jobs, asked for those alone whose items Pleo still serves."""
+    """The stream of export jobs, limited to those whose items Pleo still serves."""
     parent = next(stream.parent for stream in catalogue if stream.parent is not None and stream.parent.only_open)
     jobs = catalogue.stream(parent.stream)
     statuses = next(column.values for column in jobs.columns if column.source == "status")

@@ -1,4 +1,4 @@
-"""What a run would ask of Pleo, from what the warehouse holds: no request is sent, and nothing is written.
+"""The requests that a run would send, from what the warehouse holds: no request is sent, and nothing is written.
 
 The walks are those that a run would make, chosen by the same code. How many requests a walk takes is
 counted where the rows are known, and estimated where they are not:
@@ -176,7 +176,7 @@ class _Forecaster:
             ()
             if companies
             else (
-                "The warehouse knows no companies yet, so only what every run asks for is shown: run `pleo-connector sync companies` first.",
+                "The warehouse knows no companies yet, so only the requests of every run are shown: run `pleo-connector sync companies` first.",
             )
         )
         return Forecast(tuple(walks), companies, requests_per_minute, notes)
@@ -211,7 +211,7 @@ class _Forecaster:
         return row_counts.by_column(self._transaction, stream, stream.tables()[0].company_column)
 
     def _listed(self, stream: Stream, company_id: str) -> Expected:
-        """The list of records that other walks are for, when its own stream is not asked for."""
+        """The walk that lists parent records, when their own stream is not in the plan."""
         return self._expected(Sweep(stream, company_id), _StoredRows(self._count(stream)))
 
     def _parent_records(self, stream: Stream, parent: Parent, planner: Planner) -> ParentRecords:
@@ -272,7 +272,7 @@ class _Forecaster:
 
 
 def _chosen(companies: dict[str, str], requested: Sequence[str]) -> tuple[str, ...]:
-    """The companies of the plan: all, or those asked for by key or exact name."""
+    """The companies of the plan: all, or those requested by key or exact name."""
     by_name = {name: key for key, name in companies.items() if name}
     ids = []
     for wish in requested:

@@ -1,7 +1,7 @@
 """Who is walking a sweep, so that two runs at once never share one.
 
 A run that finds an open sweep goes on with it only if the run that left it is dead. On the
-same machine the process table says so; of another machine only its silence can be judged.
+same machine the process table says so; for another machine only the time since its last commit counts.
 """
 
 from __future__ import annotations

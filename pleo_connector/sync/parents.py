@@ -25,7 +25,7 @@ class _Listed(msgspec.Struct, rename="camel"):
 
 @dataclass(frozen=True, slots=True)
 class ParentRecord:
-    """What a walk must know of the record that it is for."""
+    """The parent record of a walk."""
 
     id: str
     status: str
@@ -33,13 +33,13 @@ class ParentRecord:
     """Status and last change as listed: while it stays the same, a final record's own records stay the same."""
 
     def is_open(self, parent: Parent) -> bool:
-        """Whether its records may still change; a status that nobody knows counts as open."""
+        """Whether its records may still change; an unknown status counts as open."""
         return self.status not in parent.final
 
 
 @dataclass(slots=True)
 class ParentRecords:
-    """The records of one parent stream, as this run met them; `done` is set when no more come."""
+    """The records of one parent stream, as this run listed them; `done` is set when the list is complete."""
 
     records: dict[str | None, dict[str, ParentRecord]] = field(default_factory=dict)
     """By company and key."""

@@ -1,4 +1,4 @@
-"""What a run is asked to do, and how it reaches Pleo."""
+"""The plan of a run, and its connection to Pleo."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SyncPlan:
-    """What a run is asked to do. No streams or no companies means all of them."""
+    """What a run should sync. No streams or no companies means all of them."""
 
     streams: tuple[str, ...] = ()
     mode: Mode = Mode.INCREMENTAL
@@ -37,7 +37,7 @@ class SyncPlan:
     options: Mapping[str, StreamOptions] = field(default_factory=dict)
     """By stream; one that is not named has the defaults."""
     raw: RawPolicy = field(default_factory=RawPolicy)
-    """Where and for how long pages are kept as they were served."""
+    """Where and for how long raw pages are stored."""
     hash_key: SecretStr = field(default_factory=lambda: SecretStr(""))
     """The key of hashed columns."""
 
@@ -55,7 +55,7 @@ class Connection:
     budget: Callable[[int], RequestBudget] = Budget
     """Makes the budget of one run from the requests per minute; `connection_from_settings` makes one that processes share."""
     connect: str = "run `pleo-connector connect`"
-    """What a person is told to do for a new consent, as part of a sentence."""
+    """What a person must do for a new consent, as part of a sentence."""
     uses_api_key: bool = False
     """Whether `auth` is an API key: what is refused to a key is changed in Pleo, what is refused to a grant by a new consent."""
     scrub: Callable[[str], str] = str

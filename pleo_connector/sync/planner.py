@@ -1,4 +1,4 @@
-"""Which walks a run makes of each stream: what was left open, what is due, what was asked for."""
+"""Which walks a run makes of each stream: open ones, those that are due, and those that were requested."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from pleo_connector.sync.windows import Why, WindowStatus
 from pleo_connector.warehouses import Transaction
 
 OVERLAP = timedelta(days=3)
-"""How far below its mark a newest-first walk reads: what became visible late is met again."""
+"""How far below its watermark a newest-first walk reads, for records that became visible late."""
 
 WHOLE_EVERY = timedelta(days=30)
 """Age of the last complete walk after which a newest-first stream is read whole again."""
 
 FULL_GOES_ON = timedelta(hours=1)
-"""A full sync that was stopped goes on for so long; later, it reads everything again."""
+"""A full sync that was stopped continues within this time; later, it reads everything again."""
 
 Earliest = Callable[[StreamWork, str], Awaitable[datetime | None]]
-"""Asks Pleo for the time of a company's first record."""
+"""Requests the time of a company's first record."""
 
 
 class Planner:
-    """What earlier runs left and finished, and what follows from it for this one."""
+    """Decides from the stored sweeps of earlier runs which sweeps this run makes."""
 
     def __init__(
         self,
@@ -61,30 +61,31 @@ class Planner:
     def read(self, transaction: Transaction, catalogue: Catalogue, work: Iterable[StreamWork], *, take_over: bool = True) -> None:
         """Read the stored sweeps and take over what dead runs left open; sweeps that will not go on are noted as abandoned.
 
-        Without `take_over` nothing is written: for a look at what a run would do.
+        Without `take_over` nothing is written, as a forecast needs it.
         """
         by_name = {one.stream.name: one for one in work}
         self._go_on(state.open_sweeps(transaction, catalogue), catalogue, by_name)
         if take_over:
             state.write_sweeps(transaction, [state.SweepState(sweep, "open") for sweep in self._open.values()])
+        sweeps = state.ended_sweeps(transaction, [name for name, one in by_name.items() if _depends_on_sweeps(one.stream)])
         for name, one in by_name.items():
             if one.stream.window is not None:
-                self._spans[name] = state.completed(transaction, one.stream)
-                self._unproven[name] = state.unproven(transaction, one.stream)
+                self._spans[name] = state.completed(sweeps[name])
+                self._unproven[name] = state.unproven(sweeps[name])
                 since = windows.month_start(self._now - timedelta(days=self._policy(one.stream).open_days + 1))
                 self._opened[name] = row_counts.open_months(transaction, one.stream, since)
             elif one.stream.newest is not None:
-                self._watermarks[name] = state.watermarks(transaction, one.stream)
+                self._watermarks[name] = state.watermarks(sweeps[name])
             elif one.stream.parent is not None:
-                self._parents[name] = state.swept_parents(transaction, one.stream)
+                self._parents[name] = state.swept_parents(sweeps[name])
 
     def _go_on(self, sweeps: Iterable[Sweep], catalogue: Catalogue, by_name: Mapping[str, StreamWork]) -> None:
-        """Which open sweeps this run goes on with."""
+        """Choose the open sweeps that this run continues."""
         listed = {stream.parent.stream for stream in catalogue if stream.parent is not None}
         for sweep in sweeps:
             if is_alive(sweep.owner, sweep.touched_at, datetime.now(UTC)):
                 continue  # another run is walking it; this one makes sweeps of its own
-            # Lists that other walks depend on are read anew by each run; the others go on while they are young.
+            # Each run reads lists that other walks depend on from the start; other sweeps continue while they are young.
             anew = sweep.stream.company_in is CompanyIn.NOWHERE or sweep.stream.name in listed
             if not anew and self._now - sweep.started_at < state.RESUMABLE:
                 sweep.owner = self._owner
@@ -138,7 +139,7 @@ class Planner:
     def _going_on(self, work: StreamWork, fresh: Sweep) -> Sweep:
         """The open sweep that reads the same, or the fresh one.
 
-        A sweep that had met its last page is only closed, where its span would not be due again by now; else it is read anew.
+        A sweep that has read its last page is only closed if its span is not due again by now; else it is read again.
         """
         left = self._open.pop(fresh.scope, None)
         if left is None:
@@ -155,7 +156,7 @@ class Planner:
         whole = (
             self._full or watermark.newest is None or watermark.whole is None or self._now - watermark.whole >= WHOLE_EVERY - windows.SLACK
         )
-        # A date in the future must not hide what comes before it is reached.
+        # A date in the future must not hide records that come before it.
         floor = None if whole or watermark.newest is None else min(watermark.newest, self._now) - OVERLAP
         why = Why.EVERY_RUN if not whole else Why.NEVER_READ if watermark.whole is None else Why.FULL if self._full else Why.DUE
         fresh = Sweep(work.stream, company_id, floor=floor, why=why, last=watermark.whole)
@@ -194,10 +195,15 @@ class Planner:
         return [replace(windows.status_of(span, done, self._now, policy, opened), why=why) for span in spans]
 
     def _is_new(self, stream: Stream, company_id: str) -> bool:
-        """Whether nothing of the company was read yet, while others were: it joined, and is read whole whatever the run's range is."""
+        """Whether the company has joined: others were read before, it was not. It is read whole, whatever the run's range is."""
         return self._all_companies and company_id not in self._spans[stream.name] and bool(self._spans[stream.name])
 
 
 def is_urgent(stream: Stream) -> bool:
     """Whether waiting costs data: export jobs, and items that Pleo serves only while their job runs."""
     return stream.mode is SyncMode.OPEN_JOBS and (stream.parent is None or stream.parent.only_open)
+
+
+def _depends_on_sweeps(stream: Stream) -> bool:
+    """Whether what is due of the stream depends on the sweeps of earlier runs."""
+    return stream.window is not None or stream.newest is not None or stream.parent is not None

@@ -1,6 +1,6 @@
 """One record of each stream: what a sync with this credential would be refused. Writes nothing.
 
-A stream costs one request, one that is read for each record of another some more to find such a record. Else only the first company is asked.
+A stream costs one request. One that is read for each record of another costs some more, to find such a record. Other streams are read for the first company only.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _COMPANIES = 5
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What came of asking for one record of a stream."""
+    """The result of requesting one record of a stream."""
 
     stream: str
     summary: str
-    """In words: what Pleo answered, or why it was not asked."""
+    """In words: what Pleo answered, or why no request was sent."""
     error: ApiError | None = None
     open: bool = False
-    """Whether it could not be found out, though there may be something to read."""
+    """Whether the result is unknown, although there may be something to read."""
 
 
 def probe(connection: Connection, streams: Sequence[str], *, seconds: float = 60.0, catalogue: Catalogue = CATALOGUE) -> list[Probed]:
@@ -58,7 +58,7 @@ async def _probe(connection: Connection, streams: Sequence[Stream], seconds: flo
         pass
     finally:
         await budget.close()
-    late = f"not asked: {seconds:g} s were over; the request budget may be in use by a sync"
+    late = f"not checked: no answer within {seconds:g} s; a sync may be using the request budget, so try again after it"
     return [probed.get(stream.name) or Probed(stream.name, late, open=True) for stream in streams]
 
 
@@ -78,7 +78,7 @@ class _Probing:
     client: PleoClient
     catalogue: Catalogue
     requested: Collection[str]
-    """Names of the streams. What is refused beside them, though they need it, is told of them."""
+    """Names of the streams. If Pleo refuses another stream that they need, the refusal is reported for them."""
     traffic: Traffic = field(default_factory=Traffic)
     _first: dict[str, Record | ApiError | None] = field(default_factory=dict)
     """By stream: its first record, None where there is none, or the refusal."""
@@ -90,16 +90,16 @@ class _Probing:
         try:
             record = await self._record(stream)
         except _NotRequested as reason:
-            return Probed(stream.name, f"not asked: {reason}", open=reason.open)
+            return Probed(stream.name, f"not checked: {reason}", open=reason.open)
         except (JobFinished, ParentGone):
-            return Probed(stream.name, "not asked: the record that it was to be read for has just ended")
+            return Probed(stream.name, "not checked: the record that it is read for has just ended")
         except ApiError as error:
             return Probed(stream.name, await self._refusal(stream, error), error=error)
         where = f" for company {self._companies[0]}" if stream.of_company and stream.parent is None else ""
         return Probed(stream.name, "Pleo answers" if record is not None else f"Pleo answers, and has none{where}")
 
     async def _record(self, stream: Stream) -> Record | None:
-        """The first record of a stream, asked for once."""
+        """The first record of a stream; requested once."""
         if stream.name not in self._first:
             try:
                 self._first[stream.name] = await (
@@ -142,7 +142,7 @@ class _Probing:
         raise _NotRequested(f"there are no {'open ' if parent.only_open else ''}{above.name.replace('_', ' ')} to read it for")
 
     async def _companies_known(self) -> tuple[str, ...]:
-        """Keys of the companies, the first of which is asked; never empty."""
+        """Keys of the companies; never empty. Requests use the first."""
         listing = next(stream for stream in self.catalogue if stream.company_in is CompanyIn.NOWHERE)
         try:
             await self._record(listing)
@@ -166,7 +166,7 @@ class _Probing:
         return await self.client.fetch(request, parse, self.traffic)
 
     async def _refusal(self, stream: Stream, error: ApiError) -> str:
-        """The refusal; of entries also whether single ones may be read, which is a right of its own at Pleo."""
+        """The refusal; for entries also whether single ones may be read, which is a separate right at Pleo."""
         if stream.name != _ENTRIES or not isinstance(error, Forbidden):
             return str(error)
         try:

@@ -53,9 +53,9 @@ class RawLanding:
             transaction.ensure(RAW_TABLES)
 
     def pack(self, pages: Iterable[ServedPage], already_packed: Mapping[str, PackedPage]) -> list[PackedPage]:
-        """The pages compressed, and in the folder if there is one: a page without a row does no harm there, a row without one would.
+        """The compressed pages, also written to the folder if there is one. A page without a row does no harm, a row without a page would.
 
-        `known` has pages that are compressed already, by fingerprint as served.
+        `already_packed` are pages that are compressed already, by fingerprint as served.
         """
         if not self.policy.is_on:
             return []
@@ -122,9 +122,9 @@ class RawLanding:
         self.report.new_bytes += sum(len(one.packed) for one in new)
 
     def keep_failed(self, warehouse: Warehouse, failed: FailedPage) -> str:
-        """Keep an answer that could not be read, in a transaction of its own; where it is, as a sentence.
+        """Keep an answer that could not be read, in a transaction of its own. Returns a sentence that says where it is.
 
-        Where something of it must not be kept, only its fingerprint: nobody can cut it out.
+        Only its fingerprint is kept if it may hold values that must not be stored.
         """
         if not self.policy.is_on:
             return ""
@@ -148,7 +148,7 @@ class RawLanding:
         return f"{subject} kept in {warehouse.relation(RAW_FAILED)} (content {answer.content[:12]})."
 
     def prune(self, transaction: Transaction, catalogue: Catalogue, now: datetime) -> list[str]:
-        """Let go of pages that are older than the retention and needed no more; `forget` them once that is committed."""
+        """Delete pages that are older than the retention and no longer needed; call `forget` with them after the commit."""
         if not self.policy.is_on or not self.policy.days:
             return []
         gone = prune(transaction, catalogue, now - timedelta(days=self.policy.days))
@@ -162,10 +162,14 @@ class RawLanding:
                 self._folder.forget(content)
 
     def measure(self, transaction: Transaction) -> None:
-        """Note what is kept in all."""
+        """Note the number and size of all stored pages."""
         if self.policy.is_on:
-            self.report.total_pages = int(str(transaction.scalar("SELECT count(*) FROM {schema}._raw_pages") or 0))
-            self.report.total_bytes = int(str(transaction.scalar("SELECT sum(stored) FROM {schema}._raw_pages") or 0))
+            kept = str(
+                transaction.scalar(
+                    "SELECT CAST(count(*) AS VARCHAR) || ' ' || CAST(coalesce(sum(stored), 0) AS VARCHAR) FROM {schema}._raw_pages"
+                )
+            )
+            self.report.total_pages, self.report.total_bytes = map(int, kept.split())
 
 
 def request_columns(request: PageRequest) -> dict[str, str | None]:

@@ -42,7 +42,7 @@ def walked(transaction: Transaction, stream: Stream) -> list[Walked]:
 def superseded(stream: Stream, sweeps: Sequence[Walked], by: Iterable[Walked]) -> Iterator[Walked]:
     """The sweeps whose whole scope was read again later, to the end, by some of `by`.
 
-    None of export jobs and their items: Pleo forgets them, so what an old sweep met may be nowhere else.
+    None of export jobs and their items: Pleo stops serving them, so an old sweep may hold the only copy.
     """
     if stream.mode is SyncMode.OPEN_JOBS:
         return

@@ -38,7 +38,7 @@ class RawFolder:
         except OSError as error:
             raise ConfigurationError(
                 f"The raw page {content[:12]}… cannot be read from {self._folder} ({error.strerror}); set PLEO_RAW to the folder "
-                "that the pages were kept in."
+                "that holds the pages."
             ) from error
 
     def forget(self, content: str) -> None:

@@ -25,6 +25,6 @@ def packed(body: bytes) -> PackedPage:
 
 
 def unpacked(page: bytes, size: int) -> bytes:
-    """The page as it was kept."""
+    """The uncompressed page."""
     body: bytes = _CODEC.decompress(page, decompressed_size=size, asbytes=True) if size else b""
     return body

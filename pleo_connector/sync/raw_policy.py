@@ -1,4 +1,4 @@
-"""Whether, where and for how long pages are kept as they were served."""
+"""Whether, where and for how long raw pages are stored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class RawPolicy:
 
     @property
     def is_on(self) -> bool:
-        """Whether pages are kept at all."""
+        """Whether raw pages are stored."""
         return self.place != OFF
 
     @property

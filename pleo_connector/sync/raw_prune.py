@@ -1,4 +1,4 @@
-"""Letting raw pages go: those past the retention that nothing needs, or all of a stream."""
+"""Deletes raw pages: those past the retention that no replay needs, or all of a stream."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _CHUNK = 500
 
 
 def prune(transaction: Transaction, catalogue: Catalogue, cutoff: datetime) -> list[str]:
-    """Let go of sweeps that ended before `cutoff` and were all read again since; returns the pages that went with them.
+    """Delete the pages of sweeps that ended before `cutoff` and were all read again since; returns the deleted pages.
 
-    What the newest complete sweeps hold stays, whatever its age: a replay still gives every row that lives.
+    The pages of the newest complete sweeps stay, whatever their age: a replay still gives every live row.
     """
     stamp = cutoff.astimezone(UTC).isoformat()
     if not transaction.scalar(f"SELECT 1 FROM {{schema}}._raw_loads WHERE loaded_at < CAST('{stamp}' AS TIMESTAMPTZ) LIMIT 1"):
@@ -37,7 +37,7 @@ def prune(transaction: Transaction, catalogue: Catalogue, cutoff: datetime) -> l
 
 
 def purge(transaction: Transaction, streams: Collection[str]) -> list[str]:
-    """Let go of everything that is kept of these streams; returns the pages that went."""
+    """Delete all raw pages of these streams; returns the deleted pages."""
     for stream in streams:
         transaction.delete(RAW_REQUESTS, stream=stream)
         transaction.delete(RAW_FAILED, stream=stream)

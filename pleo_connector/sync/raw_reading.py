@@ -22,7 +22,7 @@ from pleo_connector.warehouses import Transaction
 
 
 class SweepEnd(msgspec.Struct):
-    """A sweep as `raw.land` told it at its end."""
+    """A sweep at its end, as `raw.land` recorded it."""
 
     sweep_id: str
     started_at: datetime
@@ -84,7 +84,7 @@ class RawReader:
                 yield RawLoad(row["run"], row["loaded_at"], requests, ended)
 
     def pages(self, load: RawLoad) -> Iterator[tuple[list[ServedPage], dict[str, PackedPage]]]:
-        """Some pages of a load after others, as if they had just been served, with those that can be kept as they are, by fingerprint as served."""
+        """The pages of a load in portions, as if they had just been served, with the stored pages that need no change, by fingerprint as served."""
         for start in range(0, len(load.requests), PAGES):
             requests = load.requests[start : start + PAGES]
             contents = sorted({row["content"] for row in requests})
@@ -99,7 +99,7 @@ class RawReader:
             yield pages, packed_pages
 
     def sweep(self, stream: Stream, end: SweepEnd) -> Sweep | None:
-        """A sweep as it ended; None when its pages are no longer kept."""
+        """A sweep as it ended; None when its pages are no longer stored."""
         sweep = self._sweeps.get(end.sweep_id)
         if sweep is None:
             if end.pages:
@@ -124,7 +124,7 @@ class RawReader:
         stream = self.catalogue.stream(row["stream"])
         if stored is None or (stored["page"] is None and self.folder is None):
             raise ConfigurationError(
-                f"The raw page {row['content'][:12]}… of {stream.name} is not in the warehouse; set PLEO_RAW to the folder that it was kept in."
+                f"The raw page {row['content'][:12]}… of {stream.name} is not in the warehouse; set PLEO_RAW to the folder that holds it."
             )
         packed = stored["page"] if stored["page"] is not None or self.folder is None else self.folder.read(row["content"])
         body = unpacked(packed, stored["size"])
@@ -138,7 +138,7 @@ class RawReader:
             msgspec.json.decode(row["body"]) if row["body"] is not None else None,
             row["cursor"],
         )
-        # What is dropped now may have been kept then.
+        # The rules may drop fields now that they kept then.
         page, cut = cut_page(stream, split_page(body, stream.paging, f"page {row['number']} of {sweep}"), body)
         served = served_page(sweep, row["number"], row["cursor"], page, cut, request, row["served"], row["fetched_at"])
         return served, PackedPage(row["content"], stored["size"], packed) if cut == body else None

@@ -1,4 +1,4 @@
-"""What a run kept of the pages it read, and what is kept in all."""
+"""The raw pages that a run stored, and the total of all runs."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ class RawReport:
     """Bytes are those that are stored, compressed, unless they say otherwise."""
 
     place: str = ""
-    """Where pages are kept; empty when they are not."""
+    """Where pages are stored; empty when they are not."""
     pages: int = 0
     """Pages that were loaded in this run."""
     new: int = 0
-    """Those that were not kept before."""
+    """Pages that were not stored before."""
     served_bytes: int = 0
     """Of all pages of this run, as served."""
     new_bytes: int = 0
     pruned: int = 0
-    """Pages that were let go: older than the retention, and needed no more."""
+    """Deleted pages: older than the retention, and no longer needed."""
     total_pages: int = 0
     total_bytes: int = 0
 

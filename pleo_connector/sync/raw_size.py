@@ -1,4 +1,4 @@
-"""How much is kept as it was served, stream by stream."""
+"""The size of the stored raw pages, stream by stream."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pleo_connector.warehouses import Transaction
 
 @dataclass(slots=True)
 class StreamSize:
-    """What is kept of one stream; a page that answered several requests counts once."""
+    """The raw pages of one stream; a page that answered several requests counts once."""
 
     stream: str
     since: datetime
@@ -29,7 +29,7 @@ class StreamSize:
 
 
 def sizes(transaction: Transaction) -> list[StreamSize]:
-    """The streams of which something is kept."""
+    """The streams with raw pages."""
     bytes_of = {row["content"]: row for row in transaction.read(RAW_PAGES, ("content", "size", "stored")).to_pylist()}
     by_stream: dict[str, StreamSize] = {}
     counted: set[tuple[str, str]] = set()

@@ -2,7 +2,7 @@
 
 `_raw_pages` has each page once, by fingerprint. `_raw_requests` is the walk: which request was answered with which page.
 `_raw_loads` has one row for each transaction of a run, in the order of their commits, with the sweeps that ended in it.
-`_raw_failed` keeps what could not be read as a page.
+`_raw_failed` holds answers that could not be read as a page.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ RAW_REQUESTS = Table(
         Field("company_id", Storage.UUID, "Company that was read."),
         Field("span_start", Storage.TIMESTAMP, "First moment of the sweep's span; NULL when it has no start."),
         Field("span_end", Storage.TIMESTAMP, "End of the sweep's span, not included; NULL when it has no end."),
-        Field("parent_id", Storage.UUID, "Record of another stream that was read for."),
+        Field("parent_id", Storage.UUID, "Record of another stream for which it was read."),
         Field("parent_state", Storage.TEXT, "Status and last change of that record when the sweep began."),
         Field("floor_at", Storage.TIMESTAMP, "Creation time down to which a newest-first sweep reads."),
         Field("tier", Storage.TEXT, "How often the sweep's window is read; NULL when the stream has no windows."),
@@ -62,7 +62,7 @@ RAW_LOADS = Table(
     (
         Field("load", Storage.BIGINT, "Number of the load."),
         Field("run", Storage.TEXT, "The run that made it."),
-        Field("loaded_at", Storage.TIMESTAMP, "The time that its rows bear in _synced_at."),
+        Field("loaded_at", Storage.TIMESTAMP, "The _synced_at of its rows."),
         Field("ended", Storage.TEXT, "JSON: the streams whose sweeps ended in it, and how."),
     ),
     ("load", "run"),
@@ -71,10 +71,10 @@ RAW_LOADS = Table(
 
 RAW_FAILED = Table(
     "_raw_failed",
-    "Answers that could not be read as a page, for somebody to look at. Nothing of them was loaded.",
+    "Answers that could not be read as a page, stored for analysis. No rows were loaded from them.",
     (
         Field("sweep_id", Storage.TEXT, "Sweep that the answer belongs to."),
-        Field("number", Storage.BIGINT, "Number of the page that was asked for."),
+        Field("number", Storage.BIGINT, "Number of the requested page."),
         Field("stream", Storage.TEXT, "Stream that was read."),
         Field("company_id", Storage.UUID, "Company that was read."),
         Field("method", Storage.TEXT, "HTTP method of the request."),

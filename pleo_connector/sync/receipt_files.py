@@ -1,6 +1,6 @@
 """Fetching the files of receipts: after their rows are committed, for all that have none yet, so many in one run.
 
-Links are asked for anew, some dozen at a time, and used at once. So there is one way for a new receipt and for one that failed before, and
+Links are requested for each run, some dozen at a time, and used at once. So there is one way for a new receipt and for one that failed before, and
 no link is held while rows load.
 """
 
@@ -70,7 +70,7 @@ class FileFetching:
                     stopped[company_id] = error
                 else:
                     await self._fetch(files, some, urls, report)
-        return [f"Files wait for the next run: {error}" for error in folded(stopped)]
+        return [f"The files are left for the next run: {error}" for error in folded(stopped)]
 
     def _wanted(self, companies: Sequence[str]) -> list[Wanted]:
         with self._warehouse.transaction() as transaction:

@@ -1,4 +1,4 @@
-"""The folder that files of receipts are kept in: `<folder>/c0/c0760713-….pdf`, each whole or absent."""
+"""The folder with the files of receipts: `<folder>/c0/c0760713-….pdf`, each whole or absent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ENDINGS = {
     "image/png": "png",
     "text/xml": "xml",
 }
-"""By the formats that Pleo documents; whatever else a file claims to be, it is kept as `.bin`, which nothing opens by itself."""
+"""By the formats that Pleo documents; a file of any other type is stored as `.bin`, which no program opens by itself."""
 _FORMATS = {ending: kind for kind, ending in reversed(_ENDINGS.items())} | {"bin": _OTHER}
 
 
@@ -51,7 +51,7 @@ class ReceiptFolder:
         self._folder = folder
 
     def prepare(self) -> None:
-        """Make the folder, or find that it is ours: one with other things in it is left alone."""
+        """Create the folder, or recognise it by its marker file. ConfigurationError for a folder with other files."""
         marker = self._folder / MARKER
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ class ReceiptFolder:
             raise self._refused(error) from error
         if foreign:
             raise ConfigurationError(
-                f"The folder for receipt files, {self._folder}, holds other things (it has no {MARKER}) and is left alone; "
+                f"The folder for receipt files, {self._folder}, holds other files (it has no {MARKER}), so nothing is written there; "
                 "name an empty or a new one in [streams.receipts] files."
             )
 
@@ -85,7 +85,7 @@ class ReceiptFolder:
         return paths
 
     def keep(self, receipt_id: str, content: bytes, content_type: str, declared: str | None) -> StoredFile:
-        """Write a file; `told` is the Content-Type it came with, `declared` the format that Pleo names for its receipt."""
+        """Write a file; `content_type` is that of the response, `declared` the format that Pleo names for the receipt."""
         kind = next((one for one in (content_type, declared) if one in _ENDINGS), _OTHER)
         name = str(uuid.UUID(receipt_id))  # a path is made of nothing but a UUID and an ending of ours
         path = f"{name[:2]}/{name}.{_ENDINGS.get(kind, 'bin')}"

@@ -1,4 +1,4 @@
-"""Asks Pleo for links to files, just before they are used. A link is a secret: it is in no repr, and nothing keeps it."""
+"""Requests links to files just before they are used. A link is a secret: it is in no repr, and it is not stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pleo_connector.frames import Page, split_page
 from pleo_connector.sync.receipt_table import ORIGINAL, Wanted
 
 ENTRIES = 50
-"""Entries in one question; Pleo does not say how many it takes."""
+"""Entries in one request; Pleo documents no limit."""
 
 
 class _Receipt(msgspec.Struct):

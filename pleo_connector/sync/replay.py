@@ -1,7 +1,7 @@
 """Tables made again from raw pages, without asking Pleo.
 
-The recorded loads go, in the order of their commits, through the very code that wrote them: normalised as of now, merged
-with their own times, and ended as they ended. All of it is one transaction: readers see the tables as they were, then as they are.
+The recorded loads go, in the order of their commits, through the code that a sync uses: normalised by this version, merged
+with their own times, and ended as they ended. All of it is one transaction: readers see the old tables or the new ones.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pleo_connector.warehouses import Transaction, Warehouse
 
 @dataclass(slots=True)
 class ReplayReport:
-    """What was made again. `missing` names streams with sweeps of which no pages are kept: their rows could not be made again."""
+    """The result of a replay. `missing` names streams with sweeps whose pages are not stored: their rows could not be made again."""
 
     streams: dict[str, StreamReport]
     loads: int = 0
@@ -151,7 +151,7 @@ def _missing(transaction: Transaction, streams: Sequence[Stream], *, partial: bo
     if missing and (not partial or stale):
         summary = ", ".join(f"{name} ({count} sweeps)" for name, count in missing.items())
         raise ConfigurationError(
-            f"Raw pages are missing of what the tables hold: {summary}; run `pleo-connector sync --mode full` with PLEO_RAW on, and then replay"
+            f"Raw pages are missing for rows of the tables: {summary}; run `pleo-connector sync --mode full` with PLEO_RAW on, and then replay"
             + ("." if stale else ", or replay what there is with --partial.")
         )
     return missing
@@ -190,7 +190,7 @@ def _forget_progress(transaction: Transaction, stream: Stream) -> None:
     now = datetime.now(UTC)
     rows = transaction.read(SWEEPS, stream=stream.name, status="open").to_pylist()
     if any(is_alive(row["owner"] or "", row["touched_at"], now) for row in rows):
-        raise ConfigurationError(f"A sync of {stream.name} is running; wait for its end, or stop it, and replay then.")
+        raise ConfigurationError(f"A sync of {stream.name} is running; wait for its end or stop it, then run the replay again.")
     stored_sweeps = (
         transaction.read(RAW_REQUESTS, ("sweep_id",), sweep_id=[row["sweep_id"] for row in rows])["sweep_id"].to_pylist() if rows else []
     )

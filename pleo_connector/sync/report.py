@@ -40,7 +40,7 @@ class StreamReport:
     traffic: Traffic = field(default_factory=Traffic)
     tables: dict[str, int] = field(default_factory=dict)
     changed_by_tier: dict[str, int] = field(default_factory=dict)
-    """Rows found new, changed or gone, by how often their windows are read: `first` never before, then hot, warm, cool, cold."""
+    """Rows that were new, changed or deleted, by the tier of their windows: `first` (never read before), hot, warm, cool, cold."""
     drift: Drift = field(default_factory=Drift)
     files: FilesReport | None = None
     """Of a stream whose files are fetched."""
@@ -59,7 +59,7 @@ class StreamReport:
 
     @property
     def found_late(self) -> dict[str, int]:
-        """Changes in windows that are not read by every run: what a wider hot window would have brought sooner."""
+        """Changes in windows that not every run reads: a larger hot_days would have found them sooner."""
         return {tier: count for tier, count in self.changed_by_tier.items() if count and tier not in (FIRST, "hot")}
 
     @property
@@ -106,7 +106,7 @@ class SyncReport:
     companies: tuple[str, ...] = ()
     seconds: float = 0.0
     raw: RawReport = field(default_factory=RawReport)
-    """Pages kept as they were served."""
+    """The stored raw pages."""
     warnings: list[str] = field(default_factory=list)
     """What went wrong after everything was loaded."""
 

@@ -12,7 +12,7 @@ from pleo_connector.catalogue import Stream, Table, Window
 from pleo_connector.warehouses import Transaction
 
 SERVED_NOW = "(_deleted_source IS NULL OR _deleted_source <> 'sweep_absent')"
-"""Rows that Pleo still serves: alive, or flagged as deleted."""
+"""Rows that Pleo still serves: live, or flagged as deleted."""
 
 ByMonth = dict[str, dict[datetime, int]]
 """Company -> first moment of a month -> rows."""

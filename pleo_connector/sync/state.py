@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import pandas as pd
@@ -41,11 +41,29 @@ def open_sweeps(transaction: Transaction, catalogue: Catalogue) -> list[Sweep]:
     return [_sweep(row, catalogue) for row in rows if _is_known(row["stream"], catalogue)]
 
 
-def completed(transaction: Transaction, stream: Stream) -> dict[str | None, dict[Interval, datetime]]:
+Rows: TypeAlias = Sequence[Mapping[str, Any]]
+"""Stored sweeps of one stream that ended: `_ENDED` columns of those that are complete or not settled."""
+
+_ENDED = ("stream", "status", "company_id", "span_start", "span_end", "parent_id", "parent_state", "started_at", "floor_at", "newest_at")
+
+
+def ended_sweeps(transaction: Transaction, streams: Sequence[str]) -> dict[str, Rows]:
+    """By stream, the sweeps that ended, in one query."""
+    rows: dict[str, list[Mapping[str, Any]]] = {name: [] for name in streams}
+    if streams:
+        for row in transaction.read(SWEEPS, _ENDED, stream=list(streams), status=["complete", *_UNSETTLED]).to_pylist():
+            rows[row["stream"]].append(row)
+    return dict(rows)
+
+
+def _complete(rows: Rows) -> Iterator[Mapping[str, Any]]:
+    return (row for row in rows if row["status"] == "complete")
+
+
+def completed(rows: Rows) -> dict[str | None, dict[Interval, datetime]]:
     """By company: the spans that were swept to the end, and when each sweep started."""
     done: dict[str | None, dict[Interval, datetime]] = {}
-    columns = ("company_id", "span_start", "span_end", "started_at")
-    for row in transaction.read(SWEEPS, columns, stream=stream.name, status="complete").to_pylist():
+    for row in _complete(rows):
         span = Interval.of(row["span_start"], row["span_end"])
         if span is None:
             continue
@@ -61,34 +79,30 @@ class Watermark:
     whole: datetime | None = None
     """When the last complete walk began."""
     newest: datetime | None = None
-    """The newest creation time that a finished walk has met: all that is older is known."""
+    """The newest creation time that a finished walk has read: all older records are known."""
 
 
-def watermarks(transaction: Transaction, stream: Stream) -> dict[str | None, Watermark]:
-    """The marks by company, from finished sweeps only: what an unfinished one met has gaps below it."""
+def watermarks(rows: Rows) -> dict[str | None, Watermark]:
+    """The watermarks by company, from finished sweeps only: below the newest record of an unfinished sweep there are gaps."""
     by_company: dict[str | None, Watermark] = {}
-    columns = ("company_id", "started_at", "floor_at", "newest_at")
-    for row in transaction.read(SWEEPS, columns, stream=stream.name, status="complete").to_pylist():
+    for row in _complete(rows):
         watermark = by_company.get(_text(row["company_id"]), Watermark())
         whole = row["started_at"] if row["floor_at"] is None else None
         by_company[_text(row["company_id"])] = Watermark(_later(watermark.whole, whole), _later(watermark.newest, row["newest_at"]))
     return by_company
 
 
-def swept_parents(transaction: Transaction, stream: Stream) -> dict[str, str]:
+def swept_parents(rows: Rows) -> dict[str, str]:
     """Parent key -> the parent's state when its records were last read to the end."""
-    columns = ("parent_id", "parent_state", "started_at")
-    rows = transaction.read(SWEEPS, columns, stream=stream.name, status="complete").to_pylist()
-    return {str(row["parent_id"]): str(row["parent_state"]) for row in sorted(rows, key=lambda row: row["started_at"])}
+    return {str(row["parent_id"]): str(row["parent_state"]) for row in sorted(_complete(rows), key=lambda row: row["started_at"])}
 
 
-def write_progress(transaction: Transaction, pages: Mapping[str, Sequence[ServedPage]], batches: Iterable[Batch], *, at: datetime) -> None:
-    """The checkpoints, open sweeps and seen keys of one load; one write per table for all its streams."""
+def write_progress(transaction: Transaction, pages: Mapping[str, Sequence[ServedPage]], batches: Iterable[Batch]) -> None:
+    """The checkpoints and seen keys of one load; one write per table for all its streams."""
     every = [page for group in pages.values() for page in group]
     if not every:
         return
     _write_checkpoints(transaction, every)
-    write_sweeps(transaction, [SweepState(sweep, "open") for sweep in {page.sweep.sweep_id: page.sweep for page in every}.values()], at=at)
     keys = [_seen_keys(batch) for batch in batches if batch.stream.mode is not SyncMode.OPEN_JOBS]  # those are never deleted by absence
     if keys:
         transaction.upsert(SEEN_KEYS, pd.concat(keys, ignore_index=True))
@@ -112,20 +126,19 @@ def _write_checkpoints(transaction: Transaction, pages: Sequence[ServedPage]) ->
     transaction.upsert(CHECKPOINTS, frame_of(CHECKPOINTS, rows))
 
 
-def unproven(transaction: Transaction, stream: Stream) -> set[str | None]:
-    """Companies with rows that a sweep did not meet and that are not dealt with yet: all their windows must be read."""
-    rows = transaction.read(SWEEPS, ("company_id",), stream=stream.name, status=_UNSETTLED)
-    return {_text(key) for key in rows["company_id"].to_pylist()}
+def unproven(rows: Rows) -> set[str | None]:
+    """Companies with absent rows that are not settled yet: all their windows must be read."""
+    return {_text(row["company_id"]) for row in rows if row["status"] in _UNSETTLED}
 
 
 def settle(transaction: Transaction, stream: Stream, company_id: str | None) -> None:
-    """All windows of the company were read: what earlier sweeps left open is judged anew."""
+    """All windows of the company were read, so the open results of earlier sweeps are removed."""
     transaction.delete(SWEEPS, stream=stream.name, company_id=company_id, status=_UNSETTLED)
 
 
 @dataclass(frozen=True, slots=True)
 class SweepState:
-    """A sweep as a transaction leaves it."""
+    """A sweep with its status after a transaction."""
 
     sweep: Sweep
     status: str
@@ -134,7 +147,7 @@ class SweepState:
 
 
 def write_sweeps(transaction: Transaction, states: Iterable[SweepState], *, at: datetime | None = None) -> None:
-    """One row per sweep, as it stands with this transaction; `at` is now unless given."""
+    """Write one row per sweep, with its state after this transaction; `at` is now unless given."""
     touched = at or datetime.now(UTC)
     rows = [
         {
@@ -172,7 +185,7 @@ def write_sweeps(transaction: Transaction, states: Iterable[SweepState], *, at: 
 
 
 def _seen_keys(batch: Batch) -> pd.DataFrame:
-    """The keys of a batch, with the sweeps that met them; those of quarantined records too."""
+    """The keys of a batch, those of quarantined records included, with the sweeps that read them."""
     parent = batch.frames[batch.stream.name]
     keys = pd.DataFrame({"sweep_id": parent["_sweep_id"], "stream": batch.stream.name, "key": parent[batch.stream.key]})
     held = [
@@ -187,7 +200,7 @@ def _seen_keys(batch: Batch) -> pd.DataFrame:
 
 
 def write_quarantined(transaction: Transaction, batch: Batch) -> None:
-    """The records set aside; the same record met again replaces itself."""
+    """Write the quarantined records; a record that is served again replaces its earlier row."""
     if batch.quarantined.empty:
         return
     held = batch.quarantined.copy()

@@ -1,8 +1,8 @@
-"""The connector's own tables, which live beside the data and commit with it.
+"""The connector's own tables, which are beside the data and commit with it.
 
 `_sweeps` has one row per walk of a stream, company and span (or parent record): when, how far, how many rows.
-`_checkpoints` has one row per page of an open sweep. `_seen_keys` holds the keys an open sweep
-has met, which is how absence is known at its end. `_quarantine` keeps records that could not
+`_checkpoints` has one row per page of an open sweep. `_seen_keys` holds the keys that an open sweep
+has read: what is not among them at its end is absent. `_quarantine` holds records that could not
 be typed, with the reason.
 """
 
@@ -21,10 +21,10 @@ SWEEPS = Table(
         Field("company_id", Storage.UUID, "Company that was read; NULL for what belongs to no company."),
         Field("span_start", Storage.TIMESTAMP, "First moment of the span; NULL when it has no start, or the stream no windows."),
         Field("span_end", Storage.TIMESTAMP, "End of the span, not included; NULL when it has no end, or the stream no windows."),
-        Field("parent_id", Storage.UUID, "Record of another stream that was read for: a tag group, an export job."),
+        Field("parent_id", Storage.UUID, "Record of another stream for which it was read: a tag group, an export job."),
         Field("parent_state", Storage.TEXT, "Status and last change of that record when the sweep began."),
         Field("floor_at", Storage.TIMESTAMP, "Creation time down to which a newest-first sweep reads; NULL when it reads all."),
-        Field("newest_at", Storage.TIMESTAMP, "Newest creation time that a newest-first sweep met."),
+        Field("newest_at", Storage.TIMESTAMP, "Newest creation time that a newest-first sweep read."),
         Field(
             "tier", Storage.TEXT, "How often the window was read then: first (never before), hot, warm, cool, cold; NULL without windows."
         ),
@@ -36,16 +36,16 @@ SWEEPS = Table(
         ),
         Field("owner", Storage.TEXT, "The run that walks it: host, process, start of the process, number."),
         Field("touched_at", Storage.TIMESTAMP, "When that run last committed something of it."),
-        Field("exhausted", Storage.BOOLEAN, "True when Pleo said that no page follows."),
+        Field("exhausted", Storage.BOOLEAN, "True when Pleo reported that no page follows."),
         Field("cursor", Storage.TEXT, "Cursor to continue from; NULL before the first page."),
-        Field("started_at", Storage.TIMESTAMP, "When the first page was asked for."),
+        Field("started_at", Storage.TIMESTAMP, "When the first page was requested."),
         Field("finished_at", Storage.TIMESTAMP, "When the last page was committed."),
         Field("pages", Storage.BIGINT, "Pages committed."),
         Field("rows_served", Storage.BIGINT, "Records that Pleo served."),
         Field("rows_quarantined", Storage.BIGINT, "Records set aside because they could not be typed."),
         Field("rows_outside", Storage.BIGINT, "Records served beside these that lie outside the span: another sweep reads them."),
         Field("rows_reported", Storage.BIGINT, "The total that Pleo reported, where it does, without records outside the span."),
-        Field("rows_met", Storage.BIGINT, "Different records met, where Pleo reports a total to compare it with."),
+        Field("rows_met", Storage.BIGINT, "Distinct records that were read, where Pleo reports a total to compare with."),
         Field("rows_changed", Storage.BIGINT, "Rows that the sweep wrote because they were new or changed, of a stream with windows."),
         Field("rows_deleted", Storage.BIGINT, "Rows found absent and marked deleted at the end of the sweep."),
     ),
@@ -72,9 +72,9 @@ CHECKPOINTS = Table(
 
 SEEN_KEYS = Table(
     "_seen_keys",
-    "Keys that an open sweep has met; emptied when the sweep is complete.",
+    "Keys that an open sweep has read; emptied when the sweep is complete.",
     (
-        Field("sweep_id", Storage.TEXT, "Sweep that met the key."),
+        Field("sweep_id", Storage.TEXT, "Sweep that read the key."),
         Field("stream", Storage.TEXT, "Stream of the key."),
         Field("key", Storage.UUID, "Record key."),
     ),
@@ -84,13 +84,13 @@ SEEN_KEYS = Table(
 
 QUARANTINE = Table(
     "_quarantine",
-    "Records that could not be typed, until Pleo serves them right. What the tables hold of them is an earlier version, or nothing.",
+    "Records that could not be typed, until Pleo serves them in the declared type. The tables hold an earlier version of them, or none.",
     (
         Field("record_hash", Storage.TEXT, "Fingerprint of the record as served."),
         Field("stream", Storage.TEXT, "Stream that served it."),
         Field("key", Storage.UUID, "Its key, where at least that can be read."),
         Field("company_id", Storage.UUID, "Company it was read for."),
-        Field("sweep_id", Storage.TEXT, "Sweep that met it last."),
+        Field("sweep_id", Storage.TEXT, "Sweep that read it last."),
         Field("field", Storage.TEXT, "Path of the field that does not fit."),
         Field("reason", Storage.TEXT, "Why it does not fit."),
         Field("record", Storage.TEXT, "The record as served."),

@@ -33,7 +33,7 @@ class Sweep:
     floor: datetime | None = None
     """Newest first, and down to here; None reads to the end."""
     newest: datetime | None = None
-    """The newest creation time met."""
+    """The newest creation time that was read."""
     tier: str | None = None
     """How often its window is read, of a stream with windows."""
     why: Why = Why.EVERY_RUN
@@ -51,10 +51,10 @@ class Sweep:
     rows_reported: int | None = None
     """The total that Pleo reported, without the records outside the span."""
     rows_met: int | None = None
-    """Different records met, known at the end where Pleo reports a total."""
+    """Distinct records that were read; known at the end where Pleo reports a total."""
     rows_changed: int | None = None
     proves_absence: bool = True
-    """False when a row may live that this sweep cannot see: a quarantined record hid its key, or one company was read of many."""
+    """False when the sweep may have missed a live row: a quarantined record had no readable key, or one company was read of many."""
     owner: str = ""
     """The run that walks it."""
     touched_at: datetime | None = None
@@ -84,7 +84,7 @@ class ServedPage:
     sha256: str
     """Fingerprint of the answer as it arrived."""
     body: bytes
-    """The answer as it is kept: without what the stream drops."""
+    """The answer as it is stored: without the fields that the stream drops."""
     request: PageRequest
     fetched_at: datetime
     newest: datetime | None = None
@@ -168,22 +168,22 @@ async def walk(
 
 
 def _check_end(served: ServedPage, used: Collection[str | None], what: str) -> None:
-    """WalkStalled where nobody can tell how the walk goes on after this page, or whether it does."""
+    """WalkStalled where it is unknown how the walk continues after this page, or whether it does."""
     page, count = served.page, served.rows + served.outside
     if page.is_bare and count == served.sweep.stream.limit:
         raise WalkStalled(
-            f"Pleo answered {what} with a bare list of {count} records, as many as were asked for, so there may be more; "
-            "what was read is kept, and nothing is marked deleted."
+            f"Pleo answered {what} with a bare list of {count} records, as many as were requested, so there may be more; "
+            "the records read are kept, and nothing is marked deleted."
         )
     if not served.is_last and (page.end_cursor is None or page.end_cursor in used):
         cursor_given = "no cursor" if page.end_cursor is None else "a cursor that it had given before"
-        raise WalkStalled(f"Pleo promised a page after {what} but gave {cursor_given}; what was read is kept, run again later.")
+        raise WalkStalled(f"Pleo promised a page after {what} but gave {cursor_given}; the records read are kept; run again later.")
 
 
 def served_page(
     sweep: Sweep, number: int, cursor: str | None, page: Page, body: bytes, request: PageRequest, sha256: str, fetched_at: datetime
 ) -> ServedPage:
-    """The page with what its sweep must know of it, without the records outside the sweep's span."""
+    """The page with the figures for its sweep, without the records outside the sweep's span."""
     inside = _inside(sweep, page, request)
     newest, cut, rows = _created(sweep, page, 0), _below(sweep, page), len(inside.records)
     outside = len(page.records) - rows
@@ -193,7 +193,7 @@ def served_page(
 def _inside(sweep: Sweep, page: Page, request: PageRequest) -> Page:
     """The page without the records outside the sweep's span. One whose time cannot be read stays: the load sets it aside.
 
-    A kept page of an earlier version was asked for from the span's start itself. Nothing of it is left out: no other window may have it.
+    An earlier version requested its pages from the span's start itself. Nothing of such a page is left out: no other window may have it.
     """
     span, window = sweep.span, sweep.stream.window
     if span is None or window is None or (request.body or {}).get(window.start) == iso(span.start):

@@ -28,7 +28,7 @@ from pleo_connector.sync.windows import FIRST_MONTH, moment_in
 from pleo_connector.sync.writing import StreamWork
 
 FATAL = (ReauthRequired, CredentialError, WarehouseError, CertificateRefused)
-"""Errors after which no other stream can do better."""
+"""Errors that would stop every other stream too."""
 
 URGENT = 1
 """Walks beside the others, for what Pleo serves for a short time only."""
@@ -36,7 +36,7 @@ URGENT = 1
 
 @dataclass(frozen=True, slots=True)
 class ConcurrencyLimits:
-    """How many walks go on at once. What vanishes within the hour does not wait behind months of entries."""
+    """How many walks run at once. Export items, which Pleo serves for an hour, do not wait behind months of entries."""
 
     usual: asyncio.Semaphore
     urgent: asyncio.Semaphore
@@ -47,7 +47,7 @@ class ConcurrencyLimits:
         return cls(asyncio.Semaphore(concurrency), asyncio.Semaphore(URGENT))
 
     def to(self, stream: Stream) -> asyncio.Semaphore:
-        """Whose turn a walk of the stream waits for."""
+        """The semaphore that a walk of the stream waits for."""
         return self.urgent if is_urgent(stream) else self.usual
 
 
@@ -70,7 +70,7 @@ class Walks:
         await self._walk_all(work, list(work.sweeps))
 
     async def again(self, work: StreamWork) -> None:
-        """Walk the sweeps once more that met another number of records than Pleo reported."""
+        """Walk again the sweeps that read another number of records than Pleo reported."""
         fresh = [sweep.anew() for sweep in work.again]
         for sweep in work.again:
             work.abandon(sweep)
@@ -182,13 +182,15 @@ class Walks:
 
 
 def _leave(work: StreamWork, sweep: Sweep, error: PleoError, handed_over: int, gone: list[Sweep]) -> None:
-    """What is noted of a walk that does not go on, because what it was for has ended or gone since it was listed."""
+    """Note a walk that ends early because its job ended, or its parent was deleted, since it was listed."""
     if isinstance(error, ParentGone):
         # Its rows stay as they are: only a list without the record proves that they are gone, and the next run reads it.
         work.whole.discard(sweep.company_id or "")
         gone.append(sweep)
     elif handed_over:  # of an ended job nothing more will ever be served, and what was captured stays
-        work.report.warnings.append(f"The job ended while {sweep} were read: what was read until then is kept, the rest is not served.")
+        work.report.warnings.append(
+            f"The job ended while {sweep} were read: the items read until then are kept; Pleo no longer serves the rest."
+        )
 
 
 def _gone_warning(stream: Stream, parent: Parent, gone: Sequence[Sweep], listed: int) -> str:
@@ -196,5 +198,5 @@ def _gone_warning(stream: Stream, parent: Parent, gone: Sequence[Sweep], listed:
     what = parent.stream.replace("_", " ")
     ids = ", ".join(str(sweep.parent_id) for sweep in gone[:3]) + (", ..." if len(gone) > 3 else "")  # noqa: PLR2004 - a sentence, not a list
     message = f"Pleo no longer has {len(gone)} of the {listed} {what} that it had listed (404 or 410: {ids}): their {stream.name} were skipped, and rows that were read before are kept."
-    every = " These are all of them: if the next run says so again, check PLEO_API_URL, and report it." if len(gone) == listed else ""
+    every = " These are all of them: if the next run warns again, check PLEO_API_URL, then report it." if len(gone) == listed else ""
     return message + every

@@ -10,7 +10,7 @@ from pathlib import Path
 
 _DRAFT = re.compile(r"\.[0-9a-f]{32}")
 _ABANDONED = 3_600.0
-"""Seconds after which nobody writes a draft any more."""
+"""Seconds after which a draft counts as abandoned."""
 
 
 def write_whole(path: Path, content: bytes) -> None:

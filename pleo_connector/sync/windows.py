@@ -1,7 +1,7 @@
 """Which spans of time a run reads.
 
-Pleo can filter nothing by `updatedAt`, so a late edit of an old entry is seen only by reading
-its window again. Windows are calendar months of the date that every entry has; how often one
+Pleo can filter nothing by `updatedAt`, so only reading the window of an old entry again
+finds a late edit of it. Windows are calendar months of the date that every entry has; how often one
 is due depends on its age:
 
     hot    ends within 35 days     every run
@@ -60,7 +60,7 @@ class Why(StrEnum):
 
 
 FIRST = "first"
-"""In place of a tier: the window was never read before, so its rows are no late changes."""
+"""In place of a tier: the window is read for the first time, so its rows are no late changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def windows(earliest: datetime | None, now: datetime) -> tuple[Interval, ...]:
 def status_of(
     span: Interval, swept: Mapping[Interval, datetime], now: datetime, policy: SweepPolicy, opened: Collection[datetime] = ()
 ) -> WindowStatus:
-    """What the sweeps so far say about a window; `opened` holds the first moments of the months with an open entry."""
+    """The status of a window after the sweeps so far; `opened` holds the first moments of the months with an open entry."""
     last = max((at for done, at in swept.items() if done.start <= span.start and done.end >= min(span.end, at)), default=None)
     tier, every = policy.tier(span.end, now)
     if last is None:
@@ -123,7 +123,7 @@ def due(
 
 
 def clipped(spans: tuple[Interval, ...], start: datetime | None, end: datetime | None) -> tuple[Interval, ...]:
-    """The parts of the windows inside an asked-for range."""
+    """The parts of the windows inside the requested range."""
     low = start or BEGINNING
     high = end or spans[-1].end
     parts = (Interval(max(span.start, low), min(span.end, high)) for span in spans)
@@ -133,7 +133,7 @@ def clipped(spans: tuple[Interval, ...], start: datetime | None, end: datetime |
 def first_month(spans: Collection[Interval]) -> datetime | None:
     """Where the first month begins in the windows of earlier runs: all before it is one window, and a month follows.
 
-    A range that was asked for has no month after it.
+    A requested range has no month after it.
     """
     ends = {span.end for span in spans if span.start in (BEGINNING, _OLD_BEGINNING)}
     return min(ends & {span.start for span in spans}, default=None)

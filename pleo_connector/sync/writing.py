@@ -36,13 +36,13 @@ class StreamWork:
     whole: set[str] = field(default_factory=set)
     """Companies whose parents are all known, of a stream that is read for each record of another."""
     new: set[str] = field(default_factory=set)
-    """Companies that joined since other companies were read, in a run of a range: they are read whole."""
+    """Companies that joined since other companies were read: a run of a range reads them whole."""
     quarantined: set[str] = field(default_factory=set)
     """Keys of records that earlier runs set aside."""
     refused: dict[str | None, ApiError] = field(default_factory=dict)
     """By company: the first request of its that Pleo refused."""
     again: list[Sweep] = field(default_factory=list)
-    """Sweeps that met another number of records than Pleo reported: they are read once more before the stream ends."""
+    """Sweeps that read another number of records than Pleo reported: they are read once more before the stream ends."""
     may_read_again: bool = False
     decided: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the stream's end was loaded, or put off until `again` is read."""
@@ -53,7 +53,7 @@ class StreamWork:
         self.sweeps.remove(sweep)
 
     def note(self, error: PleoError, company_id: str | None = None) -> None:
-        """The first error fails the stream; further ones are told beside it. Refusals wait for `note_refusals`."""
+        """The first error fails the stream; further ones become warnings. Refusals wait for `note_refusals`."""
         if isinstance(error, ApiError) and type(error) in REFUSALS:
             self.refused.setdefault(company_id, error)
         elif self.report.error is None:
@@ -123,7 +123,7 @@ class Writer:
         self._raw = raw
 
     def prepare(self, pages: Sequence[ServedPage], at: datetime, packed_pages: Mapping[str, PackedPage] | None = None) -> Load:
-        """Normalise and compress, before the warehouse is held; `kept` has pages that are compressed already.
+        """Normalise and compress, before the warehouse is locked; `packed_pages` are pages that are compressed already.
 
         The load no longer has the pages' text.
         """
@@ -137,15 +137,19 @@ class Writer:
         """Write rows, checkpoints and pages, and end the streams whose walks have all ended."""
         for name, batch in load.batches.items():
             load.counts[name] = self._write(transaction, batch, load.pages[name], run.owner)
-        state.write_progress(transaction, load.pages, load.batches.values(), at=load.at)
-        self._end(transaction, load, ended, run)
+        state.write_progress(transaction, load.pages, load.batches.values())
+        states = self._end(transaction, load, ended, run)
+        ended_ids = {one.sweep.sweep_id for one in states}
+        under_way = {page.sweep.sweep_id: page.sweep for page in load.raw if page.sweep.sweep_id not in ended_ids}
+        state.write_sweeps(transaction, [*(state.SweepState(sweep, "open") for sweep in under_way.values()), *states], at=load.at)
+        state.forget(transaction, [one.sweep for one in states])
         by_name = {work.stream.name: work for work in ended if not work.again}
         self._raw.land(
             transaction, load.raw, load.packed_pages, by_name, run=run.owner, at=load.at, allow_mass_delete=run.allow_mass_delete
         )
 
-    def _end(self, transaction: Transaction, load: Load, ended: Sequence[StreamWork], run: Run) -> None:
-        """End the streams whose walks have all ended; the sweeps of all of them are written at once."""
+    def _end(self, transaction: Transaction, load: Load, ended: Sequence[StreamWork], run: Run) -> list[state.SweepState]:
+        """End the streams whose walks have all ended; how their sweeps ended, which the caller writes."""
         wrong = counting.to_read_again(transaction, {work.stream.name: work.sweeps for work in ended})
         states: list[state.SweepState] = []
         for work in ended:
@@ -166,8 +170,11 @@ class Writer:
             )
             states += finished.states
             load.finished.append(finished)
-        state.write_sweeps(transaction, states, at=load.at)
-        state.forget(transaction, [state.sweep for state in states])
+        live = transaction.counts([table for work in ended if not work.again for table in work.stream.tables()])
+        for work, finished in zip(ended, load.finished, strict=True):
+            if not work.again:
+                finished.tables = {table.name: live[table.name] for table in work.stream.tables()}
+        return states
 
     def count(self, load: Load, ended: Sequence[StreamWork]) -> None:
         """Add what was committed to the streams' reports."""
@@ -203,7 +210,7 @@ class Writer:
 
 
 def _advance(batch: Batch, pages: Sequence[ServedPage], owner: str) -> None:
-    """Move the sweeps to where this batch leaves them. A failed commit ends the run, so nobody sees it."""
+    """Update the sweeps to the end of this batch. A failed commit ends the run, so the update has no effect then."""
     for served in pages:
         sweep = served.sweep
         sweep.owner = owner

@@ -1,4 +1,4 @@
-"""Floor 2: where the rows go. `open_warehouse(url, schema)` is the door; `protocol.py` says what is behind it.
+"""Floor 2: the warehouses. `open_warehouse(url, schema)` opens one; `protocol.py` says what each must do.
 
 Built in: `duckdb:///spend.duckdb` (relative), `duckdb:////data/spend.duckdb` (absolute), `md:name` for MotherDuck
 (the same code, not tested here), `postgresql://user@host/database` (extra `postgres`), `iceberg:///folder` and
@@ -64,13 +64,13 @@ def open_warehouse(url: str, schema: str, *, wait: float = 60.0, snapshot: str =
     scheme, colon, rest = url.strip().partition(":")
     if (store := _store_in(scheme, rest)) and store not in {plugin.name for plugin in entry_points(group=GROUP)}:
         raise ConfigurationError(
-            f"PLEO_WAREHOUSE names a place in an object store ({store}://), and only Iceberg tables with a catalogue can be kept in one: describe the "
+            f"PLEO_WAREHOUSE names an object store ({store}://), and only Iceberg tables with a catalogue can be stored there: describe the "
             "catalogue in PyIceberg's configuration and write iceberg://name (docs/warehouses.md), or write duckdb:///spend.duckdb."
         )
     if colon and scheme == "duckdb":
         return _duckdb(url.strip(), schema, wait=wait, snapshot=snapshot, storage_version=storage_version)
     if snapshot_path(snapshot, Path("any")) is not None:
-        raise ConfigurationError("PLEO_SNAPSHOT is for a DuckDB file alone: readers of other warehouses need none; unset it.")
+        raise ConfigurationError("PLEO_SNAPSHOT works with a DuckDB file only, and readers of other warehouses need none; unset it.")
     builders: dict[str, Callable[..., Warehouse]] = {
         "duckdb": _duckdb,
         "md": _motherduck,
@@ -89,12 +89,18 @@ def open_warehouse(url: str, schema: str, *, wait: float = 60.0, snapshot: str =
                     f"The warehouse plug-in for {scheme}: URLs ({plugin.value}) cannot be imported: {error}."
                 ) from error
             warehouse: Warehouse = build(url.strip(), schema, wait=wait)
+            lacking = sorted({"kind", "location", "has_views", "transaction", "relation"} - set(dir(warehouse)))
+            if lacking:
+                raise ConfigurationError(
+                    f"The warehouse plug-in for {scheme}: URLs ({plugin.value}) made a {type(warehouse).__name__} without {', '.join(lacking)}; "
+                    "pleo_connector/warehouses/protocol.py says what a warehouse has."
+                )
             return warehouse
     raise _unknown(url.strip(), scheme if colon else "", [*builders, *(plugin.name for plugin in entry_points(group=GROUP))])
 
 
 def missing(warehouse: Warehouse, sources: str) -> str:
-    """What to say of a DuckDB file or Iceberg folder that is not there yet, empty for others; `sources` is where its name was looked for."""
+    """The message for a DuckDB file or Iceberg folder that does not exist yet, empty for others; `sources` names the settings."""
     if warehouse.kind not in ("duckdb", "iceberg"):
         return ""
     place = Path(warehouse.location)
@@ -105,13 +111,13 @@ def missing(warehouse: Warehouse, sources: str) -> str:
     if not place.is_absolute() or place.exists():  # MotherDuck and catalogues elsewhere have a name
         return ""
     return (
-        f"There is no warehouse at {warehouse.location} yet (settings are those of {sources}): the first sync makes it; "
-        "or write the address of the one that is there into PLEO_WAREHOUSE."
+        f"There is no warehouse at {warehouse.location} yet (settings are those of {sources}): run a sync, which creates it, "
+        "or set PLEO_WAREHOUSE to the address of an existing one."
     )
 
 
 def require_made(warehouse: Warehouse, sources: str) -> None:
-    """ConfigurationError when the file or folder is not there: what reads a warehouse makes none."""
+    """ConfigurationError when the file or folder does not exist: a reader creates no warehouse."""
     if reason := missing(warehouse, sources):
         raise ConfigurationError(reason)
 
@@ -125,12 +131,14 @@ def _duckdb(url: str, schema: str, *, wait: float, snapshot: str = "", storage_v
     if not path.strip("/") or path.endswith("/"):
         raise ConfigurationError(f"PLEO_WAREHOUSE names no file; write {FORMS}.")
     if ":memory:" in path:
-        raise ConfigurationError(f"PLEO_WAREHOUSE cannot be a database in memory, since it is opened anew for each load; write {FORMS}.")
+        raise ConfigurationError(f"PLEO_WAREHOUSE cannot be a database in memory, because each load opens it again; write {FORMS}.")
     if "?" in path:
         raise ConfigurationError(f"PLEO_WAREHOUSE takes no options after '?'; write {FORMS}.")
     place = snapshot_path(snapshot, Path(path).expanduser().absolute())
     if place is not None and (place.is_dir() or place == Path(path).expanduser().absolute()):
-        raise ConfigurationError(f"PLEO_SNAPSHOT must name a file other than the warehouse's own, and {place} is not one; or write on.")
+        raise ConfigurationError(
+            f"PLEO_SNAPSHOT must name a file other than the warehouse's own, and {place} is not one; name another file, or write on."
+        )
     return DuckDBWarehouse(path, schema, wait=wait, snapshot=place, storage_version=storage_version)
 
 
@@ -207,5 +215,5 @@ def _unknown(url: str, scheme: str, known: list[str]) -> ConfigurationError:
     if (near == ["duckdb"] or scheme.lower() in _FILES) and "@" not in url:
         return ConfigurationError(f"PLEO_WAREHOUSE starts with {scheme}:, which is no warehouse; did you mean {_guess(url)}?")
     return ConfigurationError(
-        f"PLEO_WAREHOUSE starts with {scheme}:, which is no warehouse known here ({', '.join(known)}); write {FORMS}, or install the package that brings {scheme}:."
+        f"PLEO_WAREHOUSE starts with {scheme}:, which is no known warehouse ({', '.join(known)}); write {FORMS}, or install the package that provides {scheme}:."
     )

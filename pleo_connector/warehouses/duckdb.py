@@ -1,7 +1,7 @@
 """The DuckDB warehouse: one file, opened only for the moment of a load.
 
-DuckDB lets one process write at a time. So a transaction takes its turn, opens the file, does its work and
-closes it: nobody holds the file while pages are fetched. `md:` URLs (MotherDuck) take the same path without the
+DuckDB lets one process write at a time. So a transaction waits for its turn, opens the file, does its work and
+closes it: the file is free while pages are fetched. `md:` URLs (MotherDuck) take the same path without the
 turn; that is not tested here.
 
 DuckDB itself, pandas and Arrow are imported by the first transaction: whoever only wants a table's name (Dagster, when it

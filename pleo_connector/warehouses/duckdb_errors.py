@@ -1,4 +1,4 @@
-"""What DuckDB said, as one of our errors: one sentence with what to do."""
+"""From errors of DuckDB to errors of the connector: one sentence with what to do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _IO = (duckdb.IOException, duckdb.FatalException, duckdb.SerializationException,
 _UNWRITABLE = (
     (
         r"extension \"?motherduck",
-        f"needs DuckDB's extension motherduck, which could not be had: run INSTALL motherduck in DuckDB {duckdb.__version__} where it can download extensions, then run again.",
+        f"needs DuckDB's extension motherduck, which could not be installed: run INSTALL motherduck in DuckDB {duckdb.__version__} where it can download extensions, then run again.",
     ),
     (
         r"No such file or directory|cannot find the path",
@@ -49,7 +49,7 @@ _UNWRITABLE = (
         "is not a DuckDB database, or is damaged; it was left as it was: move it away, or set PLEO_WAREHOUSE to another file.",
     ),
 )
-"""What the message holds, and how our sentence ends."""
+"""A pattern of DuckDB's message, and the end of our sentence."""
 
 
 def held_elsewhere(error: BaseException) -> bool:

@@ -48,7 +48,7 @@ class Compacted:
 
 
 def compact(connection: duckdb.DuckDBPyConnection, path: Path) -> Compacted:
-    """Write the file at `path` anew, which `connection` has as its current database and nobody else has open; outside a transaction.
+    """Write the file at `path` anew, which `connection` has as its current database and no other connection has open; outside a transaction.
 
     duckdb.Error as DuckDB raises it; WarehouseError when the copy differs, WarehouseUnwritable when it cannot take the file's place. The file
     is then as it was.

@@ -1,4 +1,4 @@
-"""Settings that keep a load's memory from growing with what is stored; for a DuckDB that nobody else has open.
+"""Settings that keep a load's memory from growing with what is stored; for a DuckDB that no other connection has open.
 
 Two things grew: DuckDB keeps every block that it reads until its memory limit, four fifths of the machine, is reached; and a
 checkpoint merges small row groups, so that a page's row was written again up to ten times, and two thousand of them at once.
@@ -26,29 +26,30 @@ _MUCH = 8 * 1024 * 1024
 """Bytes of rows; a load of more leaves its row groups as they are, and a later and smaller one merges them."""
 
 
-class Thrift:
+class MemoryLimit:
     """The settings of one connection."""
 
-    def __init__(self, run: Callable[[str], list[tuple[object, ...]]]) -> None:
+    def __init__(self, run: Callable[[str], list[tuple[object, ...]]], threads: int, limit: str) -> None:
+        """`threads` and `limit` are DuckDB's settings, the limit as `12.5 GiB`."""
         self._run = run
         self.written = 0
         """Bytes of the rows that the load brought."""
         self.staged = 0
-        """How many they are."""
-        ((threads, limit),) = run("SELECT current_setting('threads'), current_setting('memory_limit')")
-        number, unit = str(limit).split()
+        """Number of those rows."""
+        number, unit = limit.split()
         self._all = int(float(number) * 1024 ** _UNITS.index(unit))
-        self._to_join = _TO_JOIN * max(2, int(str(threads)))
+        self._to_join = _TO_JOIN * max(2, threads)
 
-    def tighten(self, rows: int) -> None:
-        """For one question to a table of so many rows: what was read makes room for what comes."""
+    def set(self, rows: int) -> None:
+        """Limit the memory of one query on a table of so many rows, so that DuckDB frees blocks that it has read."""
         needed = self._to_join + _PER_ROW * rows + _PER_STAGED_ROW * self.staged
         self._run(f"SET memory_limit = '{min(self._all, needed)}B'")
 
-    def loosen(self) -> None:
-        """For what is written, or deleted in numbers, which must not fail for want of memory."""
+    def reset(self) -> None:
+        """Remove the limit, for writes and large deletes, which must not run out of memory."""
         self._run("RESET memory_limit")
 
     def close(self) -> None:
-        """Say how much the checkpoint may tidy: one merge in a table at most, and none after a large load."""
-        self._run(f"SET max_vacuum_tasks = {int(self.written < _MUCH)}")
+        """Let the checkpoint after a large load merge no row groups."""
+        if self.written >= _MUCH:
+            self._run("SET max_vacuum_tasks = 0")

@@ -25,12 +25,12 @@ _OPEN_HERE = re.compile(r"already attached|Unique file handle|with name .* alrea
 
 
 def connected(path: str, storage_version: str) -> tuple[duckdb.DuckDBPyConnection, bool]:
-    """The file as the current database, and whether nobody else shares its DuckDB.
+    """The file as the current database, and whether this connection alone has its DuckDB.
 
     Where it is missing it is made, with this storage version; ConfigurationError when DuckDB does not know that, else duckdb.Error as of `duckdb.connect`.
     A file that this process has open already is shared with that connection, in DuckDB's default row groups.
     """
-    connection = duckdb.connect(":memory:")
+    connection = duckdb.connect(":memory:", config={"max_vacuum_tasks": 1})  # a checkpoint merges row groups of a table once at most
     try:
         quoted = path.replace("'", "''")
         is_new = not Path(path).exists()

@@ -16,27 +16,27 @@ from pleo_connector.catalogue import Table, View, history_of
 from pleo_connector.errors import WarehouseError
 from pleo_connector.warehouses.dialect import DUCKDB, Dialect
 from pleo_connector.warehouses.duckdb_errors import refusal
-from pleo_connector.warehouses.duckdb_memory import LARGE, Thrift
+from pleo_connector.warehouses.duckdb_memory import LARGE, MemoryLimit
 from pleo_connector.warehouses.history import History
 from pleo_connector.warehouses.merge import ABSENT, ROW, MergeSql
 from pleo_connector.warehouses.protocol import MergeCounts, Scope
 from pleo_connector.warehouses.schema_changes import changes, snapshot
-from pleo_connector.warehouses.staging import refuse_faults, staged, typed
+from pleo_connector.warehouses.staging import key_faults, refuse_faults, staged, typed
 from pleo_connector.warehouses.views import log, outdated, redefinition
 
 
 class DuckDBTransaction:
-    """One open transaction on one connection; `own` where nobody else has its DuckDB open, so that settings may be changed."""
+    """One open transaction on one connection; `own` where no other connection has its DuckDB open, so that settings may be changed."""
 
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, schema: str, location: str, dialect: Dialect = DUCKDB, *, own: bool = False
     ) -> None:
         self._connection = connection
-        self._thrift = Thrift(self.run) if own else None
         self._location = location
         self._stages: dict[str, pa.Table] = {}
-        catalog = str(self._row("SELECT current_database()")[0])
-        self._sql = MergeSql(dialect, schema, catalog)
+        ((catalog, threads, limit),) = self.run("SELECT current_database(), current_setting('threads'), current_setting('memory_limit')")
+        self._memory_limit = MemoryLimit(self.run, int(str(threads)), str(limit)) if own else None
+        self._sql = MergeSql(dialect, schema, str(catalog))
         self._history = History(self._sql, self.run, bare=True)
         self._schema = schema
 
@@ -50,7 +50,7 @@ class DuckDBTransaction:
             self.run(";\n".join(statements))
 
     def define(self, views: Sequence[View], warn: Callable[[str], object] = log.warning) -> tuple[str, ...]:  # noqa: ARG002 - DuckDB drops a view that others stand on
-        """Make the views that are missing or differ; returns their names. WarehouseError for a name that somebody else's view has."""
+        """Make the views that are missing or differ; returns their names. WarehouseError for a name that a user's view has."""
         stored = {str(name): comment for name, comment in self.run(DUCKDB.views, [self._schema])}
         changed = outdated(views, stored, self._location)
         if changed:
@@ -64,7 +64,7 @@ class DuckDBTransaction:
         self._history.keep(tables)
 
     def merge(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame], *, history: bool = False) -> MergeCounts:
-        """Write new and changed parents (`tables[0]`) and replace their children; WarehouseError for rows that cannot be told apart."""
+        """Write new and changed parents (`tables[0]`) and replace their children; WarehouseError for rows with missing or duplicate keys."""
         missing = [table.name for table in tables if table.name not in frames]
         if missing:
             raise WarehouseError(
@@ -73,17 +73,17 @@ class DuckDBTransaction:
         merge_sql, (parent, *children) = self._sql, tables
         with self._staged(tables, frames) as names:
             aside = self._set_aside(tables, names)
-            with self._thrifty(parent):
+            with self._limited_memory(parent):
                 self.run(merge_sql.served(parent, names[0]))
             rows, nulls, distinct, new, changed, deleted = self._row(merge_sql.count_served(parent))
             refuse_faults(parent, nulls, rows - distinct)
             some = 0 < new + changed < rows
             to_write = {parent.name: self._arrow(merge_sql.parents_to_write())} if some else {}
             filled = [(child, name) for child, name in zip(children, names[1:], strict=True) if self._stages[name].num_rows]
-            for child, name in filled:
-                with self._beside_parents(child, name, parent):
-                    if some:
-                        to_write[child.name] = self._arrow(merge_sql.children_to_write())
+            for child, name in filled if new + changed else ():
+                self._compare_children(child, name, parent)
+                if some:
+                    to_write[child.name] = self._arrow(merge_sql.children_to_write())
             if changed:
                 for table in tables:
                     self._delete_changed(table, parent)
@@ -96,24 +96,21 @@ class DuckDBTransaction:
                     self._history.write_served(tables)
         return MergeCounts(inserted=new, updated=changed, unchanged=aside + rows - new - changed, deleted=deleted)
 
-    @contextmanager
-    def _beside_parents(self, child: Table, name: str, parent: Table) -> Iterator[None]:
-        """With what the staged rows of a child table are to their parents; WarehouseError for rows without one, or not told apart."""
-        merge_sql = self._sql
-        self.run(merge_sql.served_children(child, name, parent))
-        rows, nulls, distinct, orphans = self._row(merge_sql.count_children(child))
+    def _compare_children(self, child: Table, name: str, parent: Table) -> None:
+        """Fill SERVED_CHILDREN for a child table; WarehouseError for rows without a parent, or with missing or duplicate keys."""
+        self.run(self._sql.served_children(child, name, parent))
+        rows, nulls, distinct, orphans = self._row(self._sql.count_children(child))
         refuse_faults(child, nulls, rows - distinct)
         if orphans:
             raise WarehouseError(f"{orphans} rows of {child.name} belong to no row of {parent.name} in the same load.")
-        yield
 
     def upsert(self, table: Table, frame: pd.DataFrame) -> None:
         """Replace rows by key."""
         if frame.empty:
             return
         with self._staged([table], {table.name: frame}) as (name,):
-            refuse_faults(table, *self._row(self._sql.faults(table, name)))
-            with self._thrifty(table):  # of keys that are there already, few go
+            refuse_faults(table, *key_faults(self._stages[name], table.key))
+            with self._limited_memory(table):  # of keys that are there already, few go
                 self._delete_staged(table, name)
             self._insert(table, name)
 
@@ -123,7 +120,7 @@ class DuckDBTransaction:
 
     def absent(self, table: Table, scope: Scope, sweeps: Sequence[str]) -> tuple[int, int]:
         """(live rows in scope, those of them that these sweeps did not see)."""
-        with self._thrifty(table):
+        with self._limited_memory(table):
             live, missing = self._row(*self._sql.count_absent(table, scope, sweeps))
         return int(live), int(missing)
 
@@ -133,7 +130,7 @@ class DuckDBTransaction:
             raise ValueError("a tombstone needs a time with its zone")
         merge_sql = self._sql
         self.run(merge_sql.drop_temporary(ABSENT))
-        with self._thrifty(tables[0]):
+        with self._limited_memory(tables[0]):
             self.run(*merge_sql.select_absent(tables[0], scope, sweeps))
         absent_rows = int(self._row(merge_sql.count_selected())[0])
         if absent_rows:
@@ -162,8 +159,15 @@ class DuckDBTransaction:
 
     def count(self, table: Table) -> int:
         """Rows that are not tombstones."""
-        with self._thrifty(table):
-            return int(self._row(self._sql.count(table))[0])
+        return self.counts([table])[table.name]
+
+    def counts(self, tables: Sequence[Table]) -> dict[str, int]:
+        """Rows of each table that are not tombstones."""
+        if not tables:
+            return {}
+        with self._limited_memory(max(tables, key=lambda table: self._sizes.get(table.name, 0))):
+            found = self._row(self._sql.counts(tables))
+        return {table.name: int(rows) for table, rows in zip(tables, found, strict=True)}
 
     def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Run one statement to its end and return its rows; DuckDB's refusals become WarehouseError."""
@@ -173,15 +177,15 @@ class DuckDBTransaction:
             raise refusal(self._location, error) from error
 
     def commit(self) -> None:
-        """Make it last."""
-        if self._thrift is not None:
-            self._thrift.close()
+        """Commit."""
+        if self._memory_limit is not None:
+            self._memory_limit.close()
         self.run("COMMIT")
 
     # what another warehouse does its own way, when only its questions are put to DuckDB
 
     def _set_aside(self, tables: Sequence[Table], names: Sequence[str]) -> int:  # noqa: ARG002 - for those who can
-        """Take staged parents that are stored as they are, with their children, out of their stages; returns how many parents."""
+        """Remove staged parents that are stored unchanged, and their children, from their stages; returns how many parents."""
         return 0
 
     def _delete_changed(self, table: Table, parent: Table) -> None:
@@ -197,15 +201,15 @@ class DuckDBTransaction:
         self.run(*self._sql.tombstone(table, at))
 
     @contextmanager
-    def _thrifty(self, table: Table) -> Iterator[None]:
-        """For a question that goes through all rows of the table, in a DuckDB of our own."""
-        rows = 0 if self._thrift is None else self._sizes.get(table.name, 0) + self._thrift.staged
-        if self._thrift is None or rows < LARGE:
+    def _limited_memory(self, table: Table) -> Iterator[None]:
+        """Limit the memory of a query that reads all rows of the table, where no other connection has the DuckDB."""
+        rows = 0 if self._memory_limit is None else self._sizes.get(table.name, 0) + self._memory_limit.staged
+        if self._memory_limit is None or rows < LARGE:
             yield
             return
-        self._thrift.tighten(rows)
+        self._memory_limit.set(rows)
         yield
-        self._thrift.loosen()
+        self._memory_limit.reset()
 
     @cached_property
     def _sizes(self) -> dict[str, int]:
@@ -244,9 +248,9 @@ class DuckDBTransaction:
 
     def _stage(self, table: Table, frame: pd.DataFrame) -> pa.Table:
         rows = staged(table, frame, ROW)
-        if self._thrift is not None:
-            self._thrift.written += rows.nbytes
-            self._thrift.staged += rows.num_rows
+        if self._memory_limit is not None:
+            self._memory_limit.written += rows.nbytes
+            self._memory_limit.staged += rows.num_rows
         return rows
 
     def _register(self, name: str, rows: pa.Table) -> None:

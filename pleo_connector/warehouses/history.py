@@ -1,8 +1,7 @@
 """Versions of rows: the SQL that adds them to history tables, the same for every SQL warehouse.
 
-A version is written after its row, in the row's own transaction, from what the table then holds. So a load that is undone
-leaves none, and a page that is loaded again changes no row and adds none. Rows and versions find each other by
-`_synced_at`, which moves with each change of a row.
+A version is written after its row, in the row's own transaction, from what the table then holds. So a load that is rolled back
+leaves none, and a page that is loaded again changes no row and adds none. `_synced_at` links rows and versions, and it changes with each change of a row.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ UNVERSIONED = "_pleo_unversioned"
 """Temporary table of the keys of rows whose present version is not in the history yet."""
 
 _ENDS = {"valid_from": "valid_to", "observed_at": "observed_until"}
-"""Where the next version begins, this one ends."""
+"""A version ends where the next one begins."""
 
 _COLUMN_COUNTS = (
     "SELECT table_name::text, count(*) FROM information_schema.columns "
@@ -69,7 +68,7 @@ class History:
         self._run(self._names.drop_temporary(UNVERSIONED))
 
     def write_served(self, tables: Sequence[Table]) -> None:
-        """Add a version of the parents that SERVED calls new or changed."""
+        """Add a version of the parents that are new or changed in SERVED."""
         keys = ", ".join(map(self._names.dialect.quote, tables[0].key))
         self._write(tables, f"SELECT {keys} FROM {self._names.dialect.quote(SERVED)} WHERE is_new OR is_changed")
 

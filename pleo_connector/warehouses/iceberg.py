@@ -27,7 +27,7 @@ CATALOGUE_FILE = "catalog.db"
 
 @contextmanager
 def query_connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    """The DuckDB in memory that answers a transaction's questions."""
+    """The DuckDB in memory that runs a transaction's queries."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         yield connection
@@ -56,7 +56,7 @@ class IcebergWarehouse:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Take the turn; at the end write, and let all tables be seen at once. On any error nothing is seen."""
+        """Wait for the turn; at the end write, and publish all tables at once. On any error nothing is published."""
         with self.writing() as catalog, query_connection() as connection:
             work = IcebergTransaction(connection, catalog, self.schema, self.location, f"file://{self.folder}", self._cache)
             yield work

@@ -1,8 +1,8 @@
 """Columns of data files that the next load of the same process compares with again.
 
-A data file never changes and its name is never used again, so what was read of it stays true, whoever commits in between; which files
-a table has, and which of their rows are gone, each load asks anew. What fits is kept, and the rest is read each time: if the oldest
-made room for the newest, loads that go through more than fits would find nothing.
+A data file never changes and its name is never used again, so its cached columns stay valid after any commit. Each load reads the list
+of files and deleted rows again. Columns that fit are cached, and the rest is read each time: if new columns replaced the oldest, loads
+that read more than fits would never hit the cache.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ LIMIT = 128 * 1024 * 1024
 """Bytes; the keys and fingerprints of a million rows are some 90 million."""
 
 Column = tuple[object, ...]
-"""What tells a column of a file from all others, as long as there are files."""
+"""The identity of a column of a file, unique for ever."""
 
 
 @dataclass(slots=True)
 class _Entry:
     values: pa.ChunkedArray
     load: int
-    """The last one that asked for it."""
+    """The last load that used it."""
 
 
 class ColumnCache:
-    """For all tables of one warehouse; any thread may ask."""
+    """The cache of all tables of one warehouse; thread-safe."""
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
@@ -36,10 +36,10 @@ class ColumnCache:
         self._load = 0
         self._columns: dict[Column, _Entry] = {}
         self.bytes = 0
-        """Of all that is kept."""
+        """Size of all cached columns."""
 
     def begin(self) -> None:
-        """A load begins. Once half of the room is used, what neither of the last two asked for is let go of."""
+        """Begin a load. Once half of the limit is used, columns that the last two loads did not use are removed."""
         with self._lock:
             self._load += 1
             if self.bytes > self._limit / 2:
@@ -47,7 +47,7 @@ class ColumnCache:
                 self.bytes = sum(entry.values.nbytes for entry in self._columns.values())
 
     def columns(self, wanted: Mapping[str, Column], read: Callable[[Sequence[str]], pa.Table]) -> pa.Table:
-        """These columns of one file, by their names in the answer; only those are read that are not kept."""
+        """These columns of one file, by their names in the result; only columns that are not cached are read."""
         with self._lock:
             by_name = {name: entry.values for name, column in wanted.items() if (entry := self._used(column)) is not None}
         if missing := [name for name in wanted if name not in by_name]:

@@ -1,4 +1,4 @@
-"""One spelling for values that have several: UUIDs and JSON are text in Iceberg, and are compared as text."""
+"""Canonical text of values that can be written in several ways: UUIDs and JSON are text in Iceberg, and are compared as text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pleo_connector.warehouses.iceberg_places import PlacesSql
 
 _LENGTH, _DASHES = 36, [8, 13, 18, 23]
 _AT_ONCE = 8192
-"""Texts that are looked at together: few enough for the processor's cache."""
+"""Texts that are checked together: few enough for the processor's cache."""
 
 
 def canonical(
@@ -25,7 +25,7 @@ def canonical(
     rows: pa.Table,
     columns: AbstractSet[str],
 ) -> pa.Table:
-    """The rows, with these columns in their one right spelling; DuckDB brings about what is not there yet."""
+    """The rows with these columns in canonical form; DuckDB converts values that are not."""
     uuids = {field.name for field in table.fields if field.storage is Storage.UUID} & columns
     right = {name for name in uuids if all(map(is_canonical, rows[name].chunks))}
     if (plain := places_sql.plain(table, columns - right, "_pleo_unspelled")) is None:
@@ -39,7 +39,7 @@ def canonical(
 
 
 def is_canonical(values: pa.Array) -> bool:
-    """Whether all UUIDs are spelled as they should be. A regular expression takes five times as long to see it."""
+    """Whether all UUIDs are in canonical form. A regular expression takes five times as long."""
     text = values.cast(pa.string())
     known = len(text) - text.null_count
     _, offsets, letters = text.buffers()

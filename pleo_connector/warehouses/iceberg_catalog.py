@@ -2,7 +2,7 @@
 
 Iceberg commits one table at a time. But a catalogue in SQL is a table of pointers, one to the present metadata file of each
 Iceberg table. So a load writes all its files first, and then moves all its pointers in one transaction of the
-database: who reads sees a load whole or not at all, and a writer killed anywhere leaves nothing but unused files.
+database: readers see a load whole or not at all, and a killed writer leaves only unused files.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class TogetherCatalog(SqlCatalog):
         self._outdated: list[tuple[FileIO, TableMetadata, TableMetadata]] = []
 
     def commit_table(self, table: Table, requirements: tuple[Any, ...], updates: tuple[Any, ...]) -> CommitTableResponse:
-        """Write the table's new metadata file; nobody sees it before `publish`."""
+        """Write the table's new metadata file; readers see it after `publish`."""
         before = None if isinstance(table, StagedTable) else table
         after = self._update_and_stage_table(before, table.name(), requirements, updates)
         if before is None or after.metadata != before.metadata:
@@ -44,7 +44,7 @@ class TogetherCatalog(SqlCatalog):
         return CommitTableResponse(metadata=after.metadata, metadata_location=after.metadata_location)
 
     def publish(self) -> None:
-        """Move the pointers of all tables that were committed; CommitFailedException if somebody else moved one."""
+        """Move the pointers of all tables that were committed; CommitFailedException if another writer moved one."""
         try:
             self._move_pointers()
         except IntegrityError as error:
@@ -72,12 +72,12 @@ class TogetherCatalog(SqlCatalog):
             session.commit()
 
     def forget(self) -> None:
-        """Give up what waits for `publish`."""
+        """Discard the commits that wait for `publish`."""
         self._waiting.clear()
         self._outdated.clear()
 
     def _kind(self) -> dict[str, str]:
-        """What tells a table from a view, in databases that newer versions of PyIceberg have made."""
+        """The condition for a table, not a view, in databases that newer versions of PyIceberg have made."""
         return {"iceberg_type": "TABLE"} if getattr(self, "_schema_version", "v0") == "v1" else {}
 
     def _delete_old_metadata(self, io: FileIO, base: TableMetadata, metadata: TableMetadata) -> None:  # type: ignore[override]

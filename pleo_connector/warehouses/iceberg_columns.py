@@ -1,4 +1,4 @@
-"""Which tables and columns somebody's SQL is about. Too many cost time only."""
+"""The tables and columns that an SQL text may read. Too many cost only time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _STAR = re.compile(r"(?:\bselect|\bdistinct|\ball|,|\.)\s*\*|\bnatural\b|\bcolum
 
 
 def columns_of_query(sql: str, columns: Sequence[str]) -> list[str]:
-    """Those of a table's columns that the SQL may ask for."""
+    """The columns of a table that the SQL may read."""
     return [column for column in columns if _STAR.search(sql) or mentions(sql, column)]
 
 

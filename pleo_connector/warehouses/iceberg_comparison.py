@@ -1,7 +1,7 @@
-"""Which parents of a load are stored just as they came. Most of a sweep are, and need no further question.
+"""Finds the parents of a load that are stored unchanged. Most rows of a sweep are, and need no further query.
 
-Keys are found by a hash, by sorting and searching: half of what a hash join takes whose keys are texts. What is found is then compared value for
-value. So an answer is never wrong, it may only be missing: whatever is new, changed, or at fault is left to the join that tells those apart.
+Keys are matched by a hash, with sorting and searching, in half the time of a hash join on text keys. Matches are then compared value by
+value, so no result is wrong. It may only be incomplete: new, changed and faulty rows are left to the join.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pleo_connector.warehouses.comparing import differ, flags
 from pleo_connector.warehouses.merge import DECISIVE
 
 Hashes = Callable[[pa.Table, Sequence[str]], np.ndarray]
-"""A number for each row, the same where these columns are."""
+"""A number for each row; rows with the same values in these columns have the same number."""
 
 _SAMPLE = 1_000
 _WORTH = 0.5
@@ -31,7 +31,7 @@ class _Ordered:
 
     hashes: np.ndarray
     rows: np.ndarray
-    """Whose they are."""
+    """The row of each hash."""
 
     @classmethod
     def of(cls, hashes: np.ndarray) -> _Ordered:
@@ -55,7 +55,7 @@ def unchanged_rows(
 ) -> tuple[np.ndarray, dict[Table, np.ndarray]] | None:
     """Which of the served parents are stored as they are, and which of the children belong to those; True at their rows.
 
-    None where none is or it is not worth while, or where the load may be at fault: keys that are missing or occur twice, children without a parent.
+    None where there are none or too few, or where the load may have faults: missing or duplicate keys, children without a parent.
     """
     if not served.num_rows or not stored.num_rows:
         return None
@@ -80,7 +80,7 @@ def unchanged_rows(
 
 
 def _same(rows: pa.Table, columns: Sequence[str], others: pa.Table, names: Sequence[str], places: np.ndarray) -> np.ndarray:
-    """Where the rows have what the others have at these places, and have something."""
+    """Where the rows equal the others at these places, and are not NULL."""
     theirs = others.select(list(names)).take(_at(places))
     mask = np.ones(rows.num_rows, dtype=bool)
     for column, name in zip(columns, names, strict=True):

@@ -1,4 +1,4 @@
-"""What PyIceberg, Arrow, the catalogue's database or the file system said, as one of our errors."""
+"""From errors of PyIceberg, Arrow, the catalogue's database or the file system to errors of the connector."""
 
 from __future__ import annotations
 
@@ -81,4 +81,4 @@ _UNWRITABLE: tuple[tuple[Callable[[Exception, str], bool], str], ...] = (
         "has a catalogue file that is no SQLite database, or is damaged; it was left as it was: move it away, or set PLEO_WAREHOUSE to another folder.",
     ),
 )
-"""What the error is like, and how our sentence ends."""
+"""A condition for the error, and the end of our sentence."""

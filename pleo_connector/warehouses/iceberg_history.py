@@ -1,4 +1,4 @@
-"""Versions of rows in Iceberg tables: the same SQL as everywhere, over views in DuckDB, and what it finds is added.
+"""Versions of rows in Iceberg tables: the same SQL as in other warehouses, over views in DuckDB, and its result is added.
 
 Iceberg's catalogues keep no views here, so each history table keeps the definition of its view of versions as a property.
 """
@@ -19,7 +19,7 @@ KNOWN = "pleo.as-known"
 
 
 class IcebergHistory(History):
-    """The history tables beside the tables of one namespace; `show` makes a table's columns askable, `find` gives its rows."""
+    """The history tables beside the tables of one namespace; `show` makes a table's columns available to queries, `find` gives its rows."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Keeping an Iceberg folder small: old snapshots forgotten, small files gathered, files that nobody needs deleted."""
+"""Keeping an Iceberg folder small: old snapshots forgotten, small files gathered, unused files deleted."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Upkeep:
 def keep_up(warehouse: IcebergWarehouse | NamedIcebergWarehouse, days: int) -> Upkeep:
     """Forget the snapshots of all tables that are older than so many days, gather small files, delete what is left over.
 
-    What a killed writer left is found in a folder alone.
+    Files of killed writers are found only where the warehouse is a folder.
     """
     oldest = (datetime.now(UTC) - timedelta(days=days)).timestamp() * 1000
     if isinstance(warehouse, NamedIcebergWarehouse):

@@ -1,7 +1,7 @@
 """Iceberg tables in a catalogue that PyIceberg's configuration names: REST, Glue, or SQL on a server.
 
-Writers on several hosts take no turns here. Each table is committed only if nobody else changed it meanwhile; who comes second begins
-anew, with the same rows, on what the first left. A catalogue in SQL shows all tables of a load at once; others table by table.
+Writers on several hosts take no turns here. A table is committed only if no other writer changed it meanwhile; otherwise the load is
+repeated with the same rows on the changed tables. A catalogue in SQL publishes all tables of a load at once, others table by table.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _PAUSE = 0.2
 
 _WRITES = frozenset({"ensure", "keep_history", "merge", "upsert", "delete", "tombstone"})
 _READS = frozenset({"read", "scalar"})
-"""What the caller decides by; counts of rows are only told."""
+"""Their results decide what the caller does; counts of rows are only reported."""
 
 
 class NamedIcebergWarehouse:
-    """Tables in one namespace of a catalogue; `wait` is for how many seconds a load begins anew when others were first."""
+    """Tables in one namespace of a catalogue; `wait` is for how many seconds a load is repeated when other writers were first."""
 
     kind = "iceberg"
     has_views = False
@@ -91,7 +91,7 @@ class NamedIcebergWarehouse:
                     catalog = TogetherCatalog(self.name, **{str(key): str(value) for key, value in catalog.properties.items()})
             except (ValueError, ModuleNotFoundError, NotInstalledError) as error:  # a type that is none, or whose library is not installed
                 raise ConfigurationError(
-                    f"The Iceberg catalogue {self.name} of PyIceberg's configuration cannot be used ({' '.join(str(error).split())}); mend its properties, or "
+                    f"The Iceberg catalogue {self.name} of PyIceberg's configuration cannot be used ({' '.join(str(error).split())}); correct its properties, or "
                     "install what its type needs, such as pip install 'pyiceberg[glue]'."
                 ) from error
         try:
@@ -108,7 +108,7 @@ class NamedIcebergWarehouse:
 
 
 class _Calls:
-    """A transaction that remembers what it was asked, so that the same can be done again."""
+    """A transaction that records its calls, so that they can be repeated."""
 
     def __init__(self, work: IcebergTransaction) -> None:
         self._work = work
@@ -127,7 +127,7 @@ class _Calls:
         return remembered
 
     def again(self, work: IcebergTransaction, location: str) -> None:
-        """Do all of it in this transaction; WarehouseError if something reads otherwise now."""
+        """Repeat all calls in this transaction; WarehouseError if a read has another result now."""
         for name, arguments, named, before in self._calls:
             answer = getattr(work, name)(*arguments, **named)
             if name in _READS and _plain(answer) != _plain(before):
@@ -141,7 +141,7 @@ def _plain(answer: Any) -> Any:
 
 
 def _lost(work: IcebergTransaction) -> WarehouseError | None:
-    """Commit; the refusal if somebody else was first."""
+    """Commit; returns the error if another writer was first."""
     try:
         work.commit()
     except WarehouseError as error:

@@ -1,4 +1,4 @@
-"""Where the rows of an Iceberg table lie that a load or a sweep is about: questions to DuckDB over a view of the table."""
+"""The places of rows of an Iceberg table: DuckDB queries over a view of the table."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class PlacesSql(MergeSql):
         return f"SELECT {', '.join(casts)} FROM {staged} AS s" if casts else None
 
     def hashes(self, columns: Sequence[str], rows: str) -> str:
-        """A number for each row, in their order, which tells most that differ in these columns."""
+        """A hash of these columns for each row, in their order."""
         return f"SELECT hash({', '.join(self.dialect.quote(name) for name in columns)}) FROM {rows}"
 
     def view(self, table: str, columns: Sequence[str], rows: str) -> str:

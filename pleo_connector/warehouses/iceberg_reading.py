@@ -43,7 +43,7 @@ def _plain(io: FileIO, metadata: TableMetadata, file: DataFile, names: Sequence[
 def _scan(io: FileIO, metadata: TableMetadata, file: DataFile, names: Sequence[str]) -> pa.Table:
     schema = metadata.schema().select(*names)
     if schema.field_ids - set(file.value_counts or ()):
-        # For a column that is newer than the file, PyIceberg 0.10 looks up those of the partition among the ones asked for.
+        # For a column that is newer than the file, PyIceberg 0.10 searches the partition's columns among the requested ones.
         sources = (metadata.schema().find_column_name(field.source_id) for field in metadata.spec().fields)
         schema = metadata.schema().select(*names, *(name for name in sources if name is not None))
     return ArrowScan(metadata, io, schema, AlwaysTrue()).to_table([FileScanTask(file)]).select(list(names))

@@ -1,6 +1,6 @@
-"""The rows of one Iceberg table as one transaction sees and leaves them.
+"""The rows of one Iceberg table in one transaction.
 
-Rows lie in parts: the table's data files, which are read column by column when asked for, and what the transaction adds. A row is
+Rows lie in parts: the table's data files, which are read column by column when needed, and what the transaction adds. A row is
 known by its part and its position there. Removing marks positions; only `write` makes files. A small file that lost rows, or one
 that lost many, is written anew without them; beside any other lies a delete file that says which of its rows are gone.
 """
@@ -45,12 +45,12 @@ class Part:
     rows: int
     read: Callable[[Sequence[str]], pa.Table]
     again: Callable[[Sequence[str]], pa.Table] | None = None
-    """Reads the same, and keeps it for the next loads."""
+    """Reads the same, and caches it for the next loads."""
     file: DataFile | None = None
     deletes: frozenset[DataFile] = frozenset()
     """Files that say which of the file's rows are gone."""
     read_gone: Callable[[], np.ndarray | None] = lambda: None
-    """Reads those."""
+    """Reads those files; returns True at the positions of deleted rows."""
     changed: bool = False
     """Whether this transaction removed rows."""
     _gone: np.ndarray | None = None
@@ -72,7 +72,7 @@ class Part:
         self.changed = True
 
     def remaining(self, names: Sequence[str], *, again: bool = False) -> pa.Table:
-        """These columns of the rows that are still there; `again` if the next load will ask for the same."""
+        """These columns of the remaining rows; `again` if the next load will read the same."""
         rows = self.again(names) if again and self.again is not None else self.read(names)
         return rows if self.gone is None else rows.filter(pa.array(~self.gone))
 
@@ -83,7 +83,7 @@ class Part:
 
 
 class IcebergRows:
-    """The present rows of a table, and what becomes of them."""
+    """The rows of a table, with the changes of this transaction."""
 
     def __init__(self, work: Transaction, tasks: Iterable[FileScanTask], cache: ColumnCache | None = None) -> None:
         self.work = work
@@ -108,7 +108,7 @@ class IcebergRows:
     def rows(self, names: Sequence[str], wanted: Callable[[DataFile], bool] = lambda _: True, *, again: bool = False) -> pa.Table:
         """These columns of the present rows, with PART and POSITION; files that are not wanted are not read.
 
-        `again` if the next load will ask for the same.
+        `again` if the next load will read the same.
         """
         pieces = [self._empty(names)]
         for number, part in enumerate(self._parts):

@@ -37,7 +37,7 @@ TYPES: dict[Storage, IcebergType] = {
     Storage.JSON: StringType(),
     Storage.BYTES: BinaryType(),
 }
-"""Iceberg has no JSON before format 3. Its UUID is left alone: PyIceberg cannot filter one, Snowflake and BigQuery show 16 bytes."""
+"""Iceberg has no JSON before format 3. Its UUID type is not used: PyIceberg cannot filter it, and Snowflake and BigQuery show 16 bytes."""
 
 ICEBERG = replace(
     DUCKDB,
@@ -46,7 +46,7 @@ ICEBERG = replace(
     catalogue_types={storage: str(kind) for storage, kind in TYPES.items()},
     cast_from_stage=frozenset(),
 )
-"""How the tables look to the DuckDB that answers questions about them; `catalogue_types` are Iceberg's own."""
+"""The dialect of the DuckDB that queries the tables; `catalogue_types` are Iceberg's own."""
 
 PROPERTIES = {
     "format-version": "2",

@@ -19,7 +19,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Work(Transaction):
-    """Changes to one table. PyIceberg works out the table's metadata anew, with a deep copy, each time that it looks at it."""
+    """Changes to one table. PyIceberg works out the table's metadata again, with a deep copy, at each access."""
 
     _cached: tuple[int, TableMetadata] | None = None
 
@@ -31,7 +31,7 @@ class Work(Transaction):
         return self._cached[1]
 
     def commit_transaction(self) -> Stored:
-        """Commit, once. PyIceberg's own would put our changes on top of somebody else's, who may have written the same keys."""
+        """Commit, once. PyIceberg's own method would add our changes to those of another writer, who may have written the same keys."""
         if self._updates:
             uuid = AssertTableUUID(uuid=self.table_metadata.table_uuid)
             self._table._do_commit(updates=self._updates, requirements=(*self._requirements, uuid))  # noqa: SLF001 - it has no other name

@@ -1,7 +1,7 @@
 """One open transaction on Iceberg tables.
 
-DuckDB in memory answers the questions of a load: each table stands there as a view of just the columns that are asked
-about. What is to be written is kept in `IcebergRows` and becomes files at the end, all tables at once.
+DuckDB in memory runs the queries of a load: each table is a view there, with only the columns that a query reads.
+`IcebergRows` holds the changes; they become files at the end, for all tables at once.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ BATCHES = Batches(rows=500_000, linger=60.0, oldest=60.0)
 """A load costs half a second for its files and snapshots, however few its rows; so many take 1.7 GB of memory, and more would take more. A stopped run loses a minute of pages."""
 
 STATE_SNAPSHOTS = 3
-"""How many snapshots the connector's own tables keep: nobody asks what they were, and each load changes most of them."""
+"""How many snapshots the connector's own tables keep: their past is not needed, and each load changes most of them."""
 
 
 class IcebergTransaction(DuckDBTransaction):
-    """One open transaction; nothing of it is seen before `commit`."""
+    """One open transaction; readers see nothing of it before `commit`."""
 
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, catalog: Catalog, schema: str, location: str, folder: str | None, cache: ColumnCache
@@ -132,8 +132,12 @@ class IcebergTransaction(DuckDBTransaction):
         with refusing(self._location):
             return rows.count("_deleted_at" if "_deleted_at" in table.column_names else None)
 
+    def counts(self, tables: Sequence[Table]) -> dict[str, int]:
+        """Rows of each table that are not tombstones."""
+        return {table.name: self.count(table) for table in tables}
+
     def commit(self) -> None:
-        """Write all changes, and let them be seen: together, where the catalogue can, or table by table in the order of `one_by_one`."""
+        """Write and publish all changes: together, where the catalogue can, or table by table in the order of `one_by_one`."""
         unneeded: list[tuple[FileIO, str]] = []
         with refusing(self._location):
             for name, rows in self._open.items():

@@ -41,7 +41,7 @@ class MergeSql(Tables):
     # staged rows
 
     def served(self, table: Table, staged: str) -> str:
-        """Fill SERVED with the key of every staged parent and what became of it since it was stored."""
+        """Fill SERVED with the key of every staged parent, and whether it is new, changed or deleted."""
         q = self.dialect.quote
         stored, live = f"t.{q(table.key[0])}", q("_deleted_at")
         keys = ", ".join(f"s.{q(name)}" for name in table.key)
@@ -68,19 +68,8 @@ class MergeSql(Tables):
             f"FROM {self.dialect.quote(SERVED)}"
         )
 
-    def faults(self, table: Table, staged: str) -> str:
-        """(rows without a part of their key, keys that occur more than once) among staged rows."""
-        q = self.dialect.quote
-        keys = self._staged_columns(table, "s", table.key)
-        groups = ", ".join(str(position) for position in range(1, len(keys) + 1))
-        nulls = " OR ".join(f"s.{q(name)} IS NULL" for name in table.key)
-        return (
-            f"SELECT (SELECT count(*) FROM {staged} AS s WHERE {nulls}), "
-            f"(SELECT count(*) FROM (SELECT {', '.join(keys)} FROM {staged} AS s GROUP BY {groups} HAVING count(*) > 1) AS d)"
-        )
-
     def served_children(self, child: Table, staged: str, parent: Table) -> str:
-        """Fill SERVED_CHILDREN with the key of every staged row of a child table and what SERVED says of its parent."""
+        """Fill SERVED_CHILDREN with the key of every staged row of a child table, and the state of its parent in SERVED."""
         q = self.dialect.quote
         cast = zip(self._staged_columns(child, "r", child.key), child.key, strict=True)
         needed = ", ".join([*(f"{key} AS {q(name)}" for key, name in cast), f"r.{q(ROW)}"])

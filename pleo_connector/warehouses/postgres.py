@@ -1,7 +1,7 @@
 """The PostgreSQL warehouse: one connection per transaction, opened for the load and closed after it.
 
-Writers of one schema take turns by an advisory lock, which the server frees when its holder ends or dies. Nothing is
-left in the session, so a pooler in transaction mode works too.
+Writers of one schema take turns by an advisory lock, which the server frees when its holder ends or dies. No state
+stays in the session, so a pooler in transaction mode works too.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class PostgresWarehouse:
 
     @contextmanager
     def session(self, deadline: float | None = None) -> Iterator[tuple[Any, PostgresTransaction]]:
-        """A connection with our settings and without the turn, for looking around; nothing is committed."""
+        """A connection with our settings and without the lock, for checks; nothing is committed."""
         connection = self._open(monotonic() if deadline is None else deadline)
         try:
             work = PostgresTransaction(connection, self.schema, self.location)

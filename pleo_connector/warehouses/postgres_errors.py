@@ -1,4 +1,4 @@
-"""What PostgreSQL or libpq said, as one of our errors: one sentence with what to do."""
+"""From errors of PostgreSQL or libpq to errors of the connector: one sentence with what to do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BY_STATE: tuple[tuple[str, type[WarehouseError], str], ...] = (
     ("57014", WarehouseError, "ended a statement ({message}); nothing of this load was kept: raise statement_timeout for this role, or in PLEO_WAREHOUSE by ?options=-c%20statement_timeout%3D10min, then run again."),
     ("55P03", WarehouseLocked, "did not get a lock within lock_timeout ({message}); nothing of this load was kept: end the session that holds the table, or raise lock_timeout, then run again."),
     ("40P01", WarehouseLocked, f"ended this load to break a deadlock with another session; {_AGAIN}."),
-    ("25P03", WarehouseError, f"ended this session for idling (idle_in_transaction_session_timeout); {_AGAIN} with a longer one for this role."),
+    ("25P03", WarehouseError, f"ended this session because it was idle (idle_in_transaction_session_timeout); {_AGAIN} with a longer timeout for this role."),
     ("42501", WarehouseUnwritable, f"refused: {{message}}; {_GRANTS}."),
     ("25006", WarehouseUnwritable, "is read-only, perhaps a standby; set PLEO_WAREHOUSE to the primary, for example with ?target_session_attrs=read-write."),
     ("53100", WarehouseUnwritable, "cannot grow: its disk is full; nothing of this load was kept: free some space, then run again."),
@@ -25,7 +25,7 @@ _BY_STATE: tuple[tuple[str, type[WarehouseError], str], ...] = (
     ("57P0", WarehouseUnwritable, f"shut down or restarted meanwhile ({{message}}); {_AGAIN} when it is back."),
     ("22P05", WarehouseError, "cannot store a character ({message}); the database must have the encoding UTF8."),
 )  # fmt: skip
-"""SQLSTATE prefix, class of our error, and how its sentence ends."""
+"""SQLSTATE prefix, class of our error, and the end of its sentence."""
 
 _AT_CONNECTING: tuple[tuple[str, type[PleoError], str], ...] = (
     (r"password authentication failed|no password supplied|authentication failed|SCRAM|empty password",
@@ -35,19 +35,19 @@ _AT_CONNECTING: tuple[tuple[str, type[PleoError], str], ...] = (
     (r"not permitted to log in", WarehouseUnwritable, "does not let this role log in; ALTER ROLE ... LOGIN, or use another one."),
     (r"permission denied for database", WarehouseUnwritable, f"does not let this role connect (CONNECT is missing); {_GRANTS}."),
     (r"no pg_hba.conf entry|pg_hba.conf rejects", WarehouseUnwritable,
-     "lets nobody in from this address with this user, database and encryption; add a line to its pg_hba.conf, or try another sslmode."),
+     "allows no connection from this address with this user, database and encryption; add a line to its pg_hba.conf, or try another sslmode."),
     (r"invalid (URI|sslmode|connection option|port|integer value|target_session_attrs|[a-z_]+ value)|missing .* in URI|missing \"=\"|unexpected (character|spaces)",
      ConfigurationError, "cannot be used as PLEO_WAREHOUSE says: {message}."),
     (r"too many clients|too many connections|remaining connection slots", WarehouseUnwritable,
      "takes no more connections; close some, or raise max_connections, then run again."),
     (r"starting up|shutting down|in recovery mode|not yet accepting", WarehouseUnwritable, "is not ready ({message}); run again in a moment."),
-    (r"does not support SSL|SSL was required", WarehouseUnwritable, "offers no TLS, and sslmode asks for it; switch it on there, or choose another sslmode."),
+    (r"does not support SSL|SSL was required", WarehouseUnwritable, "offers no TLS, and sslmode requires it; switch it on at the server, or choose another sslmode."),
     (r"certificate|root\.crt|SSL error|tls", WarehouseUnwritable, "failed the check of its TLS certificate ({message}); set sslrootcert to its authority's certificate, or choose another sslmode."),
     (r"could not translate host name|Name or service not known|nodename nor servname", WarehouseUnwritable,
      "cannot be found: no host has that name; correct it in PLEO_WAREHOUSE."),
     (r"Connection refused|No such file or directory|timeout expired|timed out|No route to host|unreachable", WarehouseUnwritable,
      "cannot be reached ({message}); check that the server runs, and host and port in PLEO_WAREHOUSE."),
-    (r"read-only|not read-only|hot standby|not in hot standby", WarehouseUnwritable, "is not the kind of server that target_session_attrs asks for ({message})."),
+    (r"read-only|not read-only|hot standby|not in hot standby", WarehouseUnwritable, "is not the kind of server that target_session_attrs requires ({message}); name another server in PLEO_WAREHOUSE, or change that option."),
 )  # fmt: skip
 
 _NOT_READY = re.compile(
@@ -57,7 +57,7 @@ _GONE = re.compile(r"Connection refused|No such file or directory|server closed 
 
 
 def state_of(error: BaseException) -> str:
-    """The SQLSTATE, or nothing when the server did not say one."""
+    """The SQLSTATE, or empty when the server sent none."""
     return str(getattr(error, "sqlstate", None) or "")
 
 
@@ -67,7 +67,7 @@ def busy(error: BaseException) -> bool:
 
 
 def gone(error: BaseException) -> bool:
-    """True when nobody answers, as while a server restarts."""
+    """True when no server answers, as during a restart."""
     return isinstance(error, DriverError) and bool(_GONE.search(str(error)))
 
 

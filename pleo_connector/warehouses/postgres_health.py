@@ -1,4 +1,4 @@
-"""What `doctor` asks a PostgreSQL server: version, encoding, rights, room. It writes nothing and takes no turn."""
+"""The checks of a PostgreSQL server for `doctor`: version, encoding, rights, size. They write nothing and take no lock."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Health:
 
 
 def examine(warehouse: PostgresWarehouse) -> Health:
-    """Look at the server, the database and the role's rights; PleoError when it cannot be reached."""
+    """Check the server, the database and the role's rights; PleoError when it cannot be reached."""
     with warehouse.session() as (_, work):
         ((version, number, encoding, role, database, size, read_only, temporary, create, schema, foreign),) = work.run(
             _QUERY, [warehouse.schema]
@@ -66,7 +66,7 @@ def examine(warehouse: PostgresWarehouse) -> Health:
     if foreign:
         faults.append(
             (
-                f"tables in the schema {warehouse.schema} belong to somebody else ({foreign})",
+                f"tables in the schema {warehouse.schema} belong to another role ({foreign})",
                 f"ALTER TABLE ... OWNER TO {quoted}, or set PLEO_SCHEMA to another schema",
             )
         )

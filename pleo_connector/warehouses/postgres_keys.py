@@ -1,4 +1,4 @@
-"""What the keys of a load's rows say, in the form in which COPY takes them: faults, who belongs to whom, and what has changed."""
+"""Compares the keys of a load's rows in the form that COPY takes: faults, parents of children, and changes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pleo_connector.warehouses import staging
 from pleo_connector.warehouses.comparing import differ, flags
 from pleo_connector.warehouses.merge import DECISIVE, ROW
 from pleo_connector.warehouses.postgres_rows import UUID
@@ -17,7 +18,7 @@ from pleo_connector.warehouses.postgres_rows import UUID
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What became of a load's parents since they were stored; row numbers ascend."""
+    """How a load's parents differ from the stored ones; row numbers ascend."""
 
     changed: np.ndarray
     """Rows whose fingerprint or deletion differs from that of the stored row."""
@@ -28,7 +29,7 @@ class Compared:
 
 
 def compared(served: pa.Table, stored: pa.Table) -> Compared:
-    """`served` beside what `PostgresMergeSql.stored_beside` found of it."""
+    """Compare `served` with the result of `PostgresMergeSql.stored_beside`."""
     numbers = stored[ROW].to_numpy()
     mine = served.select(list(DECISIVE)).take(stored[ROW])
     was, now = flags(stored["is_deleted"]), flags(pc.is_valid(mine["_deleted_at"]))
@@ -42,21 +43,14 @@ def compared(served: pa.Table, stored: pa.Table) -> Compared:
 
 def key_faults(rows: pa.Table, key: Sequence[str]) -> tuple[int, int]:
     """(rows without a part of their key, keys that occur more than once)."""
-    keys = _keys(rows, key)
-    missing = pc.is_null(keys.column(0))
-    for column in keys.columns[1:]:
-        missing = pc.or_(missing, pc.is_null(column))
-    nulls: int = pc.sum(missing).as_py() or 0
-    if nulls or not rows.num_rows:
-        return nulls, 0
-    if len(key) == 1 and rows.schema.field(key[0]).type == UUID and (np.diff(np.sort(_beginnings(rows[key[0]]))) > 0).all():
+    uuids = len(key) == 1 and rows.num_rows and rows.schema.field(key[0]).type == UUID and not rows[key[0]].null_count
+    if uuids and (np.diff(np.sort(_beginnings(rows[key[0]]))) > 0).all():
         return 0, 0  # a fifth of the time that counting takes
-    counts = keys.group_by(list(key)).aggregate([([], "count_all")])["count_all"]
-    return 0, pc.sum(pc.greater(counts, 1)).as_py() or 0
+    return staging.key_faults(_keys(rows, key), key)
 
 
 def by_key(rows: pa.Table, key: Sequence[str]) -> pa.Table:
-    """The rows as an index of UUIDs has them: who looks them up there one after the other finds most on the page of the one before.
+    """The rows as an index of UUIDs has them: most look-ups in that order need the index page of the look-up before.
 
     Rows with other keys stay as they are.
     """

@@ -1,6 +1,6 @@
 """The statements that are PostgreSQL's own: narrow staging tables, and what is stored beside their rows.
 
-Whole rows are not staged. Only keys go to a temporary table; what turns out to be new or changed goes straight to its
+Whole rows are not staged. Only keys go to a temporary table; new and changed rows go straight to their
 table by COPY. So unchanged rows cost their keys and the stored fingerprints, and new ones are written once.
 """
 

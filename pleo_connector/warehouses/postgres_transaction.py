@@ -70,9 +70,9 @@ class PostgresTransaction:
             self.run(statement)
 
     def define(self, views: Sequence[View], warn: Callable[[str], object] = _log.warning) -> tuple[str, ...]:
-        """Make the views that are missing or differ; returns their names. WarehouseError for a name that somebody else's view has.
+        """Make the views that are missing or differ; returns their names. WarehouseError for a name that a user's view has.
 
-        `warn` is told of those that cannot be renewed because somebody's own view stands on them.
+        `warn` gets a message for each view that cannot be replaced because a user's own view reads it.
         """
         stored = {str(name): comment for name, comment in self.run(POSTGRES.views, [self._schema])}
         changed = outdated(views, stored, self._location)
@@ -87,7 +87,7 @@ class PostgresTransaction:
         self._history.keep(tables)
 
     def merge(self, tables: Sequence[Table], frames: Mapping[str, pd.DataFrame], *, history: bool = False) -> MergeCounts:
-        """Write new and changed parents (`tables[0]`) and replace their children; WarehouseError for rows that cannot be told apart."""
+        """Write new and changed parents (`tables[0]`) and replace their children; WarehouseError for rows with missing or duplicate keys."""
         missing = [table.name for table in tables if table.name not in frames]
         if missing:
             raise WarehouseError(
@@ -177,7 +177,7 @@ class PostgresTransaction:
         if ";" in bare or not _QUERY.match(bare):
             raise ValueError("scalar() runs one SELECT and nothing else")
         # in brackets only a query can stand, and one that does not write
-        rows = self._arrow(f"SELECT * FROM ({sql}\n) AS asked LIMIT 1")
+        rows = self._arrow(f"SELECT * FROM ({sql}\n) AS result LIMIT 1")
         if not rows.num_rows:
             return None
         value = rows.column(0)[0].as_py()
@@ -188,7 +188,14 @@ class PostgresTransaction:
 
     def count(self, table: Table) -> int:
         """Rows that are not tombstones."""
-        return int(self._row(self._sql.count(table))[0])
+        return self.counts([table])[table.name]
+
+    def counts(self, tables: Sequence[Table]) -> dict[str, int]:
+        """Rows of each table that are not tombstones."""
+        if not tables:
+            return {}
+        found = self._row(self._sql.counts(tables))
+        return {table.name: int(rows) for table, rows in zip(tables, found, strict=True)}
 
     def run(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run one statement to its end and return its rows; the server's refusals become WarehouseError."""
@@ -196,7 +203,7 @@ class PostgresTransaction:
         return list(zip(*(column.to_pylist() for column in rows.columns), strict=True))
 
     def commit(self) -> None:
-        """Commit. WarehouseError when a statement was refused before: the server would say nothing and keep nothing."""
+        """Commit. WarehouseError when a statement was refused before: the server would then roll back without an error."""
         if self._broken:
             raise WarehouseError(f"The warehouse {self._location} refused a statement of this load, so nothing of it was kept.")
         try:

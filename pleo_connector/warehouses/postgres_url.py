@@ -36,7 +36,7 @@ class Address:
     secrets: tuple[str, ...] = field(repr=False)
 
     def scrubbed(self, text: str) -> str:
-        """The text without the password; a second net, since nothing we do puts it there."""
+        """The text without the password: a second safeguard, because our messages never contain it."""
         for secret in self.secrets:
             text = text.replace(secret, "***")
         return text

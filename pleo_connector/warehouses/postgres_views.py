@@ -1,7 +1,7 @@
-"""Renewing views in PostgreSQL, which lets nobody drop a view that another one stands on.
+"""Replaces views in PostgreSQL, which refuses to drop a view that another view reads.
 
-A view whose columns stay is replaced where it is, so that what people made on it, and their rights, stay too. Another is dropped with
-those of ours that read it and all are made again. Where somebody's own view stands on one of these, they are left as they were, and said.
+A view whose columns stay is replaced where it is, so that users' views of it, and their rights, stay too. Another is dropped with
+those of ours that read it and all are made again. Where a user's own view reads one of these, they stay unchanged, with a warning.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _OTHER_COLUMNS = "invalid_table_definition"
 """PostgreSQL's name for a replacement that would take a column away, or give it another name or type."""
 _IN_USE = "dependent_objects_still_exist"
 _DOES_NOT_FIT = "syntax_error_or_access_rule_violation"
-"""All that is wrong with a view that reads what is not there: columns, other views, types."""
+"""Errors of a view that reads something that does not exist: columns, other views, types."""
 
 _ATTEMPT = """\
 DECLARE
@@ -29,7 +29,7 @@ EXCEPTION WHEN {unless} THEN
   GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, added = PG_EXCEPTION_DETAIL;
   PERFORM set_config('pleo.refused', coalesce(nullif(added, ''), message), true);
 END"""
-"""The server catches its own refusal: after one that reaches it, the driver takes nothing but a rollback of the whole transaction."""
+"""The server catches its own error: after an error that reaches the driver, it accepts only a rollback of the whole transaction."""
 
 Run = Callable[[str], Sequence[Sequence[object]]]
 
@@ -65,7 +65,7 @@ def renewed(
         left |= {one.name for one in together}
         also = f", with {', '.join(one.name for one in together[1:])}" if together[1:] else ""
         warn(
-            f"The view {view.name} in {location} is left as it was{also}: {refused}. Drop what depends on it, "
+            f"The view {view.name} in {location} was not changed{also}: {refused}. Drop what depends on it, "
             "run `pleo-connector marts`, and make it again."
         )
 
@@ -82,7 +82,7 @@ def _readers(view: View, views: Sequence[View]) -> list[View]:
 
 
 def _refused(run: Run, names: Tables, statements: Iterable[str], unless: str) -> str:
-    """Run the statements. Where one is refused for this reason all are undone, and what the server said is returned, on one line."""
+    """Run the statements. If one is refused for this reason, all are undone, and the server's message is returned, on one line."""
     literal = names.dialect.literal
     body = "\n  ".join(f"EXECUTE {literal(statement)};" for statement in statements)
     run(f"DO {literal(_ATTEMPT.format(statements=body, unless=unless))}")

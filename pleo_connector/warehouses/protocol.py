@@ -35,14 +35,14 @@ class MergeCounts:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Rows that a complete sweep must have seen: of one company, with `start <= column < end`."""
+    """Rows that a complete sweep must have read: of one company, with `start <= column < end`."""
 
     company_id: str | None = None
     column: str | None = None
     start: datetime | None = None
     end: datetime | None = None
     before: datetime | None = None
-    """Only rows that were last written before this count as absent; later ones may have come too late for the sweep to meet."""
+    """Only rows that were last written before this count as absent; the sweep may have missed later ones."""
 
 
 class Transaction(Protocol):
@@ -59,8 +59,8 @@ class Transaction(Protocol):
         """Make the views that are missing or differ from what is stored, each after those it reads; returns their names.
 
         Their tables are there. A view of one of these names that the connector did not make raises WarehouseError. A warehouse
-        that has no views does nothing and returns (). A view that cannot be renewed, for somebody's own view stands on it, stays as it
-        was, with those that read it; `warn` is told what stands on it, and the others are made.
+        that has no views does nothing and returns (). A view that cannot be replaced because a user's own view reads it
+        stays unchanged, with those that read it; `warn` gets a message about it, and the others are made.
         """
 
     def keep_history(self, tables: Sequence[Table]) -> None:
@@ -75,7 +75,8 @@ class Transaction(Protocol):
 
         A parent is changed when `_row_hash` or the deleted state (`_deleted_at` NULL or not, `_deleted_source`) differs from
         what is stored; nothing is written for the others. Each table has a frame, be it empty. WarehouseError for keys that
-        are NULL or occur twice, for children without a parent among the served rows, and for other columns or types.
+        are NULL or occur twice, for children without a parent among the served rows (where a row of the load is new or changed), and for other
+        columns or types.
         With `history`, each parent that is written adds a version of itself and its children (`catalogue.history_of`).
         """
 
@@ -101,7 +102,10 @@ class Transaction(Protocol):
         """The first value of one SELECT, or None without rows; `{schema}` stands for the quoted schema. ValueError for anything else."""
 
     def count(self, table: Table) -> int:
-        """Rows in the table that are not tombstones (0 if it has no `_deleted_at`: all rows)."""
+        """Rows in the table that are not tombstones; all rows if it has no `_deleted_at`."""
+
+    def counts(self, tables: Sequence[Table]) -> dict[str, int]:
+        """`count` of each table by its name; one query where the warehouse can."""
 
 
 class Warehouse(Protocol):
@@ -112,7 +116,7 @@ class Warehouse(Protocol):
     has_views: bool
 
     def transaction(self) -> AbstractContextManager[Transaction]:
-        """Open, begin, and at the end commit and let go of everything held."""
+        """Open, begin, and at the end commit and release everything."""
 
     def relation(self, table: Table | View) -> str:
         """The full name of a table or view, as an analyst writes it."""
@@ -136,10 +140,10 @@ class Gathers(Protocol):
 
 @runtime_checkable
 class Publishes(Protocol):
-    """A warehouse whose readers look at a copy of it."""
+    """A warehouse whose readers use a copy of it."""
 
     def publish(self) -> None:
-        """Show them what is committed now; called once at the end of a run. WarehouseError when that cannot be."""
+        """Publish what is committed; called once at the end of a run. WarehouseError when that is not possible."""
 
 
 SEEN_KEYS = "_seen_keys"

@@ -1,7 +1,7 @@
 """A copy of a DuckDB file that readers may hold open for as long as they like.
 
-DuckDB lets nobody read a file while another process writes it, and nobody write it while somebody reads. So readers get a
-copy, put in the place of the one before in one step: who has that one open goes on reading it, whole and unchanged.
+No process can read a DuckDB file while another one writes it, nor write it while another one reads. So readers get a
+copy, which replaces the copy before in one step: a reader that has the old copy open still reads it, whole and unchanged.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def snapshot_path(chosen: str, database: Path) -> Path | None:
 
 
 def publish(database: Path, target: Path) -> None:
-    """Put a copy of the database, which nobody writes meanwhile and whose log is empty, in the place of `target`.
+    """Replace `target` by a copy of the database, which no process writes meanwhile and whose log is empty.
 
-    The copy cannot be written, so that nobody leaves a log beside it that the next one would be read with.
+    The copy is read-only, so that no process leaves a log beside it, which would be read with the next copy.
     """
     fresh = target.with_name(f".{target.name}.new")
     try:
@@ -57,7 +57,7 @@ def publish(database: Path, target: Path) -> None:
     except OSError as error:
         raise _unpublished(target, [error.strerror or str(error)]) from error
     finally:
-        with suppress(OSError):  # its folder takes no changes, which was said
+        with suppress(OSError):  # its folder is read-only, and a warning says so
             fresh.unlink(missing_ok=True)
 
 
@@ -65,5 +65,5 @@ def _unpublished(target: Path, reason: list[str]) -> WarehouseUnwritable:
     full = re.search(r"No space left|File too large|quota", reason[0])
     advice = "free some space" if full else "give this user write access to its folder, or set PLEO_SNAPSHOT to another place"
     return WarehouseUnwritable(
-        f"What was loaded is kept, but the snapshot {target} could not be published ({reason[0]}), so readers of it still see the one before; {advice}, then run again."
+        f"The rows are loaded, but the snapshot {target} could not be published ({reason[0]}), so its readers still see the copy before; {advice}, then run again."
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pleo_connector.catalogue import Storage, Table
 from pleo_connector.catalogue.types import AMOUNT_SCALE, MONEY_SCALE, RATE_SCALE
@@ -70,8 +73,18 @@ def typed(table: Table, rows: pa.Table) -> pa.Table:
     return pa.table(arrays, names=rows.column_names)
 
 
+def key_faults(rows: pa.Table, key: Sequence[str]) -> tuple[int, int]:
+    """(rows without a part of their key, keys that occur more than once; 0 where the first is not)."""
+    missing = functools.reduce(pc.or_, [pc.is_null(rows[name]) for name in key])
+    nulls: int = pc.sum(missing).as_py() or 0
+    if nulls or not rows.num_rows:
+        return nulls, 0
+    counts = rows.select(list(key)).group_by(list(key)).aggregate([([], "count_all")])["count_all"]
+    return 0, pc.sum(pc.greater(counts, 1)).as_py() or 0
+
+
 def refuse_faults(table: Table, nulls: int, twice: int) -> None:
-    """WarehouseError for staged rows that cannot be told apart."""
+    """WarehouseError for staged rows with missing or duplicate keys."""
     key = ", ".join(table.key)
     if nulls:
         raise WarehouseError(f"{nulls} rows for table {table.name} lack their key ({key}); nothing of this load was written.")

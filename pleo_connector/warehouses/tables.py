@@ -1,7 +1,8 @@
-"""Names of tables, and the SQL that makes them and says what they hold."""
+"""Names of tables, and the SQL that creates and describes them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pleo_connector.catalogue import Field, Table
@@ -51,6 +52,10 @@ class Tables:
     def comment_column(self, table: Table, field: Field) -> str:
         """Store a column's description."""
         return f"COMMENT ON COLUMN {self.relation(table)}.{self.dialect.quote(field.name)} IS {self.dialect.literal(field.description)}"
+
+    def counts(self, tables: Sequence[Table]) -> str:
+        """One row: for each table, its rows that are not tombstones."""
+        return "SELECT " + ", ".join(f"({self.count(table)})" for table in tables)
 
     def count(self, table: Table) -> str:
         """Rows that are not tombstones."""

@@ -1,8 +1,8 @@
 """Taking turns at a warehouse file: a queue between processes and threads, first come, first served.
 
-Whoever comes draws the next number: a ticket file beside the warehouse, locked for as long as its owner waits and works.
-It waits for the ticket before its own, again and again until there is none. The kernel unlocks the ticket of a process that
-dies, so a killed run blocks nobody, wherever in the queue it stood.
+Each writer draws the next number: a ticket file beside the warehouse, which is locked while its owner waits and works. It waits for
+the ticket before its own until no earlier ticket is left. The kernel unlocks the ticket of a process that dies, so a killed run
+blocks no other, at any place in the queue.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ def turn(path: Path, wait: float) -> Iterator[None]:
 
 
 def _draw(path: Path) -> BaseFileLock:
-    """The next number's ticket, locked. Numbers start again when nobody is there."""
+    """The ticket with the next number, locked. Numbers start again at 1 when there are no tickets."""
     lock_path = path.with_name(path.name + ".lock")
-    # filelock takes some refusals (such as /proc's) for a lock that somebody else holds, and would wait.
+    # filelock takes some refusals (such as /proc's) for a lock of another process, and would wait.
     os.close(os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o644))
     with FileLock(lock_path, thread_local=False).acquire(timeout=_DRAWING, poll_interval=_POLL / 10):
         last = max(_tickets(path), default=0)

@@ -1,7 +1,7 @@
 """The views of a schema, as statements; shared by the SQL warehouses.
 
-A view's comment ends with the mark of its definition. So a run sees with one question what it has to do, which is nearly
-always nothing, and never touches a view that somebody else made.
+A view's comment ends with the fingerprint of its definition. So a run needs one query to find the views to make, which are nearly
+always none, and never changes a view that a user made.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def redefinition(names: Tables, views: Sequence[View], stored: Mapping[str, obje
 
 
 def creation(names: Tables, view: View, *, replace: bool = False) -> Iterator[str]:
-    """Statements that make a view, or put it in the place of the one there, with its comments; for a session that is in the schema."""
+    """Statements that create or replace a view, with its comments; for a session that is in the schema."""
     quote, literal = names.dialect.quote, names.dialect.literal
     columns = ", ".join(quote(column.name) for column in view.columns)
     yield f"CREATE {'OR REPLACE ' if replace else ''}VIEW {quote(view.name)} ({columns}) AS\n{view.sql}"

@@ -55,7 +55,7 @@ def test_a_file_is_a_description_its_columns_and_a_query() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         (GOOD.replace("--\n", ""), "number.sql: begins with a description, an empty comment line"),
         (GOOD.replace("n bigint:", "n bigint"), "number.sql: this is not 'column storage: description. .table.column.': n bigint How many"),
@@ -63,6 +63,6 @@ def test_a_file_is_a_description_its_columns_and_a_query() -> None:
         (GOOD.replace("[companies.id]", "[vendors.id]"), r"view number: columns come from \['vendors'\], which it does not read"),
     ],
 )
-def test_a_header_that_says_something_else_is_refused(text: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_header_that_says_something_else_is_refused(text: str, expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
         parse("number", text)

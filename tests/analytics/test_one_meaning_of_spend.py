@@ -63,11 +63,11 @@ def test_the_figures_in_the_readme_are_those_of_the_view(viewed: duckdb.DuckDBPy
 
 
 def test_the_demos_summary_reads_the_view(viewed: duckdb.DuckDBPyConnection) -> None:
-    told = viewed.execute(demo_summary._SPEND.format(schema="pleo")).fetchall()
+    result = viewed.execute(demo_summary._SPEND.format(schema="pleo")).fetchall()
     view = (
         "SELECT strftime(month, '%Y-%m') AS m, currency, count(DISTINCT entry_id), sum(amount) FROM pleo.spend WHERE currency IS NOT NULL"
     )
-    assert told == viewed.execute(f"{view} GROUP BY ALL ORDER BY m DESC, currency").fetchall()
+    assert result == viewed.execute(f"{view} GROUP BY ALL ORDER BY m DESC, currency").fetchall()
 
 
 def test_the_families_on_the_page_are_those_of_the_catalogue() -> None:

@@ -150,5 +150,5 @@ def test_every_warehouse_lists_its_categories_with_the_merchants_of_the_nameless
         rows = list(csv.DictReader(lines))
     assert [(row["id"], row["name"], row["merchants"]) for row in rows] == [(CABS, "Cabs", ""), (MEALS, "", "'=Café(), Bar")]
     assert categories_of(str(template)) == (Category(CABS, None, "Cabs"),)
-    with pytest.raises(ConfigurationError, match="is there already and is not written over"):
+    with pytest.raises(ConfigurationError, match="exists already and is not overwritten"):
         write_template(template, [], [])

@@ -117,18 +117,18 @@ def test_a_view_of_somebody_s_own_over_ours_stops_only_what_it_stands_on(url: st
     ]
     new = [View("tripled", "Thrice it.", f"SELECT {column} AS n FROM number", NUMBER.columns, ("number",)) for column in ("n * 3", "x")]
     anew += [new[0], View("odd", "Needs what is new.", new[1].sql, (ViewColumn("n", Storage.TEXT, "New."),), new[1].reads)]
-    told: list[str] = []
+    result: list[str] = []
     for _ in range(2):  # nothing changes until the person does something
-        told.clear()
+        result.clear()
         with warehouse.transaction() as transaction:
-            made = transaction.define(anew, told.append)
+            made = transaction.define(anew, result.append)
         if url.startswith("duckdb"):
             break
         assert made in (("other", "tripled"), ())
-        (sentence,) = told
+        (sentence,) = result
         assert "The view number in postgresql://" in sentence
         assert (
-            "is left as it was, with doubled, tripled, odd: view reports.mine depends on view doubled. Drop what depends on it, run"
+            "was not changed, with doubled, tripled, odd: view reports.mine depends on view doubled. Drop what depends on it, run"
             in sentence
         )
     else:
@@ -136,10 +136,10 @@ def test_a_view_of_somebody_s_own_over_ours_stops_only_what_it_stands_on(url: st
             assert ask("SELECT n FROM doubled") == [(0,)] and ask("SELECT x FROM other") == [("x",)]
             assert ask("SELECT more FROM reports.mine") == [(1,)]
         _run(url, "DROP VIEW reports.mine")
-        told.clear()
+        result.clear()
         with warehouse.transaction() as transaction:
-            made = transaction.define(anew, told.append)
-    assert not told and {"number", "doubled"} <= set(made)
+            made = transaction.define(anew, result.append)
+    assert not result and {"number", "doubled"} <= set(made)
     with _asking(url) as ask:
         assert ask("SELECT x, n FROM doubled") == [("x", 0)]
 
@@ -147,11 +147,11 @@ def test_a_view_of_somebody_s_own_over_ours_stops_only_what_it_stands_on(url: st
 def test_a_view_that_keeps_its_columns_is_renewed_under_somebody_s_own(url: str, warehouse: Warehouse) -> None:
     _define(warehouse, NUMBER, DOUBLED)
     _run(url, "CREATE VIEW mine AS SELECT n + 1 AS more FROM doubled")
-    told: list[str] = []
+    result: list[str] = []
     described = View("number", "Now seven.", "SELECT 7::BIGINT AS n", NUMBER.columns, ())
     with warehouse.transaction() as transaction:
-        assert transaction.define([described, DOUBLED], told.append) == ("number", "doubled")
-    assert not told
+        assert transaction.define([described, DOUBLED], result.append) == ("number", "doubled")
+    assert not result
     with _asking(url) as ask:
         assert ask("SELECT more FROM mine") == [(15,)]
 

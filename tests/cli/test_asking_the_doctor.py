@@ -63,7 +63,7 @@ def test_a_snapshot_is_looked_at_where_one_is_wanted(pleo: Local, tmp_path: Path
     assert checks(pleo, 1, PLEO_SNAPSHOT=str(later))["snapshot"]["verdict"] == "fail"
     ended = pleo.run("sync", "companies", PLEO_SNAPSHOT=str(later))
     assert (ended.code, later.exists()) == (0, False)
-    assert "What was loaded is kept, but the snapshot" in ended.err
+    assert "The rows are loaded, but the snapshot" in ended.err
     later.parent.mkdir()
     ended = pleo.run("sync", "companies", "--json", PLEO_SNAPSHOT=str(later))  # the next run tries again
     assert (json.loads(ended.out)["warnings"], later.exists()) == ([], True)
@@ -146,7 +146,7 @@ def test_a_stream_that_is_refused_although_its_scope_is_granted_fails_in_pleos_w
         told = found[f"access to {name}"]["found"]
         assert "ACCESS_DENIED: Required permission 'READ' on resource 'tag-group'" in told and "PLEO_SCOPES" in told
     child = found["access to tag_group_dimensions"]
-    assert (child["verdict"], child["found"]) == ("warn", "not asked: it is read for each of tag_groups, which Pleo refuses")
+    assert (child["verdict"], child["found"]) == ("warn", "not checked: it is read for each of tag_groups, which Pleo refuses")
     assert found["access to vendors"] == {"check": "access to vendors", "verdict": "ok", "found": "Pleo answers", "advice": ""}
 
 
@@ -180,7 +180,7 @@ def test_items_are_asked_for_while_a_job_is_open_and_without_one_nothing_is_wron
     for job in state.records("export_jobs"):
         state.move_export_job(job["id"], "completed")
     child = checks(pleo, 0)["access to export_items"]
-    assert (child["verdict"], child["found"]) == ("ok", "not asked: there are no open export jobs to read it for")
+    assert (child["verdict"], child["found"]) == ("ok", "not checked: there are no open export jobs to read it for")
 
 
 def test_a_refused_search_is_told_from_refused_entries(pleo: Local) -> None:
@@ -197,7 +197,7 @@ def test_a_key_is_told_to_be_made_anew(pleo: Local) -> None:
     pleo.sandbox.state.set_refused("company", "vendor")
     found = checks(pleo, 1, **key)
     assert "make a key in Pleo with that permission" in found["access to companies"]["found"]
-    assert found["access to vendors"]["found"] == "not asked: Pleo refuses the list of companies"
+    assert found["access to vendors"]["found"] == "not checked: Pleo refuses the list of companies"
     assert "PLEO_SCOPES" not in found["access to companies"]["found"]
     alone = pleo.run("doctor", "--json", "tax_codes", **key)
     assert alone.code == 1 and "Pleo refuses companies (403" in alone.out, "the stream needs the list"

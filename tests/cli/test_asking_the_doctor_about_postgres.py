@@ -100,7 +100,7 @@ def test_each_missing_right_is_a_line_with_its_grant() -> None:
             run(f"GRANT USAGE, CREATE ON SCHEMA pleo TO {role}")
             run("CREATE TABLE pleo.companies (id uuid)")
             (foreign,) = found(limited)
-            assert "belong to somebody else (companies)" in foreign.found
+            assert "belong to another role (companies)" in foreign.found
             run(f"ALTER TABLE pleo.companies OWNER TO {role}")
             assert [finding.verdict for finding in found(limited)] == [Verdict.OK]
         finally:

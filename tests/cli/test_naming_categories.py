@@ -56,7 +56,7 @@ def test_a_template_lists_the_nameless_and_filled_in_it_names_them(pleo: Local, 
     _ask(pleo, "UPDATE pleo.accounting_entries SET account_id = NULL")
     assert "2.csv holds no category to be named." in " ".join(pleo.run("categories", "--write", str(tmp_path / "2.csv")).out.split())
     again = pleo.run("categories", "--write", str(file), PLEO_CATEGORIES=str(file))
-    assert (again.code, again.errors) == (2, [f"Error: {file} is there already and is not written over: name a new file."])
+    assert (again.code, again.errors) == (2, [f"Error: {file} exists already and is not overwritten: name a new file."])
 
 
 @pytest.mark.parametrize("verb", [("sync", "companies"), ("marts",), ("categories",), ("replay", "companies")])

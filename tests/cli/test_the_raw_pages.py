@@ -24,4 +24,4 @@ def test_size_purge_and_what_a_replay_says_then(tmp_path: Path, capsys: pytest.C
         assert pleo.run("raw", "prune").code == 0
         failed = pleo.run("replay", "employees", "--into", f"duckdb:///{pleo.warehouse.with_name('again.duckdb')}")
         assert failed.code == 2
-        assert "Raw pages are missing of what the tables hold: employees (" in failed.errors[0]
+        assert "Raw pages are missing for rows of the tables: employees (" in failed.errors[0]

@@ -64,7 +64,7 @@ def test_sync_replay_marts_and_dagster_name_it_and_renew_the_others(pleo: Local)
     ended = pleo.run("marts", "--json")
     assert ended.code == 1 and WAY_OUT in " ".join(ended.err.split())
     (left,) = json.loads(ended.out)["left"]
-    assert WAY_OUT in left and left.startswith("The view spend in postgresql://") and "is left as it was, with spend_by_" in left
+    assert WAY_OUT in left and left.startswith("The view spend in postgresql://") and "was not changed, with spend_by_" in left
 
     with environment(pleo.environ), dg.DagsterInstance.ephemeral() as instance:
         definitions = build_pleo_definitions(marts=True)

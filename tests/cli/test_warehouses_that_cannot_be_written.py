@@ -28,9 +28,9 @@ def pleo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Local]:
     [
         ("md:spend", "there is no token for MotherDuck; set the variable motherduck_token to one."),
         ("md:", "names no database of MotherDuck; write md:name."),
-        ("s3://bucket/lake", "names a place in an object store (s3://)"),
-        ("iceberg:///s3://bucket/lake", "names a place in an object store (s3://)"),
-        ("duckdb:///gs://bucket/spend.duckdb", "names a place in an object store (gs://)"),
+        ("s3://bucket/lake", "names an object store (s3://)"),
+        ("iceberg:///s3://bucket/lake", "names an object store (s3://)"),
+        ("duckdb:///gs://bucket/spend.duckdb", "names an object store (gs://)"),
     ],
 )
 def test_what_can_be_no_warehouse_is_a_fault_of_the_settings(pleo: Local, monkeypatch: pytest.MonkeyPatch, url: str, sentence: str) -> None:
@@ -49,7 +49,7 @@ def test_a_missing_extension_of_duckdb_is_named(pleo: Local, monkeypatch: pytest
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # DuckDB downloads nothing in a test
     ended = pleo.run("sync", "companies", PLEO_WAREHOUSE="md:spend")
     (error,) = ended.errors
-    assert ended.code == 1 and "md:spend needs DuckDB's extension motherduck, which could not be had: run INSTALL motherduck" in error
+    assert ended.code == 1 and "md:spend needs DuckDB's extension motherduck, which could not be installed: run INSTALL motherduck" in error
 
 
 @pytest.mark.parametrize("closed", ["catalog.db", "pleo/companies", "pleo/companies/metadata", "."])

@@ -50,7 +50,7 @@ def test_a_bare_array_is_one_page(body: bytes, records: tuple[bytes, ...], pagin
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "expected"),
     [
         (PAGE[:60], "ended after 60 bytes"),
         (b"", "is empty"),
@@ -72,12 +72,12 @@ def test_a_bare_array_is_one_page(body: bytes, records: tuple[bytes, ...], pagin
         (b'{"data":[{"a":"\\ud800 secret"}]', "ended after"),
     ],
 )
-def test_a_bad_answer_is_one_sentence_without_content(body: bytes, said: str) -> None:
+def test_a_bad_answer_is_one_sentence_without_content(body: bytes, expected: str) -> None:
     with pytest.raises(BadAnswer) as caught:
         split(body)
     message = str(caught.value)
     assert WHAT in message
-    assert said in message
+    assert expected in message
     assert "secret" not in message
     assert message.endswith(".")
     assert "\n" not in message

@@ -84,7 +84,7 @@ class Cluster:
         program = str(Path(sys.executable).with_name("dagster"))
         return self.launcher.start(program, "job", "execute", "-m", "celery_place", "-j", "pleo_sync", "-c", str(self.run_config))
 
-    def told(self) -> str:
+    def all_logs(self) -> str:
         """All logs, for a failing test."""
         return "\n".join(
             f"--- {host.folder.name}\n{host.log.read_text()[-4000:]}" for host in (self.launcher, *self.workers) if host.log.exists()

@@ -123,15 +123,15 @@ class Many:
             repository_def=self.repository,
             resources=self.repository.get_top_level_resources(),
         )
-        told = self.repository.get_sensor_def(sensor).evaluate_tick(context)
-        self.cursors[sensor], self.why = told.cursor, told.skip_message
-        for asked in told.dynamic_partitions_requests or ():
-            if isinstance(asked, dg.AddDynamicPartitionsRequest):
-                self.instance.add_dynamic_partitions(asked.partitions_def_name, list(asked.partition_keys))
+        result = self.repository.get_sensor_def(sensor).evaluate_tick(context)
+        self.cursors[sensor], self.why = result.cursor, result.skip_message
+        for change in result.dynamic_partitions_requests or ():
+            if isinstance(change, dg.AddDynamicPartitionsRequest):
+                self.instance.add_dynamic_partitions(change.partitions_def_name, list(change.partition_keys))
             else:
-                for key in asked.partition_keys:
-                    self.instance.delete_dynamic_partition(asked.partitions_def_name, key)
-        return {str(request.partition_key): str(request.run_key) for request in told.run_requests or ()}
+                for key in change.partition_keys:
+                    self.instance.delete_dynamic_partition(change.partitions_def_name, key)
+        return {str(request.partition_key): str(request.run_key) for request in result.run_requests or ()}
 
     def enqueue(self, label: str, run_key: str, job: str = SYNC, **options: Any) -> dg.DagsterRun:
         """A run as the daemon makes it, before it starts, or with another `status`."""

@@ -126,11 +126,11 @@ def test_options_are_checked() -> None:
 
 def run_dg(folder: Path, *command: str, **variables: str) -> str:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PLEO_", "VIRTUAL_ENV", "PYTHONPATH"))}
-    told = clean | {"DAGSTER_HOME": str(folder / "home"), "PYTHONPATH": str(folder)} | variables
+    values = clean | {"DAGSTER_HOME": str(folder / "home"), "PYTHONPATH": str(folder)} | variables
     (folder / "home").mkdir(exist_ok=True)
     (folder / "home" / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
     dg_command = [str(Path(sys.executable).with_name("dg")), *command]
-    done = subprocess.run(dg_command, cwd=folder, env=told, capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run(dg_command, cwd=folder, env=values, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -242,16 +242,16 @@ def test_assets_in_yaml_and_in_code_depend_on_a_named_components_tables_and_mart
 
 @pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::dagster.PreviewWarning")
 @pytest.mark.parametrize(
-    ("table", "component", "told"),
+    ("table", "component", "expected"),
     [("spnd", "my_pleo", "The connection my_pleo has no table 'spnd'; did you mean 'spend'"), ("spend", "my_plea", "my_plea")],
 )
-def test_a_table_or_component_that_is_none_fails_at_load(shop: Path, table: str, component: str, told: str) -> None:
+def test_a_table_or_component_that_is_none_fails_at_load(shop: Path, table: str, component: str, expected: str) -> None:
     with pytest.raises(Exception) as refused:  # noqa: PT011 - Dagster wraps it, in each version otherwise
         reporting(shop, table, component)
-    said, error = "", cast("BaseException | None", refused.value)
+    message, error = "", cast("BaseException | None", refused.value)
     while error is not None:
-        said, error = f"{said}{error}", error.__cause__
-    assert told in said
+        message, error = f"{message}{error}", error.__cause__
+    assert expected in message
 
 
 def test_as_it_is_scaffolded_it_loads(tmp_path: Path) -> None:

@@ -92,9 +92,9 @@ def test_splits_that_do_not_sum_to_their_entry_are_found_and_the_entry_named(bro
 
 def test_only_ten_failing_entries_are_named(broken: Place) -> None:
     sql(broken, "UPDATE pleo.accounting_entry_splits SET transaction_value_minors = transaction_value_minors + 1")
-    told = shown(checks(broken.check("accounting_entry_splits"))[SPLITS])
-    assert told["entries_that_differ"] > 10
-    assert len(set(told["for_example"].split(", "))) == 10
+    metadata = shown(checks(broken.check("accounting_entry_splits"))[SPLITS])
+    assert metadata["entries_that_differ"] > 10
+    assert len(set(metadata["for_example"].split(", "))) == 10
 
 
 @pytest.mark.parametrize(
@@ -135,13 +135,13 @@ def test_rows_accounted_for_alone_looks_at_the_last_materialisation(place: Place
         place.run(["companies"], instance=instance)
         never = checks(place.check("vendors", instance=instance))[("vendors", "rows_accounted_for")]
         assert not never.passed
-        assert "not synced by Dagster yet" in shown(never)["reason"]
+        assert "has not synced this table yet" in shown(never)["reason"]
     with dg.DagsterInstance.ephemeral() as instance:
         place.run(["vendors"], instance=instance)
         found = checks(place.check("vendors", instance=instance))
-        told = found[("vendors", "rows_accounted_for")]
-        assert told.passed
-        assert shown(told)["rows_served"] > 0
+        result = found[("vendors", "rows_accounted_for")]
+        assert result.passed
+        assert shown(result)["rows_served"] > 0
         drift = found[("vendors", "fits_the_declaration")]
         assert drift.passed
         place.run(["accounts"], instance=instance)
@@ -156,16 +156,16 @@ def test_a_value_that_is_not_declared_is_reported_by_syncs_that_do_not_read_it(p
     sandbox.state.put("accounting_entries", entry | {"family": "GIFT", "mood": "generous"})
     february, march, april = ({"from": f"2026-0{month}-01", "to": f"2026-0{month + 1}-01"} for month in (2, 3, 4))
     try:
-        told = [checks(place.run(["accounting_entries"], config=month, overrides=here)) for month in (february, march)]
+        results = [checks(place.run(["accounting_entries"], config=month, overrides=here)) for month in (february, march)]
         sandbox.state.put("accounting_entries", entry)
         mended = [checks(place.run(["accounting_entries"], config=month, overrides=here)) for month in (february, april)]
     finally:
         sandbox.state.start_over()
     declared = ("accounting_entries", "fits_the_declaration")
-    said = {"unseen_values": 1, "unknown_fields": 1}
-    for found in told:
+    values = {"unseen_values": 1, "unknown_fields": 1}
+    for found in results:
         assert not found[declared].passed
-        assert {name: value for name, value in shown(found[declared]).items() if name != "for_example"} == said
+        assert {name: value for name, value in shown(found[declared]).items() if name != "for_example"} == values
         assert set(shown(found[declared])["for_example"].split(", ")) == {"family=GIFT", "mood"}
     assert [found[declared].passed for found in mended] == [True, True]
 
@@ -181,16 +181,16 @@ def finished(stream: str, error: PleoError | None = None) -> StreamReport:
 
 
 def test_a_check_waits_for_the_streams_that_it_looks_at(filled: Place) -> None:
-    def told(report: StreamReport) -> set[tuple[str, str]]:
+    def checks_of(report: StreamReport) -> set[tuple[str, str]]:
         return {(result.asset_key.path[-1], str(result.check_name)) for result in run.loaded(report).results if result.asset_key}
 
     loading, references = ("accounts", "tax_codes", "employees", "accounting_entries"), ("accounting_entries", "references_exist")
     run = check_run(filled, loading)
-    first = told(finished("accounting_entries"))
+    first = checks_of(finished("accounting_entries"))
     assert ("accounting_entries", KEY) in first and SPLITS in first
     assert references not in first, "accounts may be half loaded"
-    assert references not in told(finished("accounts")) | told(finished("employees"))
-    assert told(finished("tax_codes")) >= {references, ("accounting_entry_splits", "references_exist"), ("tax_codes", KEY)}
+    assert references not in checks_of(finished("accounts")) | checks_of(finished("employees"))
+    assert checks_of(finished("tax_codes")) >= {references, ("accounting_entry_splits", "references_exist"), ("tax_codes", KEY)}
 
 
 def test_a_stream_that_failed_proves_nothing_about_others(filled: Place) -> None:

@@ -36,26 +36,26 @@ def partitions(place: Many, *labels: str) -> None:
 @pytest.mark.slow
 def test_each_connection_has_its_items_landed_once(place: Many) -> None:
     partitions(place, "acme", "beta")
-    asked = place.tick(SENSOR)
-    assert list(asked) == ["acme", "beta"] and asked["acme"] != asked["beta"], "both see the same companies"
-    for label, key in asked.items():
+    result = place.tick(SENSOR)
+    assert list(result) == ["acme", "beta"] and result["acme"] != result["beta"], "both see the same companies"
+    for label, key in result.items():
         assert place.run(label, key, JOB).success
         rows, keys = place.rows(label, "export_items")
         assert rows == keys > 0
-    assert place.tick(SENSOR) == {} and place.why == "2 of 2 connections looked at, 0 under way; nothing to land."
+    assert place.tick(SENSOR) == {} and place.why == "2 of 2 connections polled, 0 under way; nothing to land."
     state = place.sandbox.state
     ended = next(job for job in state.records("export_jobs") if job["status"] == "completed")
     items = [item["accountingEntryId"] for item in state.records("export_job_items") if item["exportJobId"] == ended["id"]]
     job = state.start_export_job(ended["companyId"], sorted(items)[:2])
     again = place.tick(SENSOR)
-    assert list(again) == ["acme", "beta"] and set(again.values()).isdisjoint(asked.values())
+    assert list(again) == ["acme", "beta"] and set(again.values()).isdisjoint(result.values())
     state.exports.move(job, "failed", expired=True)  # leaves the shared sandbox without it
 
 
 def test_nothing_is_asked_for_a_connection_while_its_run_is_under_way(place: Many) -> None:
     partitions(place, "acme", "beta")
-    asked = place.tick(SENSOR)
-    place.enqueue("acme", asked["acme"], JOB)
+    result = place.tick(SENSOR)
+    place.enqueue("acme", result["acme"], JOB)
     assert list(place.tick(SENSOR)) == ["beta"]
 
 
@@ -64,7 +64,7 @@ def test_one_that_cannot_be_looked_at_stops_nobody(place: Many, capfd: pytest.Ca
     acme = place.connection("acme")
     place.store.reseal(acme, place.store.read(acme).generation, b"not what any key opens")
     assert list(place.tick(SENSOR)) == ["beta"]
-    assert "1 connections could not be looked at. acme: " in capfd.readouterr().err
+    assert "1 connections could not be polled. acme: " in capfd.readouterr().err
 
 
 def test_a_run_that_failed_is_asked_for_again_once_a_person_has_mended_its_connection(place: Many) -> None:
@@ -82,19 +82,19 @@ def test_who_found_no_room_is_first_next_time(place: Many) -> None:
     place.define(streams=STREAMS, at_once=1)
     partitions(place, "acme", "beta", "gamma")
     for label in ("acme", "beta", "gamma"):
-        (asked,) = place.tick(SENSOR).items()
-        assert asked[0] == label
-        waiting = place.enqueue(*asked, JOB)
+        (result,) = place.tick(SENSOR).items()
+        assert result[0] == label
+        waiting = place.enqueue(*result, JOB)
         assert place.tick(SENSOR) == {} and "1 under way" in str(place.why)
         place.instance.delete_run(waiting.run_id)
-        place.enqueue(*asked, JOB, status=dg.DagsterRunStatus.SUCCESS)
-    assert place.tick(SENSOR) == {} and place.why == "3 of 3 connections looked at, 0 under way; nothing to land."
+        place.enqueue(*result, JOB, status=dg.DagsterRunStatus.SUCCESS)
+    assert place.tick(SENSOR) == {} and place.why == "3 of 3 connections polled, 0 under way; nothing to land."
 
 
 def test_a_look_without_time_goes_on_where_it_stopped(place: Many) -> None:
     partitions(place, "acme", "beta")
     context = dg.build_sensor_context(instance=place.instance, cursor=cursor_of(Memories(first="beta")))
     runs = Runs(place.instance, JOB, frozenset())
-    told = evaluate(context, Impatient(), WarehouseResource(), PARTITIONS, runs, 8, seconds=0.0)
-    assert not told.run_requests and "0 of 2 connections looked at" in str(told.skip_reason)
-    assert remembered(Memories, told.cursor).first == "beta"
+    result = evaluate(context, Impatient(), WarehouseResource(), PARTITIONS, runs, 8, seconds=0.0)
+    assert not result.run_requests and "0 of 2 connections polled" in str(result.skip_reason)
+    assert remembered(Memories, result.cursor).first == "beta"

@@ -109,8 +109,8 @@ def test_a_secret_typed_into_the_launchpad_is_refused(place: Place) -> None:
             )
         )
     assert not result.success
-    said = str([event.event_specific_data for event in result.all_events if event.is_failure])
-    assert "api_key was typed into this run" in said
+    message = str([event.event_specific_data for event in result.all_events if event.is_failure])
+    assert "api_key was typed into this run" in message
     assert not (place.folder / "w.duckdb").exists()
 
 
@@ -165,8 +165,8 @@ def test_whatever_a_careless_step_says_dagster_keeps_no_secret(careless: Careles
         timeout=800,
         check=False,
     )
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said.decode()
+    message = done.stdout + done.stderr
+    assert done.returncode == 0, message.decode()
     kept = {file: file.read_bytes() for file in careless.home.rglob("*") if file.is_file()}
     with dg.DagsterInstance.from_config(str(careless.home)) as instance:
         (run,) = instance.get_runs()
@@ -183,7 +183,7 @@ def test_whatever_a_careless_step_says_dagster_keeps_no_secret(careless: Careles
     assert printed.count(b"printed ***") == 5 * 4
     assert b"send_request_headers" in printed and printed.count(b"late ***") >= 5 * 4
     assert {str(file.relative_to(careless.home)): careless.found(text) for file, text in kept.items() if careless.found(text)} == {}
-    assert careless.found(said) == []
+    assert careless.found(message) == []
 
 
 def test_a_run_in_this_process_leaves_nothing_of_ours_behind(careless: Careless) -> None:

@@ -122,18 +122,18 @@ def test_a_component_launches_untouched(place: Place, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("keys", [[], [["pleo", "vendors"]]])
 def test_what_dagsters_server_prefills_is_what_it_takes(place: Place, tmp_path: Path, keys: list[list[str]]) -> None:
     location = 'from pleo_connector import build_pleo_definitions\n\ndefs = build_pleo_definitions(streams=["vendors"])\n'
-    asked: dict[str, Any] = {**SELECTOR, "pipelineName": "__ASSET_JOB" if keys else "pleo_sync"}
-    asked |= {"assetSelection": [{"path": key} for key in keys]} if keys else {}
+    request: dict[str, Any] = {**SELECTOR, "pipelineName": "__ASSET_JOB" if keys else "pleo_sync"}
+    request |= {"assetSelection": [{"path": key} for key in keys]} if keys else {}
     with served(tmp_path, place.environment, location) as ui:
         schema = ui.ask(
             "query ($of: PipelineSelector!) { runConfigSchemaOrError(selector: $of) { ... on RunConfigSchema { rootDefaultYaml } } }",
-            of=asked,
+            of=request,
         )
         assert schema["rootDefaultYaml"].count(MASK) in (len(SECRETS), 0), "Dagster 1.12 masks none, and shows names of variables"
         run = ui.ask(
             "mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) "
             "{ __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }",
-            params={"selector": asked, "runConfigData": schema["rootDefaultYaml"]},
+            params={"selector": request, "runConfigData": schema["rootDefaultYaml"]},
         )
         assert ui.finished(run["run"]["runId"]).is_success
 

@@ -31,7 +31,7 @@ def place(tmp_path: Path, sandbox: RunningSandbox) -> Iterator[Many]:
         yield found
 
 
-def said(result: dg.ExecuteInProcessResult) -> str:
+def description_of(result: dg.ExecuteInProcessResult) -> str:
     return str(failure(result).user_failure_data.description)
 
 
@@ -44,18 +44,18 @@ def warned(place: Many, capfd: pytest.CaptureFixture[str]) -> str:
 
 def test_each_connection_is_a_partition_with_runs_rows_and_a_schema_of_its_own(place: Many) -> None:
     place.connect("acme", "beta-gmbh")
-    asked = place.tick()
-    assert place.partitions == ["acme", "beta-gmbh"] == list(asked)
+    result = place.tick()
+    assert place.partitions == ["acme", "beta-gmbh"] == list(result)
     place.sandbox.state.reset_counters()
-    for label, key in asked.items():
+    for label, key in result.items():
         done = place.run(label, key)
         assert done.success
-        told = materialized(done)["vendors"]
-        assert told["dagster/relation_identifier"] == f"pleo_{label.replace('-', '_')}.vendors"
+        metadata = materialized(done)["vendors"]
+        assert metadata["dagster/relation_identifier"] == f"pleo_{label.replace('-', '_')}.vendors"
         rows, keys = place.rows(label, "vendors")
-        assert rows == keys == told["dagster/row_count"] == len(place.sandbox.state.records("vendors"))
+        assert rows == keys == metadata["dagster/row_count"] == len(place.sandbox.state.records("vendors"))
     assert place.sandbox.counters()["reuse"] == 0
-    assert place.tick() == {} and place.why == "2 connections, 0 under way; none is due or has room."
+    assert place.tick() == {} and place.why == "2 connections, 0 under way; no other is due, or all places are taken."
 
 
 def test_a_grant_that_ended_fails_alone_is_told_once_and_waits_for_a_person(place: Many, capfd: pytest.CaptureFixture[str]) -> None:
@@ -63,7 +63,7 @@ def test_a_grant_that_ended_fails_alone_is_told_once_and_waits_for_a_person(plac
     place.tick()
     place.grants["acme"].revoked = True
     acme, beta = place.run("acme"), place.run("beta")
-    assert beta.success and not acme.success and "pleo-connector connect" in said(acme)
+    assert beta.success and not acme.success and "pleo-connector connect" in description_of(acme)
     sentence = "acme is not synced until a person connects it again"
     assert sentence in warned(place, capfd)
     assert sentence not in warned(place, capfd), "once"
@@ -107,10 +107,10 @@ def test_who_comes_later_with_a_label_for_the_same_schema_is_refused(place: Many
     place.connect("a_b")
     place.tick()
     place.connect("a-b")
-    told = "a-b is not synced, because its tables would go to the schema pleo_a_b, which is a_b's too: connect it under another label."
-    assert told in warned(place, capfd) and place.partitions == ["a_b"]
+    result = "a-b is not synced, because its tables would go to the schema pleo_a_b, which a_b uses too: connect it under another label."
+    assert result in warned(place, capfd) and place.partitions == ["a_b"]
     place.instance.add_dynamic_partitions("pleo_connections", ["a-b"])  # by hand
-    assert said(place.run("a-b")) == told
+    assert description_of(place.run("a-b")) == result
     assert place.run("a_b").success
 
 
@@ -122,7 +122,7 @@ def test_the_connection_without_a_label_is_none_of_them(place: Many, capfd: pyte
 
 def test_a_partition_that_is_no_label_is_refused(place: Many) -> None:
     place.instance.add_dynamic_partitions("pleo_connections", ["Acme Ltd"])
-    assert said(place.run("Acme Ltd")).startswith("The connection label must be at most 40 small letters")
+    assert description_of(place.run("Acme Ltd")).startswith("The connection label must be at most 40 small letters")
 
 
 def test_nothing_sealed_is_opened_to_list_connections(place: Many) -> None:
@@ -142,11 +142,11 @@ def test_an_api_key_is_one_connection(place: Many) -> None:
 
 def test_no_run_is_asked_for_while_one_is_under_way(place: Many) -> None:
     place.connect("acme", "beta")
-    asked = place.tick()
-    assert place.tick() == asked, "until the run is there, it is the same one"
-    waiting = {label: place.enqueue(label, key) for label, key in asked.items()}
+    result = place.tick()
+    assert place.tick() == result, "until the run is there, it is the same one"
+    waiting = {label: place.enqueue(label, key) for label, key in result.items()}
     place.cursor = None
-    assert place.tick() == {} and place.why == "2 connections, 2 under way; none is due or has room."
+    assert place.tick() == {} and place.why == "2 connections, 2 under way; no other is due, or all places are taken."
     place.instance.report_run_canceled(waiting["acme"])
     place.define(every=timedelta(minutes=1))
     assert place.tick() == {}, "within the minute"
@@ -186,7 +186,7 @@ def test_keeping_alive_refreshes_every_connection_and_one_that_fails_stops_nobod
         return job.execute_in_process(instance=place.instance, raise_on_error=False)
 
     first = keep_alive()
-    assert said(first).startswith("1 connections were not refreshed; 2 were. acme: ")
+    assert description_of(first).startswith("1 connections were not refreshed; 2 were. acme: ")
     assert [place.store.read(place.connection(label)).generation for label in ("beta", "gamma")] == [2, 2]
     assert place.store.read(place.connection("acme")).state is State.REAUTH_REQUIRED
     assert keep_alive().success, "one that waits for a person is no failure"
@@ -213,14 +213,14 @@ def test_the_example_gives_each_connection_a_file_of_its_own(place: Many) -> Non
 
 
 @pytest.mark.parametrize(
-    ("warehouse", "told"),
+    ("warehouse", "expected"),
     [
         ({"schema_name": "a" * 23}, "22 characters at most"),
         ({"warehouse": "duckdb:///{connection}.duckdb", "snapshot": "/data/copy.duckdb"}, r"write \{connection\} into it"),
     ],
 )
-def test_places_that_cannot_be_told_apart_are_refused(warehouse: dict[str, Any], told: str) -> None:
-    with environment({}), pytest.raises(ConfigurationError, match=told):
+def test_places_that_cannot_be_told_apart_are_refused(warehouse: dict[str, Any], expected: str) -> None:
+    with environment({}), pytest.raises(ConfigurationError, match=expected):
         build_pleo_connections_definitions(warehouse=WarehouseResource(**warehouse))
 
 
@@ -246,17 +246,17 @@ def test_thirty_connections_three_of_them_broken(tmp_path: Path, sandbox: Runnin
         place.connect(*(label for label in THIRTY if label != UNSCOPED))
         place.connect(UNSCOPED, scopes=" ".join(one for one in DEFAULT_SCOPES.split() if one[:3] not in ("tax", "ven")))
         place.grants[REVOKED].revoked = True
-        asked = place.tick()
-        assert tuple(place.partitions) == THIRTY == tuple(asked)
-        assert len(set(asked.values())) == len(THIRTY)
+        result = place.tick()
+        assert tuple(place.partitions) == THIRTY == tuple(result)
+        assert len(set(result.values())) == len(THIRTY)
         ended = {}
-        for label, key in asked.items():
+        for label, key in result.items():
             sandbox.state.set_faults(*([Fault("status", path="/v", status=500)] if label == DOWN else []))
             ended[label] = place.run(label, key)
         assert tuple(label for label, done in ended.items() if not done.success) == BROKEN
-        assert "pleo-connector connect" in said(ended[REVOKED])
-        assert "Pleo has a fault (500)" in said(ended[DOWN])
-        assert "lacks the scope" in said(ended[UNSCOPED])
+        assert "pleo-connector connect" in description_of(ended[REVOKED])
+        assert "Pleo has a fault (500)" in description_of(ended[DOWN])
+        assert "lacks the scope" in description_of(ended[UNSCOPED])
         served = {table: len(sandbox.state.records(table)) for table in TWO}
         for label in (one for one in THIRTY if one not in BROKEN):
             assert {table: place.rows(label, table) for table in TWO} == {table: (count, count) for table, count in served.items()}
@@ -264,4 +264,4 @@ def test_thirty_connections_three_of_them_broken(tmp_path: Path, sandbox: Runnin
         sandbox.state.set_faults()
         assert (counters["reuse"], counters["revoked_grants"]) == (0, 0)
         assert place.tick() == {}
-        assert place.why == "29 connections, 0 under way, 1 not synced; none is due or has room."
+        assert place.why == "29 connections, 0 under way, 1 not synced; no other is due, or all places are taken."

@@ -48,12 +48,12 @@ def test_foreign_assets_depend_on_ours_and_run_after_them(place: Place) -> None:
     with environment(place.environment):
         result = run(example("own_definitions").defs, job="spend_and_reports")
     assert result.success
-    told = materialized(result)
-    order = list(told)
-    assert set(told) == {"accounting_entries", "vendors", "spend_by_currency", "suppliers"}
+    metadata = materialized(result)
+    order = list(metadata)
+    assert set(metadata) == {"accounting_entries", "vendors", "spend_by_currency", "suppliers"}
     assert order.index("accounting_entries") < order.index("spend_by_currency")
-    assert told["spend_by_currency"]["currencies"] == 3
-    assert told["suppliers"]["suppliers"] == told["vendors"]["dagster/row_count"] > 0
+    assert metadata["spend_by_currency"]["currencies"] == 3
+    assert metadata["suppliers"]["suppliers"] == metadata["vendors"]["dagster/row_count"] > 0
 
 
 def test_the_translator_says_how_our_assets_are_called(place: Place) -> None:

@@ -63,10 +63,10 @@ def test_an_entry_that_vanished_is_marked_deleted_in_runs_of_single_months(
     place: Place, sandbox: RunningSandbox, filled: dg.Definitions
 ) -> None:
     sandbox.state.remove("accounting_entries", NEW)
-    said = execute(filled, partition_key=MONTHS.get_partition_keys()[0])
-    assert place.scalar(GONE) == 0 and "the next run reads all months" in said, "it may have moved to another month"
-    said = execute(filled, partition_key=MONTHS.get_partition_keys()[-8])
-    assert place.scalar(GONE) == 1 and said == ""
+    result = execute(filled, partition_key=MONTHS.get_partition_keys()[0])
+    assert place.scalar(GONE) == 0 and "the next run reads all months" in result, "it may have moved to another month"
+    result = execute(filled, partition_key=MONTHS.get_partition_keys()[-8])
+    assert place.scalar(GONE) == 1 and result == ""
 
 
 @pytest.mark.slow
@@ -95,8 +95,8 @@ def test_the_ends_of_the_partitions_are_open_and_all_of_them_or_mode_full_read_e
     context: Any = SimpleNamespace(
         has_partition_key=False, has_partition_key_range=True, partition_time_window=dg.TimeWindow(start.start, end.end)
     )
-    asked = within_partitions(context, PleoSyncConfig(mode=mode), MONTHS)
-    assert (asked.start[:10], asked.end[:10], asked.mode) == read
+    request = within_partitions(context, PleoSyncConfig(mode=mode), MONTHS)
+    assert (request.start[:10], request.end[:10], request.mode) == read
 
 
 def test_the_first_partition_is_the_first_month_that_has_a_window_of_its_own() -> None:
@@ -118,8 +118,8 @@ def test_a_company_that_joins_gets_a_run_of_its_tables_and_one_of_all_its_months
     for number, moment in enumerate(("2012-03-01T00:00:00Z", "2026-02-01T00:00:00Z")):
         sandbox.state.put("accounting_entries", one | {"id": f"{NEW[:-1]}{number}", "companyId": NEW, "performedAt": moment})
     with dg.DagsterInstance.ephemeral() as instance:
-        asked = tick(by_month, instance, '["a company that was known"]')
-        requests = {request.job_name: request for request in asked.run_requests if NEW in str(request.run_key)}
+        result = tick(by_month, instance, '["a company that was known"]')
+        requests = {request.job_name: request for request in result.run_requests if NEW in str(request.run_key)}
         assert set(requests) == {"pleo_sync", "pleo_months"}
         assert len({request.run_key for request in requests.values()}) == 2
     months = requests["pleo_months"]

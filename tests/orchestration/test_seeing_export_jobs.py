@@ -35,14 +35,14 @@ class World:
             repository_def=self.repository,
             resources=self.repository.get_top_level_resources(),
         )
-        told = self.repository.get_sensor_def("pleo_export_jobs").evaluate_tick(context)
+        result = self.repository.get_sensor_def("pleo_export_jobs").evaluate_tick(context)
         if keep_cursor:
-            self.cursor = told.cursor
-        return told
+            self.cursor = result.cursor
+        return result
 
-    def run(self, told: Any) -> bool:
+    def run(self, result: Any) -> bool:
         """Do what the sensor asks for, as the daemon would: with its key on the run."""
-        (request,) = told.run_requests
+        (request,) = result.run_requests
         job = self.definitions.resolve_job_def("pleo_export_items")
         done = job.execute_in_process(instance=self.instance, raise_on_error=False, tags={"dagster/run_key": request.run_key})
         return done.success
@@ -89,13 +89,13 @@ def test_items_are_landed_while_their_job_is_open_and_stay_when_it_has_expired(w
     assert world.run(world.tick()), "and once more when it has ended"
     assert (world.landed(job), world.status(job)) == (3, "failed"), "Pleo no longer serves the items; they stay"
     for _ in range(2):
-        told = world.tick()
-        assert told.run_requests == [] and told.skip_message == "Open export jobs: 3, all landed."
+        result = world.tick()
+        assert result.run_requests == [] and result.skip_message == "Open export jobs: 3, all landed."
 
 
 def test_a_job_is_not_asked_for_twice_while_its_run_is_under_way(world: World) -> None:
-    told = world.tick()
-    (request,) = told.run_requests
+    result = world.tick()
+    (request,) = result.run_requests
     run = world.instance.create_run_for_job(
         world.definitions.resolve_job_def("pleo_export_items"), tags={"dagster/run_key": request.run_key}
     )
@@ -130,9 +130,9 @@ def test_items_that_pleo_refuses_are_asked_for_once_and_again_after_an_hour(worl
     world.sandbox.state.set_faults(Fault("status", path="/v3/export-items", status=403))
     assert not world.run(first)
     for _ in range(2):
-        told = world.tick()
-        assert told.run_requests == [] and "the scope export-items:read" in told.skip_message
-        assert "Asked for again at" in told.skip_message
+        result = world.tick()
+        assert result.run_requests == [] and "the scope export-items:read" in result.skip_message
+        assert "The next try is at" in result.skip_message
     memory = json.loads(world.cursor or "")
     fresh = world.open_job()
     assert world.tick(keep_cursor=False).run_requests, "another job is asked for: it may be of a company that is not refused"
@@ -156,22 +156,22 @@ def test_looks_spend_from_the_budget_that_runs_share(world: World) -> None:
         few = World(world.sandbox, world.place, world.instance)
         pleo = few.repository.get_top_level_resources()["pleo"]
         with dg.build_sensor_context(instance=few.instance, resources={"pleo": pleo}) as context:
-            told: Any = export_sensor.evaluate(context, context.resources.pleo, "pleo_export_items", seconds=3)
+            result: Any = export_sensor.evaluate(context, context.resources.pleo, "pleo_export_items", seconds=3)
             counted = sum(world.sandbox.state.counters()["by_path"].values())
             again: Any = export_sensor.evaluate(context, context.resources.pleo, "pleo_export_items", seconds=2)
-    assert told.run_requests or told.skip_reason
+    assert result.run_requests or result.skip_reason
     assert 0 < counted <= 3, "one minute's requests"
     assert sum(world.sandbox.state.counters()["by_path"].values()) == counted and not again.run_requests, (
-        "and none are left for the next look"
+        "and none are left for the next evaluation"
     )
 
 
 @pytest.mark.parametrize(("key", "advice"), [("wrong", "make a new key in Pleo"), ("", "pleo-connector connect")])
 def test_a_credential_that_does_not_work_is_told_and_starts_nothing(world: World, key: str, advice: str) -> None:
     with environment(world.place.environment | {"PLEO_API_KEY": key}):
-        told = World(world.sandbox, world.place, world.instance).tick()
-    assert told.run_requests == []
-    assert advice in told.skip_message
+        result = World(world.sandbox, world.place, world.instance).tick()
+    assert result.run_requests == []
+    assert advice in result.skip_message
 
 
 def test_a_company_that_may_not_be_listed_does_not_hide_the_others(world: World) -> None:
@@ -187,9 +187,9 @@ def test_a_look_that_runs_out_of_time_goes_on_where_it_stopped(world: World) -> 
     with dg.build_sensor_context(instance=world.instance, resources={"pleo": pleo}) as context:
         companies = poll_export_jobs(context.resources.pleo.connection(), seconds=9, jobs=False).companies
         world.sandbox.state.set_faults(Fault("delay_before", path=JOBS, seconds=30, after=1))
-        told: Any = export_sensor.evaluate(context, context.resources.pleo, "pleo_export_items", seconds=3)
-    assert json.loads(told.cursor)["first"] == companies[1]
-    assert told.run_requests or "looked at 1 of" in told.skip_reason.skip_message
+        result: Any = export_sensor.evaluate(context, context.resources.pleo, "pleo_export_items", seconds=3)
+    assert json.loads(result.cursor)["first"] == companies[1]
+    assert result.run_requests or "polled 1 of" in result.skip_reason.skip_message
 
 
 def test_only_open_jobs_are_asked_for(world: World) -> None:

@@ -91,19 +91,19 @@ def test_the_schedule_reads_the_last_three_months_in_one_run(place: Place) -> No
 
 
 @pytest.mark.parametrize(
-    ("partition", "config", "said"),
+    ("partition", "config", "expected"),
     [
         ("2026-03-01", {"from": "2026-01-01"}, "from and to cannot be set in a run of partitions"),
         (None, None, "choose the months (partitions) of this run"),
     ],
 )
 def test_what_is_read_by_month_wants_months_and_no_range(
-    place: Place, partition: str | None, config: dict[str, object] | None, said: str
+    place: Place, partition: str | None, config: dict[str, object] | None, expected: str
 ) -> None:
     result = run(place, "pleo_months", partitioned=True, partition=partition, config=config)
     (failed,) = [event for event in result.all_events if event.is_step_failure]
-    told = failed.step_failure_data.user_failure_data
-    assert told is not None and said in (told.description or "")
+    outcome = failed.step_failure_data.user_failure_data
+    assert outcome is not None and expected in (outcome.description or "")
 
 
 def test_months_alone_are_refused() -> None:

@@ -117,8 +117,8 @@ def test_without_a_connection_no_file_is_made_and_the_failure_says_where_it_look
     settings = [line for line in (project / ".env").read_text().splitlines() if "API_KEY" not in line]
     (project / ".env").write_text("\n".join([*settings, "PLEO_HOST_MARKS=marks"]))
     result = run(loaded(project / "code" / "definitions.py", OURS))
-    said = str(failure(result).user_failure_data.description)
-    assert f"in the token store {project}/tokens.sqlite (settings are those of the environment or {project}/.env)" in said
+    message = str(failure(result).user_failure_data.description)
+    assert f"in the token store {project}/tokens.sqlite (settings are those of the environment or {project}/.env)" in message
     assert sorted(file.name for file in project.rglob("*") if "pycache" not in str(file)) == [".env", "code", "definitions.py"]
 
 
@@ -139,8 +139,8 @@ def test_views_and_checks_alone_make_no_file_either(project: Path, what: str) ->
     assets = [one for one in defs.assets or () if isinstance(one, dg.AssetsDefinition)]
     with dg.DagsterInstance.ephemeral() as instance:
         result = dg.materialize(assets, selection=chosen, instance=instance, resources=defs.resources, raise_on_error=False)
-    said = str(failure(result).user_failure_data.description)
-    assert f"{project}/.env" in said and ("Nothing is connected" in said or f"no warehouse at {project}/spend.duckdb" in said)
+    message = str(failure(result).user_failure_data.description)
+    assert f"{project}/.env" in message and ("Nothing is connected" in message or f"no warehouse at {project}/spend.duckdb" in message)
     assert sorted(file.name for file in project.rglob("*") if "pycache" not in str(file)) == [".env", "code", "definitions.py"]
 
 

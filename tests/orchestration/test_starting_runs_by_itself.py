@@ -64,7 +64,7 @@ def test_a_company_that_joins_is_synced_alone_and_once(
 ) -> None:
     before = len(growing.state.records("companies"))
     first = tick("pleo_new_companies", None)
-    assert first.run_requests == [] and first.skip_message == f"{before} companies; the next look compares with them."
+    assert first.run_requests == [] and first.skip_message == f"{before} companies noted; the next evaluation compares with them."
     assert tick("pleo_new_companies", first.cursor).skip_message == f"{before} companies; none is new."
     join(growing)
     second = tick("pleo_new_companies", first.cursor, instance)
@@ -89,13 +89,13 @@ def test_a_company_whose_run_did_not_succeed_is_asked_for_again_until_one_does(
     join(growing)
     known = json.dumps([company["id"] for company in growing.state.records("companies") if company["id"] != NEW])
     found = tick("pleo_new_companies", known, instance)  # the cursor that earlier versions wrote
-    (asked,) = found.run_requests
+    (request,) = found.run_requests
     (same,) = tick("pleo_new_companies", found.cursor, instance).run_requests
-    assert same.run_key == asked.run_key, "a run that was not made is asked for by the same key"
-    make(asked, instance, ended)
+    assert same.run_key == request.run_key, "a run that was not made is asked for by the same key"
+    make(request, instance, ended)
     again = tick("pleo_new_companies", found.cursor, instance)
     (second,) = again.run_requests
-    assert second.run_key != asked.run_key and second.run_config == asked.run_config
+    assert second.run_key != request.run_key and second.run_config == request.run_config
     make(second, instance, dg.DagsterRunStatus.STARTED)
     waits = tick("pleo_new_companies", again.cursor, instance)
     assert waits.run_requests == [] and "1 wait for their first sync" in waits.skip_message
@@ -105,8 +105,8 @@ def test_a_company_whose_run_did_not_succeed_is_asked_for_again_until_one_does(
 
 def test_a_pleo_that_does_not_answer_is_told(settings: dict[str, str]) -> None:
     with environment(settings | {"PLEO_API_KEY": ""}):
-        told = tick("pleo_new_companies", None)
-    assert told.run_requests == [] and "pleo-connector connect" in told.skip_message
+        result = tick("pleo_new_companies", None)
+    assert result.run_requests == [] and "pleo-connector connect" in result.skip_message
 
 
 def test_every_schedule_and_sensor_is_stopped_and_described() -> None:
@@ -130,7 +130,9 @@ def test_every_schedule_and_sensor_is_stopped_and_described() -> None:
 def test_what_is_named_runs_from_the_start_and_a_name_that_means_nothing_is_refused() -> None:
     with environment({}):
         repository = build_pleo_definitions(running=["hourly", "keep_alive_weekly", "export_jobs"]).get_repository_def()
-        with pytest.raises(ConfigurationError, match="nothing named nightly to run from the start; pleo has daily, export_jobs, hourly, "):
+        with pytest.raises(
+            ConfigurationError, match="running names nightly, and pleo has no such schedule or sensor; it has daily, export_jobs, hourly, "
+        ):
             build_pleo_definitions(running=["nightly"])
         many = build_pleo_connections_definitions(running=["connections", "export_jobs"]).get_repository_def()
     from_the_start = dg.DefaultScheduleStatus.RUNNING

@@ -84,7 +84,7 @@ def test_a_cancelled_sync_keeps_what_it_loaded_and_the_next_goes_on(slow: Runnin
     plan, cancel = SyncPlan(("accounting_entries",)), threading.Event()
     with environment(place.environment):
         connection = PleoResource.from_settings(load(env_file=None)).connection()
-        with pytest.raises(SyncCancelled, match="the next run goes on there"):
+        with pytest.raises(SyncCancelled, match="the next run continues there"):
             # Two requests at once: the first batch, after two seconds, is then far from all.
             run(plan, replace(connection, concurrency=2), place.warehouse, on_load=lambda _: cancel.set(), cancel=cancel)
         kept = place.scalar("SELECT count(*) FROM {schema}.accounting_entries")
@@ -136,7 +136,7 @@ def test_a_signal_stops_the_run_within_seconds_and_leaves_it_resumable(
             child.kill()
             child.communicate()
     assert "STOPPED" in out, log[-2000:]
-    assert "what it has loaded is kept" in log
+    assert "loaded rows are kept" in log
     assert 0 < place.scalar("SELECT count(*) FROM {schema}.accounting_entries") < 20_000
     assert place.run(["accounting_entries"]).success
     assert place.scalar("SELECT count(*) FROM {schema}.accounting_entries") == 20_000

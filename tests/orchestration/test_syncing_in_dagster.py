@@ -60,9 +60,9 @@ def test_a_second_run_finds_everything_unchanged(runs: TwoRuns) -> None:
     found = materialized(runs.second)
     assert set(found) == TABLES
     for stream in CATALOGUE:
-        told = found[stream.name]
-        assert (told["rows_inserted"], told["rows_updated"], told["rows_deleted"]) == (0, 0, 0)
-        assert told["rows_unchanged"] == told["rows_served"] == materialized(runs.first)[stream.name]["rows_served"]
+        result = found[stream.name]
+        assert (result["rows_inserted"], result["rows_updated"], result["rows_deleted"]) == (0, 0, 0)
+        assert result["rows_unchanged"] == result["rows_served"] == materialized(runs.first)[stream.name]["rows_served"]
 
 
 def test_all_checks_are_evaluated_and_pass_on_good_data(runs: TwoRuns) -> None:
@@ -105,7 +105,7 @@ def test_the_launchpad_chooses_companies_and_days(place: Place, sandbox: Running
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "expected"),
     [
         ({"from": "yesterday"}, "from must be a day such as 2026-01-31"),
         ({"to": "9999-12-31T23:30:00-01:00"}, "to must be a day such as 2026-01-31"),
@@ -113,10 +113,10 @@ def test_the_launchpad_chooses_companies_and_days(place: Place, sandbox: Running
         ({"companies": ["Nobody Ltd"]}, "Company 'Nobody Ltd' is not covered"),
     ],
 )
-def test_a_wrong_choice_fails_with_one_sentence(place: Place, config: dict[str, Any], said: str) -> None:
+def test_a_wrong_choice_fails_with_one_sentence(place: Place, config: dict[str, Any], expected: str) -> None:
     result = place.run(["vendors"], config=config)
     assert not result.success
-    assert said in failure(result).user_failure_data.description
+    assert expected in failure(result).user_failure_data.description
 
 
 def test_the_launchpad_describes_every_choice() -> None:

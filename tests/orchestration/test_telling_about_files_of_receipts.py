@@ -18,8 +18,8 @@ REPORT = FilesReport(fetched=1_200, adopted=3, removed=1, bytes=2_500_000, left=
 
 
 def test_files_are_numbers_and_those_left_have_their_reason() -> None:
-    told = stream_metadata(StreamReport("receipts", files=REPORT), 500)
-    assert {name: value for name, value in told.items() if "files" in name} == {
+    metadata = stream_metadata(StreamReport("receipts", files=REPORT), 500)
+    assert {name: value for name, value in metadata.items() if "files" in name} == {
         "files_fetched": 1_200,
         "files_found": 3,
         "files_removed": 1,
@@ -47,13 +47,13 @@ def test_a_run_in_dagster_fetches_files_and_a_foreign_folder_fails_it(tmp_path: 
         pleo.state.set_faults(Fault("status", status=404, path="/files/receipts/", times=1))
         result = place.run(["receipts"], options=options)
         assert result.success
-        told = materialized(result)["receipts"]
+        metadata = materialized(result)["receipts"]
         receipts = len(pleo.state.records("receipts"))
-        assert (told["files_fetched"], told["files_left"], told["files_left_gone"]) == (4, receipts - 4, 1)
+        assert (metadata["files_fetched"], metadata["files_left"], metadata["files_left_gone"]) == (4, receipts - 4, 1)
         assert len([file for file in folder.glob("*/*") if file.is_file()]) == 4
         assert checks(result), "the table's checks come with it"
         (folder / "letter.txt").write_text("mine")
         (folder / ".pleo-receipts").unlink()
         refused = place.run(["receipts"], options=options)
         assert not refused.success
-        assert "holds other things" in str(failure(refused).error)
+        assert "holds other files" in str(failure(refused).error)

@@ -96,10 +96,10 @@ def test_all_rows_once_with_one_grant_and_one_budget(pleo: RunningSandbox, tmp_p
         if power_cut:
             until = time.monotonic() + 90
             while pleo.state.counters()["requests"] < BUDGET // 3:
-                assert run.poll() is None and time.monotonic() < until, cluster.told()
+                assert run.poll() is None and time.monotonic() < until, cluster.all_logs()
                 time.sleep(0.05)
             cluster.workers[0].kill()
-        assert run.wait(600) == 0, cluster.told()
+        assert run.wait(600) == 0, cluster.all_logs()
     counters = pleo.state.counters()
     assert _differences(database) == {}
     assert counters["records_served"] > 0

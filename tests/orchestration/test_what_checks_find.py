@@ -34,7 +34,7 @@ class Loaded:
 
     warehouse: Warehouse
 
-    def told(self, name: str, table: str, *breaks: str, now: datetime | None = None) -> tuple[bool, dict[str, Any]]:
+    def evaluate(self, name: str, table: str, *breaks: str, now: datetime | None = None) -> tuple[bool, dict[str, Any]]:
         """Whether a check passes after these statements, and what it says; the warehouse stays as it was."""
         (check,) = (one for one in CHECKS.of(CATALOGUE.table(table)) if one.name == name)
         with undone(self.warehouse) as transaction:
@@ -86,23 +86,23 @@ def first(table: str, where: str = "") -> str:
 
 def test_all_stored_checks_pass_on_what_was_loaded_in_one_query(loaded: Loaded) -> None:
     wanted = [check for table in CATALOGUE.tables() for check in CHECKS.of(table) if check.stored]
-    asked: list[str] = []
+    queries: list[str] = []
     with loaded.warehouse.transaction() as transaction:
-        results = CHECKS.stored(wanted, Listening(transaction, asked), KEYS)  # type: ignore[arg-type]
+        results = CHECKS.stored(wanted, Listening(transaction, queries), KEYS)  # type: ignore[arg-type]
     assert [(result.asset_key, result.check_name) for result in results if not result.passed] == [
         (KEYS["accounts"], "fits_the_declaration")
     ]
-    assert len(results) == len(wanted) > 40 and len(asked) == 1
+    assert len(results) == len(wanted) > 40 and len(queries) == 1
 
 
 class Listening:
-    """Hears what a transaction is asked."""
+    """Records the queries of a transaction."""
 
-    def __init__(self, transaction: Transaction, asked: list[str]) -> None:
-        self._transaction, self._asked = transaction, asked
+    def __init__(self, transaction: Transaction, queries: list[str]) -> None:
+        self._transaction, self._queries = transaction, queries
 
     def scalar(self, sql: str) -> object:
-        self._asked.append(sql)
+        self._queries.append(sql)
         return self._transaction.scalar(sql)
 
 
@@ -121,46 +121,46 @@ def test_a_reference_that_leads_nowhere_is_found_and_its_row_named(
 ) -> None:
     now = [f"{may_predate} = CURRENT_TIMESTAMP"] if may_predate else []
     row = first(table)
-    passed, said = loaded.told(
+    passed, metadata = loaded.evaluate(
         "references_exist", table, f"UPDATE books.{table} SET {', '.join([f'{column} = {NOBODY}', *now])} WHERE {row}"
     )
     key = " || ' / ' || ".join(f"CAST({name} AS VARCHAR)" for name in CATALOGUE.table(table).key)
     assert not passed
-    assert said[f"{column}_unknown"] == 1
-    assert said["for_example"] == loaded.one(f"SELECT {key} FROM books.{table} WHERE {row}")
+    assert metadata[f"{column}_unknown"] == 1
+    assert metadata["for_example"] == loaded.one(f"SELECT {key} FROM books.{table} WHERE {row}")
 
 
 def test_categories_that_no_list_has_are_normal_and_only_counted(loaded: Loaded) -> None:
     unlisted = loaded.one(
         "SELECT count(*) FROM books.accounting_entries WHERE _deleted_at IS NULL AND account_id NOT IN (SELECT id FROM books.accounts)"
     )
-    passed, said = loaded.told("references_exist", "accounting_entries", "UPDATE books.companies SET name = name")
+    passed, metadata = loaded.evaluate("references_exist", "accounting_entries", "UPDATE books.companies SET name = name")
     assert passed
-    assert said["account_id_unknown"] == int(unlisted) > 0
-    assert "for_example" not in said
+    assert metadata["account_id_unknown"] == int(unlisted) > 0
+    assert "for_example" not in metadata
 
 
 def test_archived_and_deleted_targets_are_there(loaded: Loaded) -> None:
     gone = "UPDATE books.tax_codes SET archived = TRUE, _deleted_at = CURRENT_TIMESTAMP"
-    passed, said = loaded.told("references_exist", "accounting_entries", gone)
-    assert passed and said["tax_code_id_unknown"] == 0
+    passed, metadata = loaded.evaluate("references_exist", "accounting_entries", gone)
+    assert passed and metadata["tax_code_id_unknown"] == 0
 
 
 def test_a_family_that_nobody_knows_is_found_in_what_is_stored(loaded: Loaded) -> None:
     row = first("accounting_entries")
     key = loaded.one(f"SELECT id FROM books.accounting_entries WHERE {row}")
     change = f"UPDATE books.accounting_entries SET family = 'CHARITY_DONATION' WHERE {row}"
-    assert loaded.told("family_is_known", "accounting_entries") == (True, {"unknown_family": 0})
-    passed, said = loaded.told("family_is_known", "accounting_entries", change)
-    assert not passed and said == {"unknown_family": 1, "for_example": f"CHARITY_DONATION / {key}"}
+    assert loaded.evaluate("family_is_known", "accounting_entries") == (True, {"unknown_family": 0})
+    passed, metadata = loaded.evaluate("family_is_known", "accounting_entries", change)
+    assert not passed and metadata == {"unknown_family": 1, "for_example": f"CHARITY_DONATION / {key}"}
     gone = f"UPDATE books.accounting_entries SET _deleted_at = CURRENT_TIMESTAMP WHERE {row}"
-    assert loaded.told("family_is_known", "accounting_entries", change, gone)[0], "deleted entries are in no sum"
+    assert loaded.evaluate("family_is_known", "accounting_entries", change, gone)[0], "deleted entries are in no sum"
 
 
 def test_targets_that_were_never_read_to_the_end_prove_nothing(loaded: Loaded) -> None:
     gone, open_still = "DELETE FROM books.tax_codes", "UPDATE books._sweeps SET status = 'open' WHERE stream = 'tax_codes'"
-    assert not loaded.told("references_exist", "accounting_entries", gone)[0]
-    assert loaded.told("references_exist", "accounting_entries", gone, open_still)[0]
+    assert not loaded.evaluate("references_exist", "accounting_entries", gone)[0]
+    assert loaded.evaluate("references_exist", "accounting_entries", gone, open_still)[0]
 
 
 def test_people_who_left_before_the_first_sync_are_told_and_not_held_against_the_table(loaded: Loaded) -> None:
@@ -170,10 +170,10 @@ def test_people_who_left_before_the_first_sync_are_told_and_not_held_against_the
     unlisted = loaded.one(
         "SELECT count(*) FROM books.accounting_entries WHERE _deleted_at IS NULL AND employee_id NOT IN (SELECT id FROM books.employees)"
     )
-    passed, said = loaded.told("references_exist", "accounting_entries", stranger)
+    passed, metadata = loaded.evaluate("references_exist", "accounting_entries", stranger)
     assert passed
-    assert (said["employee_id_unknown"], said["employee_id_unknown_before_first_sync"]) == (0, int(unlisted) + 1)
-    assert "for_example" not in said
+    assert (metadata["employee_id_unknown"], metadata["employee_id_unknown_before_first_sync"]) == (0, int(unlisted) + 1)
+    assert "for_example" not in metadata
 
 
 SUMS = [
@@ -197,9 +197,9 @@ SUMS = [
 @pytest.mark.parametrize(("check", "table", "column", "owner", "word"), [(c, t, one, o, w) for c, t, both, o, w in SUMS for one in both])
 def test_parts_that_do_not_sum_to_the_whole_are_found(loaded: Loaded, check: str, table: str, column: str, owner: str, word: str) -> None:
     row = first(table, f"AND {column} IS NOT NULL")
-    passed, said = loaded.told(check, table, f"UPDATE books.{table} SET {column} = {column} + 1 WHERE {row}")
+    passed, metadata = loaded.evaluate(check, table, f"UPDATE books.{table} SET {column} = {column} + 1 WHERE {row}")
     assert not passed
-    assert said == {f"{word}_that_differ": 1, "for_example": loaded.one(f"SELECT {owner} FROM books.{table} WHERE {row}")}
+    assert metadata == {f"{word}_that_differ": 1, "for_example": loaded.one(f"SELECT {owner} FROM books.{table} WHERE {row}")}
 
 
 @pytest.mark.parametrize(("check", "table", "column", "owner", "word"), [(c, t, both[0], o, w) for c, t, both, o, w in SUMS])
@@ -207,9 +207,9 @@ def test_another_currency_is_found_and_an_amount_left_out_is_not_compared(
     loaded: Loaded, check: str, table: str, column: str, owner: str, word: str
 ) -> None:
     row, currency = first(table, f"AND {column} IS NOT NULL"), column.rsplit("_", 1)[0] + "_currency"
-    assert not loaded.told(check, table, f"UPDATE books.{table} SET {currency} = 'XTS' WHERE {row}")[0]
-    assert loaded.told(check, table, f"UPDATE books.{table} SET {column} = NULL")[0]
-    assert loaded.told(check, table, f"UPDATE books.{table} SET {column} = 1, _deleted_at = CURRENT_TIMESTAMP")[0]
+    assert not loaded.evaluate(check, table, f"UPDATE books.{table} SET {currency} = 'XTS' WHERE {row}")[0]
+    assert loaded.evaluate(check, table, f"UPDATE books.{table} SET {column} = NULL")[0]
+    assert loaded.evaluate(check, table, f"UPDATE books.{table} SET {column} = 1, _deleted_at = CURRENT_TIMESTAMP")[0]
 
 
 LINE, NET, TAX = (f"{part}_amount_in_wallet_currency_value" for part in ("line", "net", "tax"))
@@ -218,19 +218,19 @@ LINE, NET, TAX = (f"{part}_amount_in_wallet_currency_value" for part in ("line",
 @pytest.mark.parametrize("column", [LINE, NET, TAX, NET.replace("wallet", "supplier")])
 def test_a_line_that_is_not_net_plus_tax_is_found(loaded: Loaded, column: str) -> None:
     row = first("export_item_lines", "AND tax_type = 'inclusive'")
-    passed, said = loaded.told(
+    passed, metadata = loaded.evaluate(
         "line_is_net_plus_tax", "export_item_lines", f"UPDATE books.export_item_lines SET {column} = {column} + 1 WHERE {row}"
     )
     assert not passed
-    assert said["lines_that_differ"] == 1 and said["for_example"].endswith(" / 1")
+    assert metadata["lines_that_differ"] == 1 and metadata["for_example"].endswith(" / 1")
 
 
 def test_tax_that_the_buyer_owes_is_not_part_of_the_line_and_no_tax_is_none(loaded: Loaded) -> None:
     reverse = f"UPDATE books.export_item_lines SET tax_type = 'reverse', {TAX} = 25, {NET} = {LINE}"
-    assert loaded.told("line_is_net_plus_tax", "export_item_lines", reverse)[0]
-    assert not loaded.told("line_is_net_plus_tax", "export_item_lines", reverse.replace("reverse", "inclusive"))[0]
+    assert loaded.evaluate("line_is_net_plus_tax", "export_item_lines", reverse)[0]
+    assert not loaded.evaluate("line_is_net_plus_tax", "export_item_lines", reverse.replace("reverse", "inclusive"))[0]
     none = f"UPDATE books.export_item_lines SET {TAX} = NULL, {NET} = {LINE} WHERE tax_type = 'inclusive'"
-    assert loaded.told("line_is_net_plus_tax", "export_item_lines", none)[0]
+    assert loaded.evaluate("line_is_net_plus_tax", "export_item_lines", none)[0]
 
 
 ENDED = "AND status = 'completed' AND number_of_items > 0"
@@ -240,11 +240,11 @@ def test_a_job_with_too_few_items_is_found_once_it_has_ended(loaded: Loaded) -> 
     job = first("export_jobs", ENDED)
     key = loaded.one(f"SELECT id FROM books.export_jobs WHERE {job}")
     lost = f"DELETE FROM books.export_job_items WHERE export_job_id = '{key}'"
-    passed, said = loaded.told("item_counts_match_job", "export_jobs", lost)
-    assert not passed and said == {"jobs_that_differ": 1, "for_example": key}
+    passed, metadata = loaded.evaluate("item_counts_match_job", "export_jobs", lost)
+    assert not passed and metadata == {"jobs_that_differ": 1, "for_example": key}
     runs = f"UPDATE books.export_jobs SET status = 'in_progress' WHERE id = '{key}'"
-    assert loaded.told("item_counts_match_job", "export_jobs", lost, runs)[0], "it is still moving"
-    assert loaded.told("item_counts_match_job", "export_jobs", "DELETE FROM books.export_job_items")[0], "items were never loaded"
+    assert loaded.evaluate("item_counts_match_job", "export_jobs", lost, runs)[0], "it is still moving"
+    assert loaded.evaluate("item_counts_match_job", "export_jobs", "DELETE FROM books.export_job_items")[0], "items were never loaded"
 
 
 def test_a_sweep_that_met_fewer_rows_than_reported_is_found_until_a_newer_one_is_right(loaded: Loaded) -> None:
@@ -252,11 +252,11 @@ def test_a_sweep_that_met_fewer_rows_than_reported_is_found_until_a_newer_one_is
     short = f"UPDATE books._sweeps SET rows_reported = rows_served + 1 WHERE {row}"
     columns = ", ".join(column for column in SWEEPS.column_names if column not in ("sweep_id", "started_at"))
     newer = f"INSERT INTO books._sweeps (sweep_id, started_at, {columns}) SELECT 'newer', CURRENT_TIMESTAMP, {columns} FROM books._sweeps WHERE {row}"
-    passed, said = loaded.told("total_matched", "vendors", short)
-    assert not passed and said["sweeps_that_differ"] == 1 and said["for_example"]
-    assert loaded.told("total_matched", "vendors", newer, short)[0]
+    passed, metadata = loaded.evaluate("total_matched", "vendors", short)
+    assert not passed and metadata["sweeps_that_differ"] == 1 and metadata["for_example"]
+    assert loaded.evaluate("total_matched", "vendors", newer, short)[0]
     partial = f"UPDATE books._sweeps SET floor_at = CURRENT_TIMESTAMP WHERE {row}"
-    assert loaded.told("total_matched", "vendors", short, partial)[0], "a walk that stops early meets fewer on purpose"
+    assert loaded.evaluate("total_matched", "vendors", short, partial)[0], "a walk that stops early meets fewer on purpose"
 
 
 def test_a_company_that_was_left_behind_is_found(loaded: Loaded) -> None:
@@ -264,31 +264,34 @@ def test_a_company_that_was_left_behind_is_found(loaded: Loaded) -> None:
     late = (
         f"UPDATE books._sweeps SET finished_at = CURRENT_TIMESTAMP - INTERVAL '37 hours' WHERE stream = 'tags' AND company_id = '{company}'"
     )
-    passed, said = loaded.told("read_recently", "tags", late)
-    assert not passed and said == {"companies_not_read": 1, "for_example": company}
+    passed, metadata = loaded.evaluate("read_recently", "tags", late)
+    assert not passed and metadata == {"companies_not_read": 1, "for_example": company}
     left = f"UPDATE books.companies SET _deleted_at = CURRENT_TIMESTAMP WHERE id = '{company}'"
-    assert loaded.told("read_recently", "tags", late, left)[0], "a company outside the grant is not read"
-    assert loaded.told("read_recently", "tags", late.replace("37", "35"))[0]
+    assert loaded.evaluate("read_recently", "tags", late, left)[0], "a company outside the grant is not read"
+    assert loaded.evaluate("read_recently", "tags", late.replace("37", "35"))[0]
 
 
 @pytest.mark.parametrize("stream", ["companies", "installation"])
 def test_streams_without_companies_are_late_as_a_whole(loaded: Loaded, stream: str) -> None:
     now = datetime.now(UTC)
-    assert loaded.told("read_recently", stream, now=now + timedelta(hours=35))[0]
-    assert loaded.told("read_recently", stream, now=now + timedelta(hours=37)) == (False, {"streams_not_read": 1, "for_example": stream})
+    assert loaded.evaluate("read_recently", stream, now=now + timedelta(hours=35))[0]
+    assert loaded.evaluate("read_recently", stream, now=now + timedelta(hours=37)) == (
+        False,
+        {"streams_not_read": 1, "for_example": stream},
+    )
 
 
 def test_only_ten_rows_are_named(loaded: Loaded) -> None:
     dangling = f"UPDATE books.accounting_entries SET tax_code_id = {NOBODY}"
-    _, said = loaded.told("references_exist", "accounting_entries", dangling)
-    assert said["tax_code_id_unknown"] > 10 and len(set(said["for_example"].split(", "))) == 10
+    _, metadata = loaded.evaluate("references_exist", "accounting_entries", dangling)
+    assert metadata["tax_code_id_unknown"] > 10 and len(set(metadata["for_example"].split(", "))) == 10
 
 
 DECLARED = "fits_the_declaration"
 
 
 @pytest.mark.parametrize(
-    ("stream", "broken", "said"),
+    ("stream", "broken", "expected"),
     [
         ("vendors", "state = 'PAUSED'", {"unseen_values": 1, "for_example": "state=PAUSED"}),
         ("vendors", "name = NULL", {"missing_required": 1, "for_example": "name"}),
@@ -305,21 +308,21 @@ DECLARED = "fits_the_declaration"
     ],
 )
 def test_what_is_stored_and_not_declared_is_found_by_field_and_never_by_content(
-    loaded: Loaded, stream: str, broken: str, said: dict[str, Any]
+    loaded: Loaded, stream: str, broken: str, expected: dict[str, Any]
 ) -> None:
-    passed, found = loaded.told(DECLARED, stream, f"UPDATE books.{stream} SET {broken} WHERE {first(stream)}")
+    passed, found = loaded.evaluate(DECLARED, stream, f"UPDATE books.{stream} SET {broken} WHERE {first(stream)}")
     found["for_example"] = ", ".join(sorted(found["for_example"].split(", ")))
-    assert not passed and found == said
+    assert not passed and found == expected
     gone = "_deleted_at = CURRENT_TIMESTAMP, _deleted_source"
-    assert loaded.told(DECLARED, stream, f"UPDATE books.{stream} SET {broken}, {gone} = 'sweep_absent' WHERE {first(stream)}")[0]
-    assert not loaded.told(DECLARED, stream, f"UPDATE books.{stream} SET {broken}, {gone} = 'api_flag' WHERE {first(stream)}")[0], (
+    assert loaded.evaluate(DECLARED, stream, f"UPDATE books.{stream} SET {broken}, {gone} = 'sweep_absent' WHERE {first(stream)}")[0]
+    assert not loaded.evaluate(DECLARED, stream, f"UPDATE books.{stream} SET {broken}, {gone} = 'api_flag' WHERE {first(stream)}")[0], (
         "still served"
     )
 
 
 def test_an_undeclared_field_of_a_child_table_and_a_record_that_is_set_aside_are_found(loaded: Loaded) -> None:
     split = "accounting_entry_splits"
-    passed, found = loaded.told(
+    passed, found = loaded.evaluate(
         DECLARED,
         "accounting_entries",
         f"""UPDATE books.{split} SET _extra = '{{"mood": "a"}}' WHERE {first(split)}""",
@@ -335,7 +338,7 @@ def test_what_a_sync_met_and_no_row_shows_is_found_too(loaded: Loaded) -> None:
     (check,) = (one for one in CHECKS.of(CATALOGUE.table("vendors")) if one.name == DECLARED)
     served = drift_of(StreamReport("vendors", drift=Drift(type_changes={"name": Finding(3, ("k1",))})))
     with loaded.warehouse.transaction() as transaction:
-        (passed,), (failed,) = (CHECKS.stored([check], transaction, KEYS, served=met) for met in (None, {"vendors": served}))
+        (passed,), (failed,) = (CHECKS.stored([check], transaction, KEYS, served=rows) for rows in (None, {"vendors": served}))
     assert passed.passed and not failed.passed
     assert {name: value.value for name, value in failed.metadata.items()} == {"type_changes": 1, "for_example": "name"}
 

@@ -136,7 +136,7 @@ def test_a_foreign_asset_can_depend_on_ours(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "Acme", "1st", "a-b", "a b"])
 def test_a_name_that_dagster_could_not_use_is_refused(name: str) -> None:
-    with environment({}), pytest.raises(ConfigurationError, match="name must be small letters"):
+    with environment({}), pytest.raises(ConfigurationError, match="name must have only lower-case letters"):
         build_pleo_definitions(name=name)
 
 

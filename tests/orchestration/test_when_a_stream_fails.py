@@ -28,7 +28,7 @@ VENDORS = "/v1/vendors"
 THREE = ["vendors", "tax_codes", "employees"]
 
 
-def said(result: dg.ExecuteInProcessResult) -> str:
+def description_of(result: dg.ExecuteInProcessResult) -> str:
     return str(failure(result).user_failure_data.description)
 
 
@@ -40,9 +40,11 @@ def test_a_refused_stream_is_left_out_with_a_warning_in_pleos_words(place: Place
     assert result.success
     assert set(materialized(result)) == {"tax_codes", "employees"}
     assert {table for table, _ in checks(result)} == {"tax_codes", "employees"}
-    told = {name: str(value.value) for name, value in seen.asset_observation.metadata.items()}  # type: ignore[union-attr]
-    assert "ACCESS_DENIED: Required permission 'READ' on resource 'vendor'" in told["left_out"]
-    assert "Make a key in Pleo" in told["remedy"] and "PLEO_SCOPES" not in told["remedy"] + told["left_out"], "the credential is a key"
+    metadata = {name: str(value.value) for name, value in seen.asset_observation.metadata.items()}  # type: ignore[union-attr]
+    assert "ACCESS_DENIED: Required permission 'READ' on resource 'vendor'" in metadata["left_out"]
+    assert "Make a key in Pleo" in metadata["remedy"] and "PLEO_SCOPES" not in metadata["remedy"] + metadata["left_out"], (
+        "the credential is a key"
+    )
     assert place.scalar("SELECT count(*) FROM {schema}.tax_codes") > 0
     assert place.scalar("SELECT count(*) FROM {schema}.vendors") == 0
 
@@ -52,15 +54,15 @@ def test_a_record_that_is_gone_is_a_warning_on_its_asset(place: Place, sandbox: 
     sandbox.state.set_faults(Fault("status", path=f"/v0/tag-groups/{group}/dimensions", status=404))
     result = place.run(["tag_groups", "tag_group_dimensions"])
     assert result.success
-    told = materialized(result)
-    assert group in str(told["tag_group_dimensions"]["warnings"]) and "warnings" not in told["tag_groups"]
+    metadata = materialized(result)
+    assert group in str(metadata["tag_group_dimensions"]["warnings"]) and "warnings" not in metadata["tag_groups"]
 
 
 def test_with_no_scope_at_all_the_step_fails_and_is_not_tried_again(place: Place, sandbox: RunningSandbox) -> None:
     sandbox.state.set_faults(Fault("status", path=VENDORS, status=403))
     result = place.run(["vendors"])
     assert not result.success
-    assert said(result).startswith("1 stream failed. vendors: Pleo refuses vendors")
+    assert description_of(result).startswith("1 stream failed. vendors: Pleo refuses vendors")
     assert list(failure(result).user_failure_data.metadata) == ["failure", "remedy", "failed: vendors"]
 
 
@@ -68,9 +70,9 @@ def test_a_company_that_is_refused_fails_the_stream(place: Place, sandbox: Runni
     sandbox.state.set_faults(Fault("status", path=VENDORS, status=403, after=1))
     result = place.run(THREE)
     assert not result.success, "some of its companies were read: it is not a scope that is missing"
-    assert said(result).startswith("1 stream failed; the others are loaded. vendors: Pleo refuses vendors")
-    told = {name: value.value for name, value in failure(result).user_failure_data.metadata.items()}
-    assert told["failure"] == "access" and "Make a key" in str(told["remedy"]) and "vendors" in str(told["failed: vendors"])
+    assert description_of(result).startswith("1 stream failed; the others are loaded. vendors: Pleo refuses vendors")
+    metadata = {name: value.value for name, value in failure(result).user_failure_data.metadata.items()}
+    assert metadata["failure"] == "access" and "Make a key" in str(metadata["remedy"]) and "vendors" in str(metadata["failed: vendors"])
 
 
 def test_running_the_failed_table_again_repeats_only_it(place: Place, sandbox: RunningSandbox) -> None:
@@ -86,7 +88,7 @@ def test_running_the_failed_table_again_repeats_only_it(place: Place, sandbox: R
 def test_without_a_connection_the_run_fails_once_and_names_the_command(place: Place) -> None:
     result = place.run(["vendors"], overrides={"PLEO_API_KEY": ""}, retry_policy=dg.RetryPolicy(max_retries=3))
     assert not result.success
-    assert "pleo-connector connect" in said(result)
+    assert "pleo-connector connect" in description_of(result)
     assert not [event for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"], "no retry brings consent"
 
 
@@ -102,7 +104,7 @@ def test_a_failure_that_may_pass_is_retried_when_the_user_asked_for_retries(plac
 def test_a_failure_shows_a_sentence_and_no_trace_of_our_insides(place: Place, sandbox: RunningSandbox) -> None:
     sandbox.state.set_faults(Fault("status", path=VENDORS, status=403))
     result = place.run(["vendors"])
-    assert said(result).startswith("1 stream failed. vendors: "), "there were no others"
+    assert description_of(result).startswith("1 stream failed. vendors: "), "there were no others"
     error = failure(result).error
     assert "Traceback" not in error.message
     assert error.cause is None or error.cause.cause is None
@@ -112,7 +114,7 @@ def test_a_warehouse_that_is_none_fails_the_whole_run_and_is_left_alone(place: P
     (place.folder / "w.duckdb").write_bytes(b"this is not a database, and is left as it is" * 100)
     result = place.run(["vendors"])
     assert not result.success
-    assert str(place.folder / "w.duckdb") in said(result)
+    assert str(place.folder / "w.duckdb") in description_of(result)
     assert (place.folder / "w.duckdb").read_bytes().startswith(b"this is not a database")
 
 
@@ -199,8 +201,8 @@ def test_an_error_that_nobody_foresaw_is_reported_and_not_tried_again(
     monkeypatch.setattr("pleo_connector.orchestration.step.run", broken)
     result = place.run(["vendors"], retry_policy=dg.RetryPolicy(max_retries=3))
     assert not result.success and not [event for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"]
-    told = {name: value.value for name, value in failure(result).user_failure_data.metadata.items()}
-    assert (told["failure"], told["error"]) == ("unexpected", type(bug).__name__) and "Report this" in str(told["remedy"])
+    metadata = {name: value.value for name, value in failure(result).user_failure_data.metadata.items()}
+    assert (metadata["failure"], metadata["error"]) == ("unexpected", type(bug).__name__) and "Report this" in str(metadata["remedy"])
     assert type(bug).__name__ in str(failure(result).error), "the trace is there to be sent"
 
 

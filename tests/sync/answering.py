@@ -18,11 +18,11 @@ def serving(answer: Callable[[httpx.Request], httpx.Response]) -> Iterator[str]:
         def do_GET(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length)
-            told = answer(httpx.Request(self.command, f"http://127.0.0.1{self.path}", content=body))
-            self.send_response(told.status_code)
-            self.send_header("Content-Length", str(len(told.content)))
+            request = answer(httpx.Request(self.command, f"http://127.0.0.1{self.path}", content=body))
+            self.send_response(request.status_code)
+            self.send_header("Content-Length", str(len(request.content)))
             self.end_headers()
-            self.wfile.write(told.content)
+            self.wfile.write(request.content)
 
         do_POST = do_GET  # noqa: N815 - the name that http.server calls
 

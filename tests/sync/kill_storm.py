@@ -162,13 +162,13 @@ def contents(url: str, since: str | None) -> Contents:
 
 
 def _compared(table: Table, since: str | None) -> list[str]:
-    told = {
+    values = {
         "_sweep_id": None,
         "_synced_at": None if since is None else f"_synced_at > TIMESTAMPTZ '{since}'",
         "_deleted_at": "CASE WHEN _deleted_source = 'sweep_absent' THEN NULL ELSE _deleted_at END",
     }
     columns = [column for column in table.column_names if column not in BOOKKEEPING.get(table.name, ())]
-    return [told.get(column) or f'"{column}"' for column in columns if told.get(column, "") is not None]
+    return [values.get(column) or f'"{column}"' for column in columns if values.get(column, "") is not None]
 
 
 @dataclass

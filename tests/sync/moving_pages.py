@@ -211,19 +211,19 @@ def misled(case: Moving, how: Misleading) -> str:
     """What came of it: level `at once` or by the `next run`, with an error, with a warning."""
     case.read()
     case.change("changed", places(case.stream, "after")[0])
-    asked = 0
+    count = 0
     behind: dict[str, str] = {}
 
     def answer(request: httpx.Request) -> httpx.Response:
-        nonlocal asked
+        nonlocal count
         params = dict(request.url.params.multi_items())
         if params.get("after") in behind:
             params["after"] = behind[params["after"]]
         true = httpx.request(request.method, case.pleo.url + request.url.path, params=params, content=request.content, auth=API_KEY)
         if request.url.path != case.stream.path:
             return httpx.Response(true.status_code, content=true.content)
-        asked += 1
-        status, body = how.distort(asked, true.json())
+        count += 1
+        status, body = how.distort(count, true.json())
         if isinstance(body, dict) and (cursor := body["pagination"].get("endCursor")):
             behind[cursor] = params["after"] if cursor == SKIPPED else true.json()["pagination"]["endCursor"]
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -231,9 +231,9 @@ def misled(case: Moving, how: Misleading) -> str:
 
     with serving(answer) as url:
         report = case.read(api=url)
-        told = "error, " if report.error is not None else ""
-        warned = ", warning" if report.warnings and not told else ""
+        result = "error, " if report.error is not None else ""
+        warned = ", warning" if report.warnings and not result else ""
         if case.is_level():
-            return f"{told}at once{warned}"
+            return f"{result}at once{warned}"
         again = case.read(api=url)
-    return f"{told}next run{warned}" if again.error is None and case.is_level() else "WRONG"
+    return f"{result}next run{warned}" if again.error is None and case.is_level() else "WRONG"

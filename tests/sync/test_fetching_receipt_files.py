@@ -129,9 +129,9 @@ def test_no_link_is_left_anywhere(few: Place, folder: Path, caplog: pytest.LogCa
     report = run(few, folder)
     assert report.files is not None
     assert dict(report.files.left) == {"waiting": 0, "refused": 1, "network": 1}
-    told = f"{caplog.text}{[vars(record) for record in caplog.records]}{json.dumps(report.as_dict())}{report!r}".encode()
-    assert b"receipts:search" in told, "what may be logged is"
-    assert [secret for secret in SECRETS if secret in told + everything(few)] == []
+    message = f"{caplog.text}{[vars(record) for record in caplog.records]}{json.dumps(report.as_dict())}{report!r}".encode()
+    assert b"receipts:search" in message, "what may be logged is"
+    assert [secret for secret in SECRETS if secret in message + everything(few)] == []
     caplog.clear()
     logging.getLogger("httpx").info("heard")
     assert "heard" in caplog.text, "only the requests for files are silent"
@@ -218,7 +218,7 @@ def test_a_folder_with_other_things_in_it_is_left_alone(few: Place, folder: Path
     folder.mkdir(parents=True)
     (folder / "letter.txt").write_text("mine")
     before = folder.stat()
-    with pytest.raises(ConfigurationError, match="holds other things"):
+    with pytest.raises(ConfigurationError, match="holds other files"):
         run(few, folder)
     assert (list(folder.iterdir()), folder.stat().st_mtime_ns) == ([folder / "letter.txt"], before.st_mtime_ns)
     assert few.requests("/v1/accounting-entries/receipts:search") == 0, "refused before anything is read"
@@ -245,7 +245,7 @@ def test_pleo_refusing_links_costs_the_files_and_not_the_rows(few: Place, folder
     report = run(few, folder)
     assert (report.error, report.inserted) == (None, 7)
     assert report.files is not None and dict(report.files.left) == {"waiting": 7}
-    assert "Files wait for the next run" in report.warnings[0]
+    assert "The files are left for the next run" in report.warnings[0]
 
 
 @pytest.fixture(params=["postgres", "iceberg"])

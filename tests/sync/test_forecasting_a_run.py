@@ -38,8 +38,8 @@ def test_what_is_forecast_is_what_the_run_then_asks_for(synced: Place) -> None:
         found = expected(synced, **options)
         assert synced.pleo.counters()["by_path"] == {}, "a forecast asks for nothing"
         report = synced.run(**options)
-        told = requests(found)
-        assert {name: each.traffic.requests for name, each in report.streams.items()} == dict(told)
+        result = requests(found)
+        assert {name: each.traffic.requests for name, each in report.streams.items()} == dict(result)
         assert found.requests == report.requests
         walks = Counter(walk.stream for walk in found.walks)
         assert {name: each.sweeps for name, each in report.streams.items()} == {name: walks[name] for name in report.streams}

@@ -171,10 +171,10 @@ def test_the_tables_are_made_again_from_raw_pages(kind: str, made: Made, tmp_pat
         assert report.pages and not report.missing
         after = rows_of(warehouse)
         for name, rows in before.items():
-            assert said(rows) == said({key: row for key, row in after[name].items() if key in rows}), f"{name} came out otherwise"
+            assert contents(rows) == contents({key: row for key, row in after[name].items() if key in rows}), f"{name} came out otherwise"
 
 
-def said(rows: Mapping[tuple[object, ...], Row]) -> dict[tuple[object, ...], dict[str, object]]:
+def contents(rows: Mapping[tuple[object, ...], Row]) -> dict[tuple[object, ...], dict[str, object]]:
     """What Pleo said in the columns that had a value, and what the connector noted of its end."""
     kept = ("_deleted_at", "_deleted_source")
     return {key: {name: value for name, value in row.items() if name in kept or not name.startswith("_")} for key, row in rows.items()}

@@ -95,9 +95,9 @@ def test_nothing_of_it_is_kept_anywhere(place: Place, rule: ColumnRule, caplog: 
     found = kept(place)
     assert CANARY.encode() not in found
     assert b"Kept as it is" in found
-    for told in (caplog.text, str(report.as_dict()), repr(report)):
-        assert CANARY not in told
-        assert KEY not in told
+    for result in (caplog.text, str(report.as_dict()), repr(report)):
+        assert CANARY not in result
+        assert KEY not in result
     assert KEY.encode() not in found
     rows = place.rows("SELECT DISTINCT email FROM pleo.employees ORDER BY 1")
     notes = place.rows("SELECT DISTINCT note FROM pleo.accounting_entries ORDER BY 1")
@@ -199,5 +199,5 @@ def test_columns_say_what_became_of_them() -> None:
 def test_with_duckdb_the_table_says_it_too(place: Place) -> None:
     place.run("employees", options={"employees": StreamOptions(columns={"email": ColumnRule.DROP})})
     with duckdb.connect(place.warehouse.location, read_only=True) as analyst:
-        told = analyst.execute("SELECT comment FROM duckdb_columns() WHERE table_name = 'employees' AND column_name = 'email'").fetchall()
-    assert told == [("E-mail address. Dropped by choice: always NULL.",)]
+        result = analyst.execute("SELECT comment FROM duckdb_columns() WHERE table_name = 'employees' AND column_name = 'email'").fetchall()
+    assert result == [("E-mail address. Dropped by choice: always NULL.",)]

@@ -264,12 +264,12 @@ def test_each_moment_belongs_to_one_window_and_is_served_with_it(
 
 def test_a_request_carries_whole_milliseconds_and_no_limit_where_the_window_is_open() -> None:
     first = datetime(2026, 9, 1, tzinfo=UTC)
-    assert asked(Interval(first, first + timedelta(days=30))) == ("2026-08-31T23:59:59.999Z", "2026-10-01T00:00:00.000Z")
+    assert limits_of(Interval(first, first + timedelta(days=30))) == ("2026-08-31T23:59:59.999Z", "2026-10-01T00:00:00.000Z")
     odd = timedelta(microseconds=400)
-    assert asked(Interval(first + odd, first + 2 * odd)) == ("2026-08-31T23:59:59.999Z", "2026-09-01T00:00:00.001Z")
-    assert asked(Interval(OPEN_START, first)) == (None, "2026-09-01T00:00:00.000Z")
-    assert asked(Interval(first, OPEN_END)) == ("2026-08-31T23:59:59.999Z", None)
-    assert asked(Interval(datetime(900, 1, 1, tzinfo=UTC), datetime(901, 1, 1, tzinfo=UTC))) == (
+    assert limits_of(Interval(first + odd, first + 2 * odd)) == ("2026-08-31T23:59:59.999Z", "2026-09-01T00:00:00.001Z")
+    assert limits_of(Interval(OPEN_START, first)) == (None, "2026-09-01T00:00:00.000Z")
+    assert limits_of(Interval(first, OPEN_END)) == ("2026-08-31T23:59:59.999Z", None)
+    assert limits_of(Interval(datetime(900, 1, 1, tzinfo=UTC), datetime(901, 1, 1, tzinfo=UTC))) == (
         "0899-12-31T23:59:59.999Z",
         "0901-01-01T00:00:00.000Z",
     )
@@ -277,9 +277,9 @@ def test_a_request_carries_whole_milliseconds_and_no_limit_where_the_window_is_o
 
 def test_a_limit_at_the_end_of_the_calendar_is_no_fault() -> None:
     step = timedelta(microseconds=1)
-    assert asked(Interval(OPEN_START + step, OPEN_END - step)) == (None, None)
+    assert limits_of(Interval(OPEN_START + step, OPEN_END - step)) == (None, None)
 
 
-def asked(span: Interval) -> tuple[str | None, str | None]:
+def limits_of(span: Interval) -> tuple[str | None, str | None]:
     body = page_request(ENTRIES, COMPANY, span).body or {}
     return body.get("performedAtStart"), body.get("performedAtEnd")

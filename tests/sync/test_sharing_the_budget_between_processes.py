@@ -73,9 +73,9 @@ def wait_for_requests(found: Pleo, count: int) -> None:
 @pytest.mark.parametrize("store", STORES)
 def test_four_processes_send_no_more_than_one_might(store: str, tmp_path: Path) -> None:
     with connected(store, tmp_path, 40) as found:
-        told = start(found, 4, 4, 2.0).ended()
+        result = start(found, 4, 4, 2.0).ended()
         assert found.counted("responses_429") == 0
-        assert 30 <= sum(one["sent"] for one in told) == found.counted("requests") <= 40
+        assert 30 <= sum(one["sent"] for one in result) == found.counted("requests") <= 40
 
 
 @pytest.mark.slow
@@ -92,8 +92,8 @@ def test_a_pause_is_kept_by_the_others_too(tmp_path: Path) -> None:
         running = start(found, 4, 2, 6.0, 0.2)
         wait_for_requests(found, 20)
         found.sandbox.state.set_faults(Fault("status", path="/v1/introspect", status=429, retry_after=3, times=1))
-        told = running.ended()
-        assert sum(one["limited"] for one in told) == 1
+        result = running.ended()
+        assert sum(one["limited"] for one in result) == 1
         # Each process hears of it within a quarter of a second: 8 workers send 40 a second, which were 120.
         assert found.counted("sent_before_retry_after") <= 16
 
@@ -106,11 +106,11 @@ def test_more_than_a_minute_with_a_kill_and_a_pause(store: str, tmp_path: Path) 
         wait_for_requests(found, 30)
         os.kill(running.pids[0], signal.SIGKILL)
         found.sandbox.state.set_faults(Fault("status", path="/v1/introspect", status=429, retry_after=3, times=1))
-        told = running.ended()
+        result = running.ended()
         assert found.counted("responses_429") == 1, "the one that the sandbox was told to give"
         assert found.counted("reuse") == 0
-        assert sum(one["sent"] for one in told) >= 60, "the second minute's budget was used too"
-        assert min(one["sent"] for one in told) >= 10, "nobody starved"
+        assert sum(one["sent"] for one in result) >= 60, "the second minute's budget was used too"
+        assert min(one["sent"] for one in result) >= 10, "nobody starved"
 
 
 # --- who gets which ---------------------------------------------------------------------------

@@ -97,7 +97,7 @@ def test_a_key_that_is_wrong_is_told_after_its_second_401(tmp_path: Path) -> Non
 # --- one request -----------------------------------------------------------------------------
 
 
-def asked(budget: Budget | SharedBudget, answers: list[int], **more: Callable[..., object]) -> tuple[list[str], Traffic]:
+def requested(budget: Budget | SharedBudget, answers: list[int], **more: Callable[..., object]) -> tuple[list[str], Traffic]:
     """What was sent, in order with what the budget saw, when Pleo answers so one after the other."""
     events: list[str] = getattr(budget, "seen", [])
     traffic = Traffic()
@@ -117,16 +117,16 @@ def asked(budget: Budget | SharedBudget, answers: list[int], **more: Callable[..
 
 def test_the_permit_comes_before_the_second_request() -> None:
     once = ["permit", "sent", "answered"]
-    events, traffic = asked(Counting(10), [401, 200])
+    events, traffic = requested(Counting(10), [401, 200])
     assert events == once * 2 and traffic.requests == 2
-    events, traffic = asked(Counting(10), [200])
+    events, traffic = requested(Counting(10), [200])
     assert events == once and traffic.requests == 1
 
 
 def test_a_second_401_is_a_refusal_and_gives_back_what_it_had() -> None:
     budget = Counting(10)
     with pytest.raises(ClientRejected, match="PLEO_API_KEY"):
-        asked(budget, [401, 401, 200])
+        requested(budget, [401, 401, 200])
     assert budget.seen == ["permit", "sent", "answered"] * 2
 
 
@@ -152,7 +152,7 @@ def test_a_budget_that_is_used_up_holds_the_second_request_back() -> None:
             if shared
             else Budget(1, clock=clock.clock, sleep=clock.sleep)
         )
-        _, traffic = asked(budget, [401, 200])
+        _, traffic = requested(budget, [401, 200])
         assert traffic.requests == 2 and clock.now >= 60 and traffic.waited_for_budget == pytest.approx(clock.now)
 
 
@@ -165,7 +165,7 @@ def test_a_pause_that_is_too_long_ends_the_request_before_it_is_sent_again() -> 
 
     budget = Paused(10)
     with pytest.raises(RateLimited):
-        asked(budget, [401, 200])
+        requested(budget, [401, 200])
     assert budget.seen == ["permit", "sent", "answered"]
 
 

@@ -183,13 +183,13 @@ def test_a_stopped_sweep_of_a_recent_month_is_read_anew(synced: Place) -> None:
 
 
 def test_a_walk_in_circles_ends_and_the_next_run_starts_it_again(tmp_path: Path) -> None:
-    asked: list[str | None] = []
+    requests: list[str | None] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/v1/companies":
             page = {"data": [{"id": COMPANY, "name": "One"}], "pagination": {"hasNextPage": False}}
         else:
-            asked.append(request.url.params.get("after"))
+            requests.append(request.url.params.get("after"))
             page = {"data": [], "pagination": {"hasNextPage": True, "endCursor": "AAAA="}}
         return httpx.Response(200, json=page)
 
@@ -198,7 +198,7 @@ def test_a_walk_in_circles_ends_and_the_next_run_starts_it_again(tmp_path: Path)
         for _ in range(2):
             report = sync.run(sync.SyncPlan(("vendors",)), sync.Connection(url, httpx.BasicAuth("k", "")), warehouse)
             assert isinstance(report.failures["vendors"], WalkStalled)
-    assert asked == [None, "AAAA="] * 2
+    assert requests == [None, "AAAA="] * 2
 
 
 def test_who_is_alive() -> None:

@@ -122,11 +122,11 @@ async def _tables(request: Request) -> Response:
     def do(catalogue: SqlCatalog, body: bytes) -> Any:
         if request.method == "GET":
             return {"identifiers": [{"namespace": list(named), "name": one[-1]} for one in catalogue.list_tables(named)]}
-        asked = CreateTableRequest.model_validate({"location": None} | json.loads(body))
-        assert asked.stage_create
-        parts = {"partition_spec": asked.partition_spec, "sort_order": asked.write_order, "properties": asked.properties}
+        sent = CreateTableRequest.model_validate({"location": None} | json.loads(body))
+        assert sent.stage_create
+        parts = {"partition_spec": sent.partition_spec, "sort_order": sent.write_order, "properties": sent.properties}
         given = {key: value for key, value in parts.items() if value is not None}
-        return _shown(catalogue._create_staged_table((*named, asked.name), asked.table_schema, asked.location, **given))  # type: ignore[arg-type]
+        return _shown(catalogue._create_staged_table((*named, sent.name), sent.table_schema, sent.location, **given))  # type: ignore[arg-type]
 
     return await _answer(request, do)
 
@@ -138,12 +138,12 @@ async def _table(request: Request) -> Response:
         if request.method != "POST":
             table = catalogue.load_table(name)
             return _shown(table) if request.method == "GET" else None
-        asked = CommitTableRequest.model_validate_json(body)
+        sent = CommitTableRequest.model_validate_json(body)
         try:
             known = catalogue.load_table(name)
         except NoSuchTableError:
             known = StagedTable(name, None, "", catalogue._load_file_io(), catalogue)  # type: ignore[arg-type]
-        catalogue.commit_table(known, asked.requirements, asked.updates)
+        catalogue.commit_table(known, sent.requirements, sent.updates)
         return _shown(catalogue.load_table(name))
 
     return await _answer(request, do)

@@ -92,7 +92,7 @@ def test_off_copies_nothing_and_a_path_says_where(path: Path, tmp_path: Path) ->
 def test_a_snapshot_that_cannot_be_made_leaves_the_old_one_and_the_load(path: Path, tmp_path: Path) -> None:
     target = tmp_path / "shared" / "s.duckdb"
     with pytest.raises(
-        WarehouseUnwritable, match=r"What was loaded is kept, but the snapshot .*s\.duckdb could not be published \(No such file"
+        WarehouseUnwritable, match=r"The rows are loaded, but the snapshot .*s\.duckdb could not be published \(No such file"
     ):
         load(path, 0, snapshot=str(target))
     assert count(path) == 50
@@ -100,7 +100,7 @@ def test_a_snapshot_that_cannot_be_made_leaves_the_old_one_and_the_load(path: Pa
     load(path, 1, snapshot=str(target))
     blocked = target.with_name(f".{target.name}.new")
     blocked.mkdir()
-    with pytest.raises(WarehouseUnwritable, match="readers of it still see the one before"):
+    with pytest.raises(WarehouseUnwritable, match="its readers still see the copy before"):
         load(path, 2, 60, snapshot=str(target))
     assert (count(target), count(path)) == (50, 60)
 
@@ -110,8 +110,8 @@ def test_a_snapshot_that_cannot_be_made_leaves_the_old_one_and_the_load(path: Pa
     [
         ("duckdb:///{0}/books.duckdb", "{0}/books.duckdb", "a file other than the warehouse's own"),
         ("duckdb:///{0}/books.duckdb", "{0}", "must name a file"),
-        ("md:spend", "on", "for a DuckDB file alone"),
-        ("postgresql://u@h/d", "/somewhere", "for a DuckDB file alone"),
+        ("md:spend", "on", "with a DuckDB file only"),
+        ("postgresql://u@h/d", "/somewhere", "with a DuckDB file only"),
     ],
 )
 def test_a_snapshot_that_cannot_be_meant_is_refused(tmp_path: Path, url: str, snapshot: str, message: str) -> None:

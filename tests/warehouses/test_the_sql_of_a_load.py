@@ -38,7 +38,6 @@ def statements(dialect: Dialect) -> str:
         "snapshot": dialect.snapshot,
         "served": plan.served(BILLS, "staged_bills"),
         "count served": plan.count_served(BILLS),
-        "faults of state": plan.faults(CURSORS, "staged_cursors"),
         "served children": plan.served_children(LINES, "staged_lines", BILLS),
         "count served children": plan.count_children(LINES),
         "delete changed parents": plan.delete_changed(BILLS, BILLS),

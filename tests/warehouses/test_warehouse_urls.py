@@ -62,9 +62,9 @@ def test_a_url_names_a_place(url: str, location: str) -> None:
         ("postgresql://host:hush/db", "no port; write @ as %40"),
         (
             "snowflake://u:hush@host/db",
-            "starts with snowflake:, which is no warehouse known here (duckdb, md, postgresql, postgres, iceberg)",
+            "starts with snowflake:, which is no known warehouse (duckdb, md, postgresql, postgres, iceberg)",
         ),
-        ("dukdb://u:hush@host/db", "which is no warehouse known here"),
+        ("dukdb://u:hush@host/db", "which is no known warehouse"),
     ],
 )
 def test_a_wrong_url_is_told_the_right_form(url: str, message: str) -> None:

@@ -24,7 +24,7 @@ _DEFINED = re.compile(r"\b([a-z_]+) AS \(")
 
 @cache
 def marts() -> tuple[View, ...]:
-    """Every mart, those that others read first. ValueError names the file and line of a header that says nothing."""
+    """Every mart, those that others read first. ValueError names the file and line of a header that cannot be read."""
     marts_by_name = {}
     for file in files(__name__).iterdir():
         if file.name.endswith(".sql"):

@@ -62,9 +62,6 @@ LEFT JOIN "order ""1"""."bills" AS t ON t."id" = s."id";
 -- count served
 SELECT count(*), count(*) FILTER (WHERE "id" IS NULL), count(DISTINCT "id"), count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE is_changed), count(*) FILTER (WHERE is_deleted) FROM "_pleo_served";
 
--- faults of state
-SELECT (SELECT count(*) FROM staged_cursors AS s WHERE s."stream" IS NULL OR s."window" IS NULL), (SELECT count(*) FROM (SELECT s."stream", s."window" FROM staged_cursors AS s GROUP BY 1, 2 HAVING count(*) > 1) AS d);
-
 -- served children
 CREATE OR REPLACE TEMPORARY TABLE "_pleo_served_children" AS
 SELECT s.*, p."_pleo_row" IS NULL AS is_orphan, p.is_new OR p.is_changed AS is_due
