@@ -34,7 +34,7 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "slow or not slow" --timeout 900
+	PLEO_TEST_FULL=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "slow or not slow" --timeout 900
 
 proof: $(READY)
 	$(BIN)/python -m benchmarks.credentials --write docs/credentials-proof.md

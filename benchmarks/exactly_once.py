@@ -26,9 +26,10 @@ from pathlib import Path
 
 from benchmarks.section import write
 from pleo_connector.sync import Mode
+from tests.place import sandbox
 from tests.postgres_server import drop_database, new_database
 from tests.sync.kill_storm import Outcome, Store, at_each_boundary, at_random, ground
-from tests.sync.moving_pages import CHANGES, MISLEADING, ORDERS, applies, expected, misled, moving, outcome, sandbox, sorted_by
+from tests.sync.moving_pages import CHANGES, MISLEADING, ORDERS, applies, expected, misled, moving, outcome, sorted_by
 
 IN_A_ROW = 2
 """Kills of one sync before it may end: the second one hits a sync that goes on after the first."""

@@ -14,8 +14,7 @@ from pleo_connector.cli.output import Output
 from pleo_connector.cli.plan import show
 from pleo_connector.sandbox import SandboxConfig, running
 from pleo_connector.sync.forecast import forecast
-from pleo_connector.warehouses import open_warehouse
-from tests.sync.places import NOW, Place
+from tests.place import NOW, Place
 
 
 def main() -> None:
@@ -26,7 +25,7 @@ def main() -> None:
     given = options.parse_args()
     config = SandboxConfig(port=0, rows=given.rows, requests_per_minute=0)
     with tempfile.TemporaryDirectory() as folder, running(config) as pleo:
-        place = Place(pleo, open_warehouse(f"duckdb:///{folder}/spend.duckdb", "pleo"))
+        place = Place(Path(folder), pleo)
         report = place.run()
         lines = []
         for title, mode in (("pleo-connector plan", sync.Mode.INCREMENTAL), ("pleo-connector plan --mode full", sync.Mode.FULL)):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import re
 import runpy
+import shutil
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,10 @@ import pytest
 from pleo_connector.analytics import refresh
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.cli import demo_summary
-from pleo_connector.sandbox import SandboxConfig, running
 from pleo_connector.sync.receipt_table import RECEIPT_FILES
 from pleo_connector.sync.state_tables import SWEEPS
 from pleo_connector.warehouses import open_warehouse
 from tests.analytics.books import COMPANY, TRAVEL, Books
-from tests.sync.places import Place
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -38,38 +38,36 @@ def section(page: str, name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """The entries of the sample data, and the views over them."""
-    warehouse = open_warehouse(f"duckdb:///{tmp_path_factory.mktemp('sample')}/sample.duckdb", "pleo")
-    with running(SandboxConfig(port=0, requests_per_minute=0)) as pleo:
-        place = Place(pleo, warehouse)
-        assert not place.run("companies", "accounting_entries").failures
-    refresh(warehouse)
-    return place
+def viewed(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The sample data, and the views over them."""
+    file = shutil.copy(sample, tmp_path_factory.mktemp("viewed"))
+    refresh(open_warehouse(f"duckdb:///{file}", "pleo"))
+    with duckdb.connect(str(file), read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
 
 
-def test_the_figures_in_the_readme_are_those_of_the_view(sample: Place) -> None:
+def test_the_figures_in_the_readme_are_those_of_the_view(viewed: duckdb.DuckDBPyConnection) -> None:
     months = re.findall(r"^(\d{4}-\d\d) +([A-Z]{3}) +([\d,]+) +(-?[\d,.]+)$", section("README.md", "demo"), re.MULTILINE)
     printed = [(month, currency, int(count.replace(",", "")), Decimal(total.replace(",", ""))) for month, currency, count, total in months]
-    shown = sample.rows(
+    shown = viewed.execute(
         "SELECT strftime(month, '%Y-%m'), currency, count(DISTINCT entry_id), round(sum(amount), 2) FROM pleo.spend "
         "WHERE currency IS NOT NULL AND month IN (SELECT DISTINCT month FROM pleo.spend ORDER BY month DESC LIMIT 3) "
         "GROUP BY ALL ORDER BY 1 DESC, 2"
-    )
+    ).fetchall()
     assert printed == shown, "run scripts/figures"
     counts = dict(re.findall(r"^(\w+) +([\d,]+)$", section("README.md", "demo"), re.MULTILINE))
     for table in (*ENTRIES, CATALOGUE.table("companies")):
-        rows = sample.rows(f"SELECT count(*) FROM pleo.{table.name} WHERE _deleted_at IS NULL")
+        rows = viewed.execute(f"SELECT count(*) FROM pleo.{table.name} WHERE _deleted_at IS NULL").fetchall()
         assert rows == [(int(counts[table.name].replace(",", "")),)], "run scripts/figures"
 
 
-def test_the_demos_summary_reads_the_view(sample: Place) -> None:
-    with duckdb.connect(sample.warehouse.location, read_only=True) as connection:
-        result = connection.execute(demo_summary._SPEND.format(schema="pleo")).fetchall()
+def test_the_demos_summary_reads_the_view(viewed: duckdb.DuckDBPyConnection) -> None:
+    result = viewed.execute(demo_summary._SPEND.format(schema="pleo")).fetchall()
     view = (
         "SELECT strftime(month, '%Y-%m') AS m, currency, count(DISTINCT entry_id), sum(amount) FROM pleo.spend WHERE currency IS NOT NULL"
     )
-    assert result == sample.rows(f"{view} GROUP BY ALL ORDER BY m DESC, currency")
+    assert result == viewed.execute(f"{view} GROUP BY ALL ORDER BY m DESC, currency").fetchall()
 
 
 def test_the_families_on_the_page_are_those_of_the_catalogue() -> None:

@@ -14,12 +14,11 @@ import pytest
 from pleo_connector.analytics import refresh, views
 from pleo_connector.catalogue import CATALOGUE, Storage, View, ViewColumn
 from pleo_connector.errors import WarehouseError
-from pleo_connector.sandbox import SandboxConfig, running
 from pleo_connector.warehouses import Warehouse, open_warehouse
 from pleo_connector.warehouses.dialect import DUCKDB, Dialect
 from pleo_connector.warehouses.postgres_dialect import POSTGRES
+from tests.place import Place, sandbox
 from tests.postgres_server import new_database
-from tests.sync.places import Place
 
 Ask = Callable[[str], list[tuple[Any, ...]]]
 
@@ -193,11 +192,11 @@ def test_types_and_comments_are_the_declared_ones(url: str, warehouse: Warehouse
 @pytest.mark.slow
 def test_every_warehouse_gives_the_same_figures(tmp_path: Path) -> None:
     figures: dict[str, dict[str, list[tuple[Any, ...]]]] = {}
-    with running(SandboxConfig(port=0, requests_per_minute=0)) as pleo:
+    with sandbox() as pleo:
         for url in (f"duckdb:///{tmp_path}/books.duckdb", new_database()):
-            warehouse = open_warehouse(url, "pleo")
-            assert not Place(pleo, warehouse).run().failures
-            refresh(warehouse)
+            place = Place(tmp_path, pleo, url)
+            assert not place.run().failures
+            refresh(place.warehouse)
             with _asking(url) as ask:
                 marts = [view.name for view in views() if not view.name.startswith("live_")]
                 figures[url] = {name: sorted(ask(f"SELECT * FROM {name}"), key=repr) for name in marts}

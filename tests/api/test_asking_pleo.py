@@ -131,9 +131,10 @@ def test_retry_after_as_a_date_is_waited_for() -> None:
 
 
 def test_a_429_without_retry_after_backs_off() -> None:
-    time = Time()
-    ask([httpx.Response(429, json={"message": "slow down"})] * 3 + [httpx.Response(200)], time=time)
-    assert len(time.sleeps) == 3
+    time, traffic = Time(), Traffic()
+    ask([httpx.Response(429, json={"message": "slow down"})] * 3 + [httpx.Response(200)], time=time, traffic=traffic)
+    assert traffic.rate_limited == 3
+    assert len(time.sleeps) >= 3, "one before each try, and one more where a short one ends before the budget's next request is due"
 
 
 def test_a_long_retry_after_is_the_callers_decision() -> None:

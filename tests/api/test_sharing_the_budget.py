@@ -17,6 +17,7 @@ from pleo_connector.api.leases import LARGEST_LEASE, Ask, Leases
 from pleo_connector.auth.stores.notes import MemoryNotes
 from pleo_connector.errors import RateLimited, TokenStoreUnavailable
 from pleo_connector.sandbox.rate_limit import RateLimit
+from tests.examples import examples
 
 
 class _Jumping(selectors.SelectSelector):
@@ -89,7 +90,7 @@ _PROCESS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(per_minute=st.integers(1, 60), processes=st.lists(_PROCESS, min_size=1, max_size=5), step=st.sampled_from([0.0, 3600.0, -3600.0]))
 def test_no_minute_holds_more_than_the_budget_over_all_processes(per_minute: int, processes: list[dict[str, Any]], step: float) -> None:
     """However many, however slow their requests, killed or not, and although somebody sets the clock of the record meanwhile."""

@@ -12,6 +12,7 @@ from pleo_connector.errors import DriftError
 from pleo_connector.frames import Drift
 from pleo_connector.frames.drift import Finding
 from pleo_connector.stream_options import DriftPolicy
+from tests.examples import examples
 from tests.frames.records import COMPANY, ENTRIES, NOW, entry, example, first, key, load, raw
 
 ACCOUNTS = CATALOGUE.stream("accounts")
@@ -206,7 +207,7 @@ FIELDS = [
 MUTATION: Callable[..., st.SearchStrategy[dict[str, object]]] = st.dictionaries
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 4), MUTATION(st.sampled_from(FIELDS), JSON, max_size=3)), max_size=6),
     st.sampled_from([DriftPolicy.EVOLVE, DriftPolicy.QUARANTINE]),
@@ -219,7 +220,7 @@ def test_nothing_served_is_ever_lost(mutations: list[tuple[int, dict[str, object
         assert set(batch.frames[table.name]["accounting_entry_id"]) <= owners
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(st.lists(MUTATION(st.sampled_from([*FIELDS, "status"]), JSON, max_size=2), min_size=1, max_size=3))
 def test_freeze_stops_exactly_where_evolve_reports_drift(mutations: list[dict[str, object]]) -> None:
     records = [{**example(ENTRIES, full=True, number=number), **fields} for number, fields in enumerate(mutations)]

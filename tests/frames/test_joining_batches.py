@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pleo_connector.frames import Batch, Served, batches_joined, normalise
+from tests.examples import examples
 from tests.frames.records import COMPANY, ENTRIES, NOW, entry, raw
 
 RECEIPTS = ["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "b0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"]
@@ -21,7 +22,7 @@ RECORDS = st.builds(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.lists(st.lists(RECORDS, max_size=4), min_size=1, max_size=6), st.data())
 def test_in_pieces_or_at_once(pages: list[list[dict[str, object]]], data: st.DataObject) -> None:
     served = [Served([raw(record) for record in page], COMPANY, f"sweep-{number}") for number, page in enumerate(pages)]

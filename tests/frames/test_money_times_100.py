@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.frames.currencies import exponents
+from tests.examples import examples
 from tests.frames.records import example, load
 
 ITEMS = CATALOGUE.stream("export_items")
@@ -29,7 +30,7 @@ def served(currency: str, value: str) -> bytes:
     return text.replace("7654321", value).encode()
 
 
-@settings(max_examples=16, deadline=None)
+@settings(max_examples=examples(16), deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(CURRENCIES), values), min_size=1, max_size=8))
 def test_every_value_is_kept_exactly_and_divided_only_where_two_decimals_are_sure(money: list[tuple[str, Decimal]]) -> None:
     for currency, value in money:

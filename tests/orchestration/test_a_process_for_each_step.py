@@ -22,7 +22,7 @@ from pleo_connector.settings import load
 from pleo_connector.warehouses import open_warehouse
 from tests.auth.storms import SCALE, scaled
 from tests.cli.local import contents, environment
-from tests.sync.places import API_KEY
+from tests.place import API_KEY
 
 # Every step lists the companies first: one on a page, so that each step walks pages with one token after the other.
 CODE_LOCATION = """

@@ -17,8 +17,8 @@ from pleo_connector.sandbox import RunningSandbox, SandboxConfig, running
 from pleo_connector.settings import load
 from pleo_connector.warehouses import open_warehouse
 from tests.orchestration import celery_cluster
+from tests.place import API_KEY
 from tests.postgres_server import new_database
-from tests.sync.places import API_KEY
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(celery_cluster.why_not()), reason=celery_cluster.why_not() or "")]
 

@@ -20,7 +20,7 @@ from pleo_connector.sandbox import RunningSandbox
 from pleo_connector.sync import StreamReport
 from pleo_connector.sync.state_tables import SWEEPS
 from pleo_connector.warehouses import Transaction, Warehouse, open_warehouse
-from tests.sync.places import API_KEY
+from tests.place import API_KEY
 from tests.warehouses.conftest import URLS
 
 CHECKS = Checks()

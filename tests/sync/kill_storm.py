@@ -19,14 +19,14 @@ from typing import Any
 
 from pleo_connector import sync
 from pleo_connector.catalogue import CATALOGUE, Table
-from pleo_connector.sandbox import RunningSandbox, SandboxConfig, running
+from pleo_connector.sandbox import RunningSandbox
 from pleo_connector.sync import Mode, loader
 from pleo_connector.sync.raw_tables import RAW_PAGES
 from pleo_connector.sync.state_tables import QUARANTINE
 from pleo_connector.warehouses import open_warehouse
+from tests.place import API_KEY, NOW, sandbox
 from tests.postgres_server import drop_database, new_database
 from tests.sync.looking import ask, ask_all
-from tests.sync.places import API_KEY, NOW
 
 ROWS = 1_000
 STREAMS = ("companies", "employees", "vendors", "receipts", "accounting_entries")
@@ -236,7 +236,7 @@ _RUNS = {Mode.FULL: 1, Mode.INCREMENTAL: 2}
 def ground(store: Store, mode: Mode, rows: int = ROWS) -> Iterator[Ground]:
     """A Pleo for one storm. Incremental runs begin with tables of yesterday, and Pleo has changed since."""
     # Its clock stands still: export jobs that are open stay so.
-    with running(SandboxConfig(port=0, rows=rows, requests_per_minute=0, latency_ms=2), clock=lambda: 0.0) as pleo:
+    with sandbox(rows=rows, latency_ms=2, clock=lambda: 0.0) as pleo:
         base = since = None
         if mode is Mode.INCREMENTAL:
             base = store.make()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,12 +13,12 @@ import httpx
 
 from pleo_connector import sync
 from pleo_connector.catalogue import CATALOGUE, Catalogue, Stream, SyncMode
-from pleo_connector.sandbox import RunningSandbox, SandboxConfig, running
+from pleo_connector.sandbox import RunningSandbox
 from pleo_connector.sync import Mode
 from pleo_connector.warehouses import open_warehouse
+from tests.place import API_KEY, NOW
 from tests.sync.answering import serving
 from tests.sync.looking import ask
-from tests.sync.places import API_KEY, NOW
 
 RECORDS = 12
 LIMIT = 4
@@ -126,13 +125,6 @@ def sorted_by(name: str, sort_key: str, limit: int = LIMIT) -> Stream:
     if stream.newest is not None and order != stream.sort:
         stream = replace(stream, mode=SyncMode.SNAPSHOT, newest=None)
     return replace(stream, sort=order, limit=limit)
-
-
-@contextmanager
-def sandbox() -> Iterator[RunningSandbox]:
-    """A Pleo for many cases, one after the other."""
-    with running(SandboxConfig(port=0, requests_per_minute=0)) as pleo:
-        yield pleo
 
 
 def moving(pleo: RunningSandbox, stream: Stream, file: Path) -> Moving:

@@ -12,8 +12,8 @@ from pleo_connector import sync
 from pleo_connector.analytics import refresh
 from pleo_connector.catalogue import CATALOGUE, Catalogue
 from pleo_connector.warehouses import open_warehouse
+from tests.place import API_KEY, NOW, Place
 from tests.postgres_server import new_database
-from tests.sync.places import API_KEY, NOW, Place
 
 NEW = ("merchant.name", "merchant.merchantCategoryCode", "employee.id", "employee.email", "employee.firstName", "employee.lastName")
 ENTRIES = CATALOGUE.stream("accounting_entries")

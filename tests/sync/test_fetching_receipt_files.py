@@ -16,14 +16,13 @@ import pytest
 from pleo_connector import ReceiptFiles, StreamOptions, sync
 from pleo_connector.errors import ConfigurationError
 from pleo_connector.file_options import FilesOfDeleted
-from pleo_connector.sandbox import Fault, SandboxConfig, running
+from pleo_connector.sandbox import Fault
 from pleo_connector.sandbox.receipt_content import receipt_content
 from pleo_connector.sync.receipt_folder import MARKER
 from pleo_connector.sync.receipt_report import FilesReport
 from pleo_connector.sync.receipt_table import RECEIPT_FILES
-from pleo_connector.warehouses import open_warehouse
+from tests.place import Place, sandbox
 from tests.postgres_server import new_database
-from tests.sync.places import Place
 from tests.sync.test_what_is_never_kept import SECRETS, everything
 
 FILES = "/files/receipts/"
@@ -168,8 +167,8 @@ def test_each_failure_has_its_word_and_is_tried_again(few: Place, folder: Path) 
 @pytest.mark.slow
 def test_links_that_have_ended_and_files_that_are_too_large_are_told(few: Place, folder: Path, tmp_path: Path) -> None:
     assert dict(fetch(few, folder, largest=10).left) == {"waiting": 0, "too large": 7}
-    with running(SandboxConfig(port=0, requests_per_minute=0, link_lifetime=0.0)) as pleo:
-        late = Place(pleo, open_warehouse(f"duckdb:///{tmp_path / 'late.duckdb'}", "pleo"))
+    with sandbox(link_lifetime=0.0) as pleo:
+        late = Place(tmp_path, pleo).beside("late")
         cut_down(late)
         assert dict(fetch(late, folder).left) == {"waiting": 0, "expired": 7}
     assert files_in(folder) == {}
@@ -252,8 +251,8 @@ def test_pleo_refusing_links_costs_the_files_and_not_the_rows(few: Place, folder
 @pytest.fixture(params=["postgres", "iceberg"])
 def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     url = new_database() if request.param == "postgres" else f"iceberg:///{tmp_path}/lake"
-    with running(SandboxConfig(port=0, requests_per_minute=0)) as pleo:
-        yield Place(pleo, open_warehouse(url, "pleo"))
+    with sandbox() as pleo:
+        yield Place(tmp_path, pleo, url)
 
 
 @pytest.mark.slow

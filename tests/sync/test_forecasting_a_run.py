@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,13 +14,11 @@ from pleo_connector import ReceiptFiles, StreamOptions
 from pleo_connector.api import Interval
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.errors import UnknownCompany
-from pleo_connector.sandbox import SandboxConfig, running
 from pleo_connector.sync import Mode, SyncPlan, state, windows
 from pleo_connector.sync.forecast import Forecast, forecast
 from pleo_connector.sync.state_tables import SWEEPS
 from pleo_connector.sync.windows import BEGINNING, Why
-from pleo_connector.warehouses import open_warehouse
-from tests.sync.places import NOW, Place
+from tests.place import NOW, Place, sandbox
 
 STATE = "SELECT table_name, estimated_size FROM duckdb_tables() ORDER BY 1"
 
@@ -33,13 +32,12 @@ def requests(found: Forecast) -> Counter[str]:
 
 
 @pytest.mark.slow
-def test_what_is_forecast_is_what_the_run_then_asks_for(place: Place) -> None:
-    place.run()
+def test_what_is_forecast_is_what_the_run_then_asks_for(synced: Place) -> None:
     for options in ({}, {"mode": Mode.FULL}, {"start": datetime(2026, 2, 10, tzinfo=UTC), "end": datetime(2026, 4, 1, tzinfo=UTC)}):
-        place.pleo.state.reset_counters()
-        found = expected(place, **options)
-        assert place.pleo.counters()["by_path"] == {}, "a forecast asks for nothing"
-        report = place.run(**options)
+        synced.pleo.state.reset_counters()
+        found = expected(synced, **options)
+        assert synced.pleo.counters()["by_path"] == {}, "a forecast asks for nothing"
+        report = synced.run(**options)
         result = requests(found)
         assert {name: each.traffic.requests for name, each in report.streams.items()} == dict(result)
         assert found.requests == report.requests
@@ -49,31 +47,29 @@ def test_what_is_forecast_is_what_the_run_then_asks_for(place: Place) -> None:
 
 
 @pytest.mark.slow
-def test_lists_that_other_streams_wait_for_are_counted(place: Place) -> None:
-    place.run()
-    found, report = expected(place, "export_job_items"), place.run("export_job_items")
+def test_lists_that_other_streams_wait_for_are_counted(synced: Place) -> None:
+    found, report = expected(synced, "export_job_items"), synced.run("export_job_items")
     assert set(requests(found)) == {"companies", "export_jobs", "export_job_items"}
     assert found.requests == report.requests + 1, "the list of companies is nobody's when its stream is not asked for"
 
 
-def test_links_to_the_files_of_known_receipts_are_counted(place: Place, tmp_path: Path) -> None:
-    place.run("companies", "receipts")
+def test_links_to_the_files_of_known_receipts_are_counted(synced: Place, tmp_path: Path) -> None:
     options = {"receipts": StreamOptions(files=ReceiptFiles(tmp_path / "files", per_run=80))}
-    found = expected(place, "receipts", options=options)
-    request = [walk for walk in found.walks if walk.why is Why.FILES]
-    assert sum(walk.requests for walk in request) >= 3
-    report = place.run("receipts", options=options).streams["receipts"]
+    found = expected(synced, "receipts", options=options)
+    asked = [walk for walk in found.walks if walk.why is Why.FILES]
+    assert sum(walk.requests for walk in asked) >= 3
+    report = synced.run("receipts", options=options).streams["receipts"]
     assert requests(found)["receipts"] == report.traffic.requests
     assert report.files is not None
     assert report.files.fetched == 80
 
 
-def test_nothing_is_written(place: Place) -> None:
+def test_nothing_is_written(place: Place, sample: Path) -> None:
     found = expected(place)
     assert place.rows(STATE) == []
     assert [walk.stream for walk in found.walks] == ["companies", "installation", "subscriptions"]
     assert "knows no companies yet" in found.notes[0]
-    place.run("accounting_entries", "companies")
+    shutil.copy(sample, place.file)
     with place.warehouse.transaction() as transaction:  # as a kill leaves them
         for row in transaction.read(SWEEPS, stream="accounting_entries").to_pylist():
             transaction.upsert(SWEEPS, state.frame_of(SWEEPS, [row | {"status": "open", "touched_at": NOW, "owner": "gone/1/1.00/x"}]))
@@ -95,20 +91,19 @@ def test_a_company_that_was_never_read_costs_at_least_a_request_each_and_one_to_
         expected(place, companies=("Nobody",))
 
 
-def test_a_month_that_goes_on_grows_by_what_the_company_spends(place: Place) -> None:
-    place.run("companies", "accounting_entries")
-    with place.warehouse.transaction() as transaction:  # as if it had run at NOW, whose month the data ends in
+def test_a_month_that_goes_on_grows_by_what_the_company_spends(synced: Place) -> None:
+    with synced.warehouse.transaction() as transaction:  # as if it had run at NOW, whose month the data ends in
         for row in transaction.read(SWEEPS, stream="accounting_entries").to_pylist():
             then = {name: NOW for name, value in row.items() if isinstance(value, datetime) and value > NOW}
             transaction.upsert(SWEEPS, state.frame_of(SWEEPS, [row | then]))
     later = NOW + timedelta(days=3)
     (walk,) = [
         walk
-        for walk in expected(place, "accounting_entries", now=later, companies=(busiest(place),)).walks
+        for walk in expected(synced, "accounting_entries", now=later, companies=(busiest(synced),)).walks
         if walk.span is not None and walk.span.start <= later < walk.span.end
     ]
-    known = place.rows(
-        f"SELECT count(*) FROM pleo.accounting_entries WHERE company_id = '{busiest(place)}' AND performed_at >= '2026-11-01'"
+    known = synced.rows(
+        f"SELECT count(*) FROM pleo.accounting_entries WHERE company_id = '{busiest(synced)}' AND performed_at >= '2026-11-01'"
     )
     assert walk.rows is not None
     assert (walk.basis, known[0][0] < walk.rows < 2 * known[0][0]) == ("estimated", True)
@@ -119,28 +114,28 @@ def busiest(place: Place) -> str:
     return str(owners.most_common(1)[0][0])
 
 
-def test_what_was_left_unfinished_costs_what_is_left(place: Place) -> None:
-    with running(SandboxConfig(port=0, rows=5_000, requests_per_minute=0)) as pleo:
-        large = Place(pleo, open_warehouse(f"duckdb:///{place.warehouse.location}.large", "pleo"))
-        large.run("companies", "accounting_entries")
+def test_what_was_left_unfinished_costs_what_is_left(tmp_path: Path) -> None:
+    with sandbox(rows=5_000) as pleo:
+        large = Place(tmp_path, pleo)
+        busy = busiest(large)
+        large.run("companies", "accounting_entries", companies=(busy,))
         with large.warehouse.transaction() as transaction:
             rows = transaction.read(SWEEPS, stream="accounting_entries").to_pylist()
             row = max(rows, key=lambda row: int(row["rows_served"]))
             left = row | {"status": "open", "touched_at": NOW, "owner": "gone/1/1.00/x", "exhausted": False, "rows_served": 100, "pages": 1}
             transaction.upsert(SWEEPS, state.frame_of(SWEEPS, [left]))
-        found = expected(large, "accounting_entries", mode=Mode.FULL)
+        found = expected(large, "accounting_entries", mode=Mode.FULL, companies=(busy,))
         (walk,) = [walk for walk in found.walks if walk.why is Why.UNFINISHED]
         assert walk.rows is not None
         assert walk.rows == row["rows_served"] > 100
         assert walk.requests == -(-(walk.rows - 100) // 100)
 
 
-def test_rows_that_were_missing_bring_all_months_of_their_company(place: Place) -> None:
-    place.run("companies", "accounting_entries")
-    gone = next(entry for entry in place.pleo.state.records("accounting_entries") if entry["performedAt"] > "2026-11-02")
-    place.pleo.state.remove("accounting_entries", gone["id"])
-    place.run("accounting_entries")
-    found = expected(place, "accounting_entries")
+def test_rows_that_were_missing_bring_all_months_of_their_company(synced: Place) -> None:
+    gone = next(entry for entry in synced.pleo.state.records("accounting_entries") if entry["performedAt"] > "2026-11-02")
+    synced.pleo.state.remove("accounting_entries", gone["id"])
+    synced.run("accounting_entries")
+    found = expected(synced, "accounting_entries")
     whys = {walk.why for walk in found.walks if walk.company_id == gone["companyId"]}
     assert whys == {Why.MISSING_ROWS}
     assert Why.MISSING_ROWS not in {walk.why for walk in found.walks if walk.company_id != gone["companyId"]}
@@ -162,7 +157,6 @@ def test_months_in_words() -> None:
 
 
 @pytest.mark.slow
-def test_every_stream_can_be_forecast(place: Place) -> None:
-    place.run()
-    assert {walk.stream for walk in expected(place).walks} == {stream.name for stream in CATALOGUE}
-    assert all(isinstance(walk["rows"], int) for walk in expected(place).as_dict()["walks"])
+def test_every_stream_can_be_forecast(synced: Place) -> None:
+    assert {walk.stream for walk in expected(synced).walks} == {stream.name for stream in CATALOGUE}
+    assert all(isinstance(walk["rows"], int) for walk in expected(synced).as_dict()["walks"])

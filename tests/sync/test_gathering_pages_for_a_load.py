@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from pleo_connector.sandbox import Fault, SandboxConfig, running
-from pleo_connector.warehouses import open_warehouse
-from tests.sync.places import Place
+from pleo_connector.sandbox import Fault
+from tests.place import Place, sandbox
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("url", "many"), [("duckdb:///{}/w.duckdb", True), ("iceberg:///{}/lake", False)])
 def test_slow_pages_are_one_load_for_iceberg_and_several_for_duckdb(tmp_path: Path, url: str, *, many: bool) -> None:
-    with running(SandboxConfig(port=0, requests_per_minute=0)) as pleo:
-        place = Place(pleo, open_warehouse(url.format(tmp_path), "pleo"))
+    with sandbox() as pleo:
+        place = Place(tmp_path, pleo, url.format(tmp_path))
         companies = tuple(company["id"] for company in pleo.state.records("companies")[:2])
         pleo.state.set_faults(Fault("delay_before", path="/v1/accounting-entries:search", seconds=1.6))
         report = place.run("accounting_entries", companies=companies, patience=10.0)

@@ -11,12 +11,11 @@ import psycopg
 import pytest
 
 from pleo_connector import sync
-from pleo_connector.sandbox import SandboxConfig, running
 from pleo_connector.sync import Mode
 from pleo_connector.warehouses import open_warehouse
+from tests.place import API_KEY, NOW, sandbox
 from tests.sync.kill_storm import COMPANIES, Outcome, Store, at_each_boundary, at_random, ground, start
 from tests.sync.looking import ask
-from tests.sync.places import API_KEY, NOW
 
 
 @pytest.fixture(params=["DuckDB", "PostgreSQL"])
@@ -51,7 +50,7 @@ def test_a_storm_tells_what_was_lost_and_doubled() -> None:
 
 def test_what_was_committed_is_not_asked_for_again(store: Store) -> None:
     rows = 4_000
-    with running(SandboxConfig(port=0, rows=rows, requests_per_minute=0, latency_ms=5)) as pleo:
+    with sandbox(rows=rows, latency_ms=5) as pleo:
         url = store.make()
         mine = sum(entry["companyId"] in COMPANIES for entry in pleo.state.records("accounting_entries"))
         process = start(pleo, url, Mode.FULL)

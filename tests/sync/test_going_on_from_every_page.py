@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from pleo_connector import sync
-from pleo_connector.sandbox import Fault, SandboxConfig, running
+from pleo_connector.sandbox import Fault
 from pleo_connector.sync import loader
-from pleo_connector.warehouses import open_warehouse
-from tests.sync.places import Place
+from tests.place import Place, sandbox
 
 STREAM = "accounting_entries"
 PATH = "/v1/accounting-entries:search"
@@ -36,13 +35,13 @@ def full(place: Place) -> sync.StreamReport:
 @pytest.mark.timeout(2700)
 def test_from_every_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loader, "USUAL", replace(loader.USUAL, rows=1))  # each page is a commit
-    with running(SandboxConfig(port=0, rows=ROWS, requests_per_minute=0)) as pleo:
-        undisturbed = Place(pleo, open_warehouse(f"duckdb:///{tmp_path / 'undisturbed.duckdb'}", "pleo"))
+    with sandbox(rows=ROWS) as pleo:
+        undisturbed = Place(tmp_path, pleo).beside("undisturbed")
         requests = full(undisturbed).traffic.requests
         expected = tables(undisturbed)
         assert 1_000 < len(expected[0]) < 100 * requests
         for served in range(2, requests):
-            place = Place(pleo, open_warehouse(f"duckdb:///{tmp_path / f'{served}.duckdb'}", "pleo"))
+            place = Place(tmp_path, pleo).beside(str(served))
             pleo.state.set_faults(Fault("status", PATH, status=503, after=served))
             assert full(place).error is not None
             pleo.state.set_faults()
@@ -66,15 +65,15 @@ def edited(pleo: Any, how: str, number: int) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("how", "place_of_it"), list(itertools.product(["inserted", "changed", "deleted"], [5, ROWS // 2, ROWS - 2])))
 def test_rows_that_change_while_pages_are_read(tmp_path: Path, how: str, place_of_it: int) -> None:
-    with running(SandboxConfig(port=0, rows=ROWS, requests_per_minute=0)) as pleo:
-        place = Place(pleo, open_warehouse(f"duckdb:///{tmp_path / 'moving.duckdb'}", "pleo"))
+    with sandbox(rows=ROWS) as pleo:
+        place = Place(tmp_path, pleo).beside("moving")
         pleo.state.set_faults(Fault("status", PATH, status=503, after=14))
         assert full(place).error is not None
         pleo.state.set_faults()
         edited(pleo, how, place_of_it)
         full(place)
         full(place)
-        undisturbed = Place(pleo, open_warehouse(f"duckdb:///{tmp_path / 'undisturbed.duckdb'}", "pleo"))
+        undisturbed = Place(tmp_path, pleo).beside("undisturbed")
         full(undisturbed)
         alive = f"SELECT {COLUMNS} FROM pleo.{STREAM} WHERE _deleted_source IS DISTINCT FROM 'sweep_absent' ORDER BY ALL"
         assert place.rows(alive) == undisturbed.rows(alive)

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pleo_connector.sandbox import RunningSandbox, SandboxConfig, running
+from pleo_connector.sandbox import RunningSandbox
 from pleo_connector.stream_options import StreamOptions
-from pleo_connector.warehouses import open_warehouse
+from tests.place import Place, sandbox
 from tests.postgres_server import new_database
 from tests.sync.looking import ask
-from tests.sync.places import Place
 
 ROOT = Path(__file__).parents[2]
 KEPT = {"accounting_entries": StreamOptions(history=True)}
@@ -36,8 +35,8 @@ CHILDREN = (
 @pytest.mark.parametrize("kind", ["duckdb", "postgres"])
 def test_what_was_known_at_the_close_stays_known(kind: str, tmp_path: Path) -> None:
     url = f"duckdb:///{tmp_path / 'w.duckdb'}" if kind == "duckdb" else new_database()
-    with running(SandboxConfig(port=0, requests_per_minute=0)) as pleo:
-        place = Place(pleo, open_warehouse(url, "pleo"))
+    with sandbox() as pleo:
+        place = Place(tmp_path, pleo, url)
         place.run("accounting_entries")  # before history is switched on
         place.run("accounting_entries", options=KEPT)
         counts = [ask(url, f"SELECT count(*) FROM pleo.{table}{end}")[0][0] for table in CHILDREN for end in ("", "_history")]

@@ -18,12 +18,11 @@ from pleo_connector.sync.raw_packing import unpacked
 from pleo_connector.sync.raw_policy import OFF, RawPolicy
 from pleo_connector.sync.raw_prune import purge
 from pleo_connector.sync.replay import replay
-from pleo_connector.warehouses import open_warehouse
-from tests.sync.places import API_KEY, Place
+from tests.place import API_KEY, Place
 
 
 def test_a_page_is_kept_byte_for_byte_with_the_request_that_gave_it(place: Place) -> None:
-    report = place.run("employees", "accounting_entries")
+    report = place.run("employees", "accounting_entries", companies=(place.pleo.state.records("companies")[0]["id"],))
     walked = place.rows(
         "SELECT r.method, r.path, r.query, r.body, r.served, r.content, p.page, p.size FROM pleo._raw_requests r JOIN pleo._raw_pages p USING (content)"
     )
@@ -47,11 +46,10 @@ def test_unchanged_pages_are_kept_once(place: Place) -> None:
     assert first.total_bytes == first.new_bytes < first.served_bytes
 
 
-def test_every_loaded_row_has_its_page(place: Place) -> None:
-    place.run()
-    lost = place.rows("SELECT count(*) FROM pleo._raw_requests r ANTI JOIN pleo._raw_pages p USING (content)")
+def test_every_loaded_row_has_its_page(synced: Place) -> None:
+    lost = synced.rows("SELECT count(*) FROM pleo._raw_requests r ANTI JOIN pleo._raw_pages p USING (content)")
     assert lost == [(0,)]
-    assert place.rows(
+    assert synced.rows(
         "SELECT sweep_id FROM pleo._sweeps WHERE pages <> (SELECT count(*) FROM pleo._raw_requests r WHERE r.sweep_id = _sweeps.sweep_id)"
     ) == []  # fmt: skip
 
@@ -83,8 +81,9 @@ def test_a_folder_that_cannot_be_written_is_said(place: Place, tmp_path: Path) -
 
 def test_a_page_that_cannot_be_read_fails_its_window_alone_and_is_kept(place: Place) -> None:
     path = "/v1/accounting-entries:search"
+    mine = (place.pleo.state.records("companies")[0]["id"],)
     place.pleo.state.set_faults(Fault("truncated", path=path, after=6, times=2))
-    failed = place.run("accounting_entries", "employees", patience=0.0)
+    failed = place.run("accounting_entries", "employees", patience=0.0, companies=mine)
     error = str(failed.failures["accounting_entries"])
     report = failed.streams["accounting_entries"]
     assert 0 < report.sweeps_completed < report.sweeps
@@ -100,7 +99,7 @@ def test_a_page_that_cannot_be_read_fails_its_window_alone_and_is_kept(place: Pl
         assert "limit=" in query
     assert content[:12] in error or len(kept) > 1
     place.pleo.state.set_faults()
-    assert place.run("accounting_entries").failures == {}
+    assert place.run("accounting_entries", companies=mine).failures == {}
 
 
 def test_of_a_stream_with_secrets_only_the_fingerprint_of_an_unreadable_page_is_kept(place: Place) -> None:
@@ -120,21 +119,21 @@ def test_pages_past_the_retention_go_unless_a_living_row_needs_them(place: Place
     for number, record in enumerate(place.pleo.state.records("accounting_entries")[-3:]):
         place.pleo.state.put("accounting_entries", record | {"note": f"edit {number}"})
     place.pleo.state.put("vendors", vendor | {"name": "Newer"})
-    again = place.run("vendors", "accounting_entries", "export_jobs", mode=Mode.FULL, raw=keep)
-    assert again.raw.pruned == 0
+    second = place.run("vendors", "accounting_entries", "export_jobs", mode=Mode.FULL, raw=keep)
+    assert second.raw.pruned == 0
     ages = "UPDATE pleo._raw_requests SET fetched_at = fetched_at - INTERVAL 20 DAY"
     with duckdb.connect(place.warehouse.location) as clock:
         clock.execute(ages)
         clock.execute("UPDATE pleo._raw_loads SET loaded_at = loaded_at - INTERVAL 20 DAY")
     jobs = place.rows("SELECT count(*) FROM pleo._raw_requests WHERE stream = 'export_jobs'")
     last = place.run("employees", raw=keep, now=datetime.now(UTC))
-    assert last.raw.pruned == again.raw.new, "each page that is not as it was has taken the place of an older one"
+    assert last.raw.pruned == second.raw.new, "each page that is not as it was has taken the place of an older one"
     assert place.rows("SELECT count(*) FROM pleo._raw_requests WHERE stream = 'export_jobs'") == jobs, "Pleo forgets export jobs"
     assert place.rows("SELECT count(*) FROM pleo._raw_pages p ANTI JOIN pleo._raw_requests r USING (content)") == [(0,)]
-    empty = open_warehouse(f"duckdb:///{Path(place.warehouse.location).with_name('again.duckdb')}", "pleo")
-    replay(place.warehouse, empty, raw=RawPolicy())
+    again = place.beside("again")
+    replay(place.warehouse, again.warehouse, raw=RawPolicy())
     living = "SELECT * EXCLUDE (_synced_at, _sweep_id) FROM pleo.accounting_entries ORDER BY id"
-    assert Place(place.pleo, empty).rows(living) == place.rows(living)
+    assert again.rows(living) == place.rows(living)
 
 
 def test_all_pages_of_a_stream_can_be_purged(place: Place) -> None:

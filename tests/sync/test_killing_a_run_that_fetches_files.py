@@ -12,11 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pleo_connector.sandbox import SandboxConfig, running
 from pleo_connector.sandbox.receipt_content import receipt_content
-from pleo_connector.warehouses import open_warehouse
+from tests.place import Place, sandbox
 from tests.sync.looking import ask
-from tests.sync.places import Place
 from tests.sync.test_fetching_receipt_files import asked_for, fetch, files_in
 
 KILLS = 4
@@ -44,8 +42,8 @@ def whole(folder: Path) -> int:
 def test_no_kill_leaves_half_a_file_or_a_row_without_one(tmp_path: Path) -> None:
     chance = random.Random(34)
     folder, url = tmp_path / "kept", f"duckdb:///{tmp_path / 'w.duckdb'}"
-    with running(SandboxConfig(port=0, requests_per_minute=0, latency_ms=20)) as pleo:
-        place = Place(pleo, open_warehouse(url, "pleo"))
+    with sandbox(latency_ms=20) as pleo:
+        place = Place(tmp_path, pleo, url)
         owners = [str(pleo.state.store.owner("receipts", record)) for record in pleo.state.records("receipts")]
         company = min(owners, key=owners.count)
         records = {record["id"]: record for record in pleo.state.records("receipts")}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from pleo_connector.catalogue import CATALOGUE, Paging
@@ -11,27 +9,26 @@ from pleo_connector.errors import BadAnswer, WalkStalled
 from pleo_connector.frames import split_page
 from pleo_connector.sync import RawPolicy
 from pleo_connector.sync.replay import replay
-from pleo_connector.warehouses import open_warehouse
+from tests.place import Place
 from tests.sync.looking import assert_same
-from tests.sync.places import Place
 
 LISTS = tuple(stream.name for stream in CATALOGUE if stream.paging is not Paging.ONE)
 
 
-def test_every_stream_is_read_from_bare_arrays_as_from_pages_and_replayed(place: Place, tmp_path: Path) -> None:
-    with_pages = Place(place.pleo, open_warehouse(f"duckdb:///{tmp_path / 'with_pages.duckdb'}", "pleo"))
-    assert with_pages.run(*LISTS).failures == {}
+def test_every_stream_is_read_from_bare_arrays_as_from_pages_and_replayed(place: Place) -> None:
+    with_pages, mine = place.beside("with_pages"), (place.pleo.state.records("companies")[0]["id"],)
+    assert with_pages.run(*LISTS, companies=mine).failures == {}
     place.pleo.state.set_bare_lists(*LISTS)
-    report = place.run(*LISTS)
+    report = place.run(*LISTS, companies=mine)
     assert report.failures == {}
     assert all(report.streams[name].served for name in LISTS)
     assert place.rows("SELECT count(*) FROM pleo._sweeps WHERE status <> 'complete'") == [(0,)]
     for name in LISTS:
         query = f"SELECT {CATALOGUE.stream(name).key}, _row_hash FROM pleo.{name} ORDER BY ALL"
         assert place.rows(query) == with_pages.rows(query), name
-    again = tmp_path / "again.duckdb"
-    replay(place.warehouse, open_warehouse(f"duckdb:///{again}", "pleo"), LISTS, raw=RawPolicy())
-    assert_same(Path(place.warehouse.location), again)
+    again = place.beside("again")
+    replay(place.warehouse, again.warehouse, LISTS, raw=RawPolicy())
+    assert_same(place.file, again.file)
 
 
 def test_a_record_that_is_gone_is_marked_deleted_by_a_bare_array_too(place: Place) -> None:

@@ -12,14 +12,14 @@ import pytest
 from pleo_connector import sync
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.errors import ApiError, BadAnswer, Forbidden, PleoUnavailable
-from pleo_connector.sandbox import Fault, SandboxConfig, running
+from pleo_connector.sandbox import Fault
 from pleo_connector.sync.errors import folded
 from pleo_connector.sync.report import StreamReport
 from pleo_connector.sync.writing import StreamWork
 from pleo_connector.warehouses import open_warehouse
 from tests.frames.records import entry, key
+from tests.place import Place, sandbox
 from tests.sync.answering import serving
-from tests.sync.places import Place
 
 GOOD, BAD = "11111111-1111-4111-8111-111111111111", "33333333-3333-4333-8333-333333333333"
 LAST = {"hasNextPage": False, "endCursor": "E="}
@@ -99,20 +99,19 @@ def test_a_refused_list_of_companies_is_told_where_the_credential_cannot_be_look
         place.run("vendors")
 
 
-def test_a_company_that_appears_is_read_and_one_that_disappears_keeps_its_rows(place: Place) -> None:
-    place.run("companies", "vendors", "accounting_entries")
-    first, second = place.pleo.state.records("companies")[:2]
+def test_a_company_that_appears_is_read_and_one_that_disappears_keeps_its_rows(synced: Place) -> None:
+    first, second = synced.pleo.state.records("companies")[:2]
     new: dict[str, Any] = first | {"id": BAD, "name": "A new one"}
-    place.pleo.state.put("companies", new)
-    place.pleo.state.put("vendors", place.pleo.state.records("vendors")[0] | {"id": key(7), "companyId": BAD})
-    place.pleo.state.put("accounting_entries", place.pleo.state.records("accounting_entries")[0] | {"id": key(8), "companyId": BAD})
-    place.pleo.state.remove("companies", second["id"])
-    report = place.run("companies", "vendors", "accounting_entries")
+    synced.pleo.state.put("companies", new)
+    synced.pleo.state.put("vendors", synced.pleo.state.records("vendors")[0] | {"id": key(7), "companyId": BAD})
+    synced.pleo.state.put("accounting_entries", synced.pleo.state.records("accounting_entries")[0] | {"id": key(8), "companyId": BAD})
+    synced.pleo.state.remove("companies", second["id"])
+    report = synced.run("companies", "vendors", "accounting_entries")
     assert report.failures == {}
     assert BAD in report.companies and second["id"] not in report.companies
     assert (report.streams["companies"].inserted, report.streams["companies"].absent) == (1, 1)
     assert (report.streams["vendors"].inserted, report.streams["accounting_entries"].inserted) == (1, 1)
-    kept = place.rows(f"SELECT count(*), count(_deleted_at) FROM pleo.vendors WHERE company_id = '{second['id']}'")
+    kept = synced.rows(f"SELECT count(*), count(_deleted_at) FROM pleo.vendors WHERE company_id = '{second['id']}'")
     assert kept[0][0] > 0 and kept[0][1] == 0, "nobody said that its records are gone"
 
 
@@ -155,14 +154,15 @@ def test_a_company_that_joined_is_read_on_by_the_next_run_of_a_range_until_all_o
 
 @pytest.mark.parametrize("may_list", [True, False])
 def test_a_credential_of_one_company_reads_all_of_it(tmp_path: Path, may_list: bool) -> None:  # noqa: FBT001 - pytest passes it by name
-    with running(SandboxConfig(port=0, requests_per_minute=0)) as whole:
+    with sandbox() as whole:
         company = whole.state.records("companies")[1]["id"]
-    with running(SandboxConfig(port=0, requests_per_minute=0, company=company, company_may_list=may_list)) as pleo:
-        place = Place(pleo, open_warehouse(f"duckdb:///{tmp_path / 'w.duckdb'}", "pleo"))
-        report = place.run()
+    with sandbox(company=company, company_may_list=may_list) as pleo:
+        place = Place(tmp_path, pleo)
+        names = ("vendors", "accounting_entries", "tags", "export_jobs", "tag_group_dimensions")
+        report = place.run() if may_list else place.run("companies", *names)
         assert report.failures == {}
         assert report.companies == (company,)
-        for name in ("vendors", "accounting_entries", "tags", "export_jobs", "tag_group_dimensions"):
+        for name in names:
             assert report.streams[name].inserted == len(pleo.state.records(name, company)) > 0, name
         assert place.rows("SELECT id::VARCHAR FROM pleo.companies") == [(company,)]
         assert place.requests(f"/v1/companies/{company}") == (0 if may_list else 1)

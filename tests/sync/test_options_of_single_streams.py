@@ -14,7 +14,7 @@ from pleo_connector.cli.app import app
 from pleo_connector.errors import ConfigurationError, DriftError
 from pleo_connector.settings import load
 from pleo_connector.stream_options import DriftPolicy, StreamOptions, SweepPolicy
-from tests.sync.places import NOW, Place
+from tests.place import NOW, Place
 
 
 def test_one_stream_freezes_and_the_others_evolve(place: Place) -> None:
@@ -34,13 +34,15 @@ def test_a_stream_sets_aside_changed_types_only_if_it_is_told_to(place: Place) -
     assert report.streams["tax_codes"].quarantined == 0
 
 
-def test_a_stream_reads_its_months_as_often_as_it_is_told(place: Place) -> None:
+def test_a_stream_reads_its_months_as_often_as_it_is_told(synced: Place) -> None:
     wide = {"accounting_entries": StreamOptions(SweepPolicy(hot_days=365, warm_days=365))}
-    place.run("accounting_entries")
-    later = NOW + timedelta(minutes=5)
-    plain = place.run("accounting_entries", now=later).streams["accounting_entries"].sweeps
-    more = place.run("accounting_entries", now=later, options=wide).streams["accounting_entries"].sweeps
-    other = place.run("accounting_entries", now=later, options={"vendors": wide["accounting_entries"]}).streams["accounting_entries"].sweeps
+    company = synced.pleo.state.records("companies")[0]["id"]
+
+    def sweeps(**options: StreamOptions) -> int:
+        report = synced.run("accounting_entries", now=NOW + timedelta(minutes=5), companies=(company,), options=options)
+        return report.streams["accounting_entries"].sweeps
+
+    plain, more, other = sweeps(), sweeps(**wide), sweeps(vendors=wide["accounting_entries"])
     assert plain == other < more
 
 

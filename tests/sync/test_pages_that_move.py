@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pleo_connector.sandbox import RunningSandbox
+from tests.place import sandbox
 from tests.sync.moving_pages import (
     CHANGES,
     MISLEADING,
@@ -23,7 +24,6 @@ from tests.sync.moving_pages import (
     misled,
     moving,
     outcome,
-    sandbox,
     sorted_by,
 )
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pleo_connector.errors import ApiError
 from pleo_connector.sandbox import Fault
 from pleo_connector.sync import RawPolicy
 from pleo_connector.sync.replay import replay
-from pleo_connector.warehouses import open_warehouse
+from tests.place import Place
 from tests.sync.looking import assert_same
-from tests.sync.places import Place
 
 GROUPS = ("tag_groups", "tag_group_dimensions")
 JOBS = ("export_jobs", "export_job_items", "export_items")
@@ -21,7 +18,7 @@ def gone(path: str, status: int = 404, times: int | None = None) -> Fault:
     return Fault("status", status=status, path=path, times=times)
 
 
-def test_a_group_that_is_gone_is_skipped_and_its_rows_are_deleted_by_the_next_list_alone(place: Place, tmp_path: Path) -> None:
+def test_a_group_that_is_gone_is_skipped_and_its_rows_are_deleted_by_the_next_list_alone(place: Place) -> None:
     columns = place.pleo.state.records("tag_group_dimensions")
     owner = {group["id"]: group["companyId"] for group in place.pleo.state.records("tag_groups")}
     lost = columns[0]["groupId"]
@@ -43,9 +40,9 @@ def test_a_group_that_is_gone_is_skipped_and_its_rows_are_deleted_by_the_next_li
     place.pleo.state.remove("tag_groups", lost)
     after = place.run(*GROUPS).streams["tag_group_dimensions"]
     assert (after.error, after.warnings, after.absent) == (None, [], len(mine) + 1)
-    again = tmp_path / "again.duckdb"
-    replay(place.warehouse, open_warehouse(f"duckdb:///{again}", "pleo"), GROUPS, raw=RawPolicy())
-    assert_same(Path(place.warehouse.location), again)
+    again = place.beside("again")
+    replay(place.warehouse, again.warehouse, GROUPS, raw=RawPolicy())
+    assert_same(place.file, again.file)
 
 
 def test_a_group_that_is_there_again_is_read_as_if_nothing_had_happened(place: Place) -> None:

@@ -18,14 +18,12 @@ from pleo_connector.catalogue.options import named_columns
 from pleo_connector.catalogue.rules import under_rules
 from pleo_connector.column_rules import ColumnRule
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.sandbox import SandboxConfig, running
 from pleo_connector.stream_options import StreamOptions
 from pleo_connector.sync import RawPolicy
 from pleo_connector.sync.raw_packing import unpacked
 from pleo_connector.sync.replay import replay
-from pleo_connector.warehouses import open_warehouse
+from tests.place import Place, sandbox
 from tests.postgres_server import new_database
-from tests.sync.places import Place
 
 KEY = "a key of at least thirty-two bytes, for tests"
 CANARY = "Zanzibar-Canary"
@@ -78,7 +76,7 @@ def kept(place: Place) -> bytes:
     tables = [name for (name,) in place.rows("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'pleo'")]
     texts = [str(place.rows(f"SELECT t::VARCHAR FROM pleo.{name} t")) for name in tables]
     pages = [unpacked(page, size) for page, size in place.rows("SELECT page, size FROM pleo._raw_pages")]
-    return "".join(texts).encode() + b"".join(pages) + Path(place.warehouse.location).read_bytes()
+    return "".join(texts).encode() + b"".join(pages) + place.file.read_bytes()
 
 
 def hashed(value: str) -> str:
@@ -112,20 +110,20 @@ def test_nothing_of_it_is_kept_anywhere(place: Place, rule: ColumnRule, caplog: 
         assert notes == sorted((hashed(f"{CANARY} note {number}"),) for number in range(3))
         assert place.rows("SELECT _extra FROM pleo.employees WHERE _extra IS NOT NULL") == []
     assert place.run(options=everywhere(rule), hash_key=SecretStr(KEY)).written == 0
-    again = open_warehouse(f"duckdb:///{Path(place.warehouse.location).with_name('again.duckdb')}", "pleo")
-    replay(place.warehouse, again, raw=RawPolicy(), options=everywhere(rule), hash_key=KEY)
+    again = place.beside("again")
+    replay(place.warehouse, again.warehouse, raw=RawPolicy(), options=everywhere(rule), hash_key=KEY)
     for table in ("employees", "accounting_entries", "accounting_entry_attendees", "_quarantine"):
-        assert Place(place.pleo, again).rows(f"SELECT * FROM pleo.{table} ORDER BY ALL") == place.rows(
-            f"SELECT * FROM pleo.{table} ORDER BY ALL"
-        )
+        assert again.rows(f"SELECT * FROM pleo.{table} ORDER BY ALL") == place.rows(f"SELECT * FROM pleo.{table} ORDER BY ALL")
 
 
-def test_nothing_of_it_is_kept_in_postgres() -> None:
+def test_nothing_of_it_is_kept_in_postgres(tmp_path: Path) -> None:
     url = new_database()
-    with running(SandboxConfig(port=0, requests_per_minute=0)) as pleo:
-        place = Place(pleo, open_warehouse(url, "pleo"))
+    with sandbox() as pleo:
+        place = Place(tmp_path, pleo, url)
         plant(place)
-        place.run("employees", "accounting_entries", "vendors", options=everywhere(ColumnRule.HASH), hash_key=SecretStr(KEY))
+        company = pleo.state.records("accounting_entries")[-1]["companyId"]  # of those that are set aside
+        rule = everywhere(ColumnRule.HASH)
+        place.run("employees", "accounting_entries", "vendors", companies=(company,), options=rule, hash_key=SecretStr(KEY))
     with psycopg.connect(url) as analyst:
         names = analyst.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'pleo'").fetchall()
         texts = [str(analyst.execute(f'SELECT t::text FROM pleo."{name}" t').fetchall()) for (name,) in names]
@@ -141,7 +139,7 @@ def test_the_address_of_an_employee_is_nowhere_in_the_clear_when_employees_email
     address = inline["employee"]["email"]
     state.put("accounting_entries", inline | {"owner": {"email": address}})
     rule = {"employees": StreamOptions(columns={"email": ColumnRule.HASH})}
-    report = place.run("employees", "accounting_entries", options=rule, hash_key=SecretStr(KEY))
+    report = place.run("employees", "accounting_entries", companies=(inline["companyId"],), options=rule, hash_key=SecretStr(KEY))
     assert report.failures == {}
     assert address.encode() not in kept(place)
     where = f"WHERE id = '{inline['id']}'"

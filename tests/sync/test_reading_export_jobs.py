@@ -10,9 +10,7 @@ import pytest
 from pleo_connector import sync
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.errors import Forbidden, MissingContraAccounts
-from pleo_connector.sandbox import SandboxConfig, running
-from pleo_connector.warehouses import open_warehouse
-from tests.sync.places import Place
+from tests.place import Place, sandbox
 
 ALL = ("export_jobs", "export_job_items", "export_items")
 
@@ -55,31 +53,29 @@ def test_items_are_captured_while_their_job_runs_and_kept_afterwards(place: Plac
     assert place.pleo.state.counters()["by_status"].get("422") is None
 
 
-def test_items_of_ended_jobs_are_read_once(place: Place) -> None:
-    place.run(*ALL)
-    place.pleo.state.reset_counters()
-    again = place.run(*ALL)
+def test_items_of_ended_jobs_are_read_once(synced: Place) -> None:
+    synced.pleo.state.reset_counters()
+    again = synced.run(*ALL)
     assert again.written == 0
-    for job in jobs(place, "completed", "failed", "completed_with_errors"):
-        assert place.requests(f"/v3/export-jobs/{job['id']}/items") == 0
-    for job in jobs(place, "pending", "in_progress"):
-        assert place.requests(f"/v3/export-jobs/{job['id']}/items") == 1
-    place.pleo.state.reset_counters()
-    place.run("export_job_items", mode=sync.Mode.FULL)
-    assert all(place.requests(f"/v3/export-jobs/{job['id']}/items") == 1 for job in place.pleo.state.records("export_jobs"))
+    for job in jobs(synced, "completed", "failed", "completed_with_errors"):
+        assert synced.requests(f"/v3/export-jobs/{job['id']}/items") == 0
+    for job in jobs(synced, "pending", "in_progress"):
+        assert synced.requests(f"/v3/export-jobs/{job['id']}/items") == 1
+    synced.pleo.state.reset_counters()
+    synced.run("export_job_items", mode=sync.Mode.FULL)
+    assert all(synced.requests(f"/v3/export-jobs/{job['id']}/items") == 1 for job in synced.pleo.state.records("export_jobs"))
 
 
-def test_a_job_that_begins_and_ends_between_two_runs(place: Place) -> None:
-    place.run(*ALL)
-    company, entries = finished_entries(place, 3)
-    job_id = place.pleo.state.start_export_job(company, entries)
-    place.pleo.state.move_export_job(job_id, "completed_with_errors")
-    report = place.run(*ALL)
+def test_a_job_that_begins_and_ends_between_two_runs(synced: Place) -> None:
+    company, entries = finished_entries(synced, 3)
+    job_id = synced.pleo.state.start_export_job(company, entries)
+    synced.pleo.state.move_export_job(job_id, "completed_with_errors")
+    report = synced.run(*ALL)
     assert report.failures == {}
     assert (report.streams["export_jobs"].inserted, report.streams["export_job_items"].inserted) == (1, 3)
-    found = place.rows(f"SELECT status, count(*) FROM pleo.export_job_items WHERE export_job_id = '{job_id}' GROUP BY ALL ORDER BY 1")
+    found = synced.rows(f"SELECT status, count(*) FROM pleo.export_job_items WHERE export_job_id = '{job_id}' GROUP BY ALL ORDER BY 1")
     assert found == [("failed", 1), ("successful", 2)]
-    assert captured(place, job_id) == set(), "Pleo never served them to us"
+    assert captured(synced, job_id) == set(), "Pleo never served them to us"
 
 
 def test_an_entry_exported_twice_has_an_item_in_each_job(place: Place) -> None:
@@ -144,8 +140,8 @@ def test_missing_contra_accounts_are_one_clear_sentence_and_stop_nobody_else(pla
 
 def test_a_job_expires_after_an_hour_of_the_sandboxs_clock(tmp_path: Path) -> None:
     now = [1_000_000.0]
-    with running(SandboxConfig(port=0, requests_per_minute=0, access_token_lifetime=1e9), clock=lambda: now[0]) as pleo:
-        place = Place(pleo, open_warehouse(f"duckdb:///{tmp_path / 'w.duckdb'}", "pleo"))
+    with sandbox(access_token_lifetime=1e9, clock=lambda: now[0]) as pleo:
+        place = Place(tmp_path, pleo)
         running_jobs = jobs(place, "pending", "in_progress")
         captured_items = sum(len(entries_of(place, job["id"])) for job in running_jobs)
         place.run(*ALL)
@@ -160,8 +156,8 @@ def test_a_job_expires_after_an_hour_of_the_sandboxs_clock(tmp_path: Path) -> No
 @pytest.mark.parametrize("lacking", ["export-items:read", "export-jobs:read"])
 def test_a_credential_without_the_export_scopes_fails_those_streams_alone(tmp_path: Path, lacking: str) -> None:
     scopes = tuple(dict.fromkeys(stream.scope for stream in CATALOGUE if stream.scope not in ("", lacking)))
-    with running(SandboxConfig(port=0, requests_per_minute=0, scopes=scopes)) as pleo:
-        place = Place(pleo, open_warehouse(f"duckdb:///{tmp_path / 'w.duckdb'}", "pleo"))
+    with sandbox(scopes=scopes) as pleo:
+        place = Place(tmp_path, pleo)
         report = place.run("companies", "tag_groups", "tag_group_dimensions", *ALL)
         failed = {"export-items:read": ["export_items"], "export-jobs:read": list(ALL)}[lacking]
         assert list(report.failures) == failed

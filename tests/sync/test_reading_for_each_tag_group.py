@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pleo_connector.sandbox import Fault
-from tests.sync.places import Place
+from tests.place import Place
 
 STREAMS = ("tag_groups", "tag_group_dimensions")
 

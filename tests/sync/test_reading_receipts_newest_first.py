@@ -7,7 +7,7 @@ from typing import Any
 
 from pleo_connector import sync
 from pleo_connector.sandbox import Fault
-from tests.sync.places import NOW, Place
+from tests.place import NOW, Place
 
 PATH = "/v1/accounting-entries/receipts:search"
 COMPANIES = 5
@@ -41,34 +41,31 @@ def test_the_first_run_reads_all_and_the_next_stops_at_the_mark(place: Place) ->
     assert place.rows(f"SELECT count(*) FROM pleo.receipts WHERE id = '{key}'") == [(1,)]
 
 
-def test_a_receipt_that_became_visible_late_is_met_within_the_overlap(place: Place) -> None:
-    place.run("receipts")
-    company = newest(place)
-    late = place.run("receipts")
+def test_a_receipt_that_became_visible_late_is_met_within_the_overlap(synced: Place) -> None:
+    company = newest(synced)
+    late = synced.run("receipts")
     assert late.written == 0
     mark = str(company["createdAt"])[:10]
-    key = added(place, f"{mark[:8]}{int(mark[8:10]) - 2:02}T00:00:00Z")
-    assert place.run("receipts").streams["receipts"].inserted == 1
-    assert place.rows(f"SELECT count(*) FROM pleo.receipts WHERE id = '{key}'") == [(1,)]
+    key = added(synced, f"{mark[:8]}{int(mark[8:10]) - 2:02}T00:00:00Z")
+    assert synced.run("receipts").streams["receipts"].inserted == 1
+    assert synced.rows(f"SELECT count(*) FROM pleo.receipts WHERE id = '{key}'") == [(1,)]
 
 
-def test_an_incremental_run_deletes_nothing_and_the_next_complete_one_does(place: Place) -> None:
-    place.run("receipts")
-    gone, changed = newest(place), oldest(place)
-    place.pleo.state.remove("receipts", gone["id"])
-    place.pleo.state.put("receipts", changed | {"sizeInBytes": 123_456})
-    partial = place.run("receipts").streams["receipts"]
+def test_an_incremental_run_deletes_nothing_and_the_next_complete_one_does(synced: Place) -> None:
+    gone, changed = newest(synced), oldest(synced)
+    synced.pleo.state.remove("receipts", gone["id"])
+    synced.pleo.state.put("receipts", changed | {"sizeInBytes": 123_456})
+    partial = synced.run("receipts").streams["receipts"]
     assert (partial.updated, partial.deleted) == (0, 0)
-    complete = place.run("receipts", now=datetime.now(UTC) + timedelta(days=31)).streams["receipts"]
+    complete = synced.run("receipts", now=datetime.now(UTC) + timedelta(days=31)).streams["receipts"]
     assert (complete.updated, complete.deleted, complete.inserted) == (1, 1, 0)
-    assert place.rows(f"SELECT size_in_bytes FROM pleo.receipts WHERE id = '{changed['id']}'") == [(123_456,)]
-    assert place.rows(f"SELECT _deleted_source FROM pleo.receipts WHERE id = '{gone['id']}'") == [("sweep_absent",)]
+    assert synced.rows(f"SELECT size_in_bytes FROM pleo.receipts WHERE id = '{changed['id']}'") == [(123_456,)]
+    assert synced.rows(f"SELECT _deleted_source FROM pleo.receipts WHERE id = '{gone['id']}'") == [("sweep_absent",)]
 
 
-def test_full_mode_reads_all(place: Place) -> None:
-    first = place.run("receipts")
-    again = place.run("receipts", mode=sync.Mode.FULL)
-    assert again.streams["receipts"].served == first.streams["receipts"].served
+def test_full_mode_reads_all(synced: Place) -> None:
+    again = synced.run("receipts", mode=sync.Mode.FULL)
+    assert again.streams["receipts"].served == len(synced.pleo.state.records("receipts"))
     assert again.written == 0
 
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pleo_connector.api import OPEN_END, OPEN_START, Interval, page_request
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.frames import Page
-from pleo_connector.sandbox import Fault, RunningSandbox, SandboxConfig, WindowBounds, running
+from pleo_connector.sandbox import Fault, RunningSandbox, WindowBounds
 from pleo_connector.sandbox.contract import operation
 from pleo_connector.sandbox.query import understand
 from pleo_connector.sandbox.times import iso, nanoseconds
@@ -30,8 +30,8 @@ from pleo_connector.sync.replay import replay
 from pleo_connector.sync.sweep import Sweep, served_page
 from pleo_connector.warehouses import open_warehouse
 from tests.frames.records import entry
+from tests.place import NOW, Place, sandbox
 from tests.sync.answering import serving
-from tests.sync.places import NOW, Place
 
 READINGS = ("[)", "[]", "()", "(]")
 ENTRIES = CATALOGUE.stream("accounting_entries")
@@ -73,8 +73,8 @@ def put(pleo: RunningSandbox, moments: Sequence[str]) -> list[dict[str, Any]]:
 @pytest.fixture(params=READINGS)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     bounds = WindowBounds.from_text(request.param)
-    with running(SandboxConfig(port=0, requests_per_minute=0, window_bounds=bounds)) as pleo:
-        yield Place(pleo, open_warehouse(f"duckdb:///{tmp_path / 'w.duckdb'}", "pleo"))
+    with sandbox(window_bounds=bounds) as pleo:
+        yield Place(tmp_path, pleo)
 
 
 def sync(place: Place, company: str, **options: Any) -> StreamReport:
@@ -92,16 +92,27 @@ class Outcome:
     deleted: int
 
 
+def assert_replayed(place: Place, count: int) -> None:
+    """The tables can be made again from the raw pages."""
+    other = place.beside("other")
+    report = replay(place.warehouse, other.warehouse, ("accounting_entries",), raw=RawPolicy()).streams["accounting_entries"]
+    assert (report.served, report.duplicates, report.warnings) == (count, 0, [])
+    query = "SELECT * FROM pleo.accounting_entries ORDER BY id"
+    assert other.rows(query) == place.rows(query)
+
+
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     """A first sync, one of everything, and one of everything after an entry at a month's first instant was deleted."""
     found = {}
     for reading in READINGS:
-        with running(SandboxConfig(port=0, requests_per_minute=0, window_bounds=WindowBounds.from_text(reading))) as pleo:
-            place = Place(pleo, open_warehouse(f"duckdb:///{tmp_path_factory.mktemp('w')}/w.duckdb", "pleo"))
+        with sandbox(window_bounds=WindowBounds.from_text(reading)) as pleo:
+            place = Place(tmp_path_factory.mktemp("w"), pleo)
             made = put(pleo, AT_LIMITS)
             company = made[0]["companyId"]
-            reports = [sync(place, company), sync(place, company, mode=Mode.FULL)]
+            reports = [sync(place, company)]
+            assert_replayed(place, len(made))
+            reports.append(sync(place, company, mode=Mode.FULL))
             assert [report.written for report in reports] == [len(made), 0]
             pleo.state.remove("accounting_entries", made[AT_LIMITS.index("2026-10-01T00:00:00Z")]["id"])
             reports.append(sync(place, company, mode=Mode.FULL))
@@ -137,9 +148,10 @@ def test_the_table_in_the_docs_is_what_was_found(outcomes: dict[str, Outcome]) -
 def test_the_sample_data_is_read_whole(place: Place) -> None:
     put_first = next(record for record in place.pleo.state.records("accounting_entries") if record["performedAt"] > "2026-09")
     place.pleo.state.put("accounting_entries", put_first | {"performedAt": "2026-09-01T00:00:00Z"})
-    served = place.pleo.state.records("accounting_entries")
+    company = put_first["companyId"]
+    served = place.pleo.state.records("accounting_entries", company)
     assert any(re.fullmatch(r"\d{4}-\d\d-01T00:00:00(\.0+)?Z", record["performedAt"]) for record in served)
-    report = place.run("accounting_entries").streams["accounting_entries"]
+    report = sync(place, company)
     assert (report.inserted, report.served, report.warnings, report.walked) == (len(served), len(served), [], report.sweeps)
     assert {str(key) for (key,) in place.rows("SELECT id FROM pleo.accounting_entries")} == {record["id"] for record in served}
 
@@ -176,16 +188,6 @@ def test_a_stopped_walk_goes_on_to_records_outside_its_window(place: Place) -> N
     place.pleo.state.set_faults()
     report = sync(place, company, **july)
     assert (report.pages, report.served, report.walked, report.warnings) == (1, 6, 1, [])
-
-
-def test_the_tables_are_made_again_from_raw_pages(place: Place, tmp_path: Path) -> None:
-    made = put(place.pleo, AT_LIMITS)
-    sync(place, made[0]["companyId"])
-    other = Place(place.pleo, open_warehouse(f"duckdb:///{tmp_path / 'other.duckdb'}", "pleo"))
-    report = replay(place.warehouse, other.warehouse, ("accounting_entries",), raw=RawPolicy()).streams["accounting_entries"]
-    assert (report.served, report.duplicates, report.warnings) == (len(made), 0, [])
-    query = "SELECT * FROM pleo.accounting_entries ORDER BY id"
-    assert other.rows(query) == place.rows(query)
 
 
 def test_the_order_of_records_and_the_page_that_names_the_total_make_no_difference(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ import pytest
 
 from pleo_connector.catalogue import CATALOGUE, Storage
 from pleo_connector.errors import ConfigurationError
-from pleo_connector.sandbox import SandboxConfig, running
 from pleo_connector.stream_options import StreamOptions
 from pleo_connector.sync import Mode, RawPolicy, loader, raw_reading, writing
 from pleo_connector.sync.raw_policy import OFF
@@ -25,9 +24,9 @@ from pleo_connector.sync.raw_tables import RAW_TABLES
 from pleo_connector.sync.replay import replay
 from pleo_connector.sync.state_tables import STATE_TABLES
 from pleo_connector.warehouses import Warehouse, open_warehouse
+from tests.place import NOW, Place, sandbox
 from tests.postgres_server import new_database
 from tests.sync.looking import RUN_TIME, assert_same, tables_of
-from tests.sync.places import NOW, Place
 
 
 def edit(place: Place, stream: str, which: int, **values: Any) -> None:
@@ -73,12 +72,12 @@ def sync_for_days(place: Place, **options: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def synced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def after_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse after four days; the Pleo that it was read from is gone."""
-    file = tmp_path_factory.mktemp("synced") / "w.duckdb"
-    with running(SandboxConfig(port=0, requests_per_minute=0)) as pleo:
-        sync_for_days(Place(pleo, opened(file)), options={"employees": StreamOptions(history=True)})
-    return file
+    with sandbox() as pleo:
+        place = Place(tmp_path_factory.mktemp("days"), pleo)
+        sync_for_days(place, options={"employees": StreamOptions(history=True)})
+    return place.file
 
 
 def opened(file: Path) -> Warehouse:
@@ -86,12 +85,12 @@ def opened(file: Path) -> Warehouse:
     return open_warehouse(f"duckdb:///{file}", "pleo")
 
 
-def copied(synced: Path, folder: Path) -> Path:
+def copied(after_days: Path, folder: Path) -> Path:
     """A file of its own with the same tables."""
-    return Path(shutil.copy(synced, folder / "w.duckdb"))
+    return Path(shutil.copy(after_days, folder / "w.duckdb"))
 
 
-def test_loads_made_in_pieces_are_replayed_at_once_and_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loads_made_in_pieces_are_replayed_at_once_and_in_pieces(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     pieces: list[int] = []
     streams = ("employees", "vendors", "accounting_entries")
 
@@ -102,18 +101,18 @@ def test_loads_made_in_pieces_are_replayed_at_once_and_in_pieces(tmp_path: Path,
     monkeypatch.setattr(loader, "PIECE", 5)
     monkeypatch.setattr(loader, "joined", counted)
     monkeypatch.setattr("pleo_connector.sync.replay.joined", counted)
-    first, at_once, in_pieces = (tmp_path / f"{name}.duckdb" for name in ("first", "at-once", "in-pieces"))
-    with running(SandboxConfig(port=0, requests_per_minute=0)) as pleo:
-        report = Place(pleo, opened(first)).run(*streams)
+    at_once, in_pieces = place.beside("at-once"), place.beside("in-pieces")
+    company = place.pleo.state.records("companies")[0]["id"]
+    report = place.run(*streams, companies=(company,), start=NOW - timedelta(days=150))
     assert report.failures == {} and max(pieces) > 2
     pieces.clear()
-    replay(opened(first), opened(at_once), streams, raw=RawPolicy())
+    replay(place.warehouse, at_once.warehouse, streams, raw=RawPolicy())
     assert max(pieces) == 1
     monkeypatch.setattr(raw_reading, "PAGES", 1)
-    replay(opened(first), opened(in_pieces), streams, raw=RawPolicy())
+    replay(place.warehouse, in_pieces.warehouse, streams, raw=RawPolicy())
     assert max(pieces) > 2
-    assert_same(first, at_once)
-    assert_same(first, in_pieces)
+    assert_same(place.file, at_once.file)
+    assert_same(place.file, in_pieces.file)
 
 
 CUT = """
@@ -129,10 +128,10 @@ raise SystemExit(main())
 
 
 @pytest.mark.slow
-def test_an_empty_warehouse_gets_the_same_tables_with_the_network_cut(synced: Path, tmp_path: Path) -> None:
+def test_an_empty_warehouse_gets_the_same_tables_with_the_network_cut(after_days: Path, tmp_path: Path) -> None:
     (tmp_path / "pleo.toml").write_text("[streams.employees]\nhistory = true\n")
     settings = {
-        "PLEO_WAREHOUSE": f"duckdb:///{synced}",
+        "PLEO_WAREHOUSE": f"duckdb:///{after_days}",
         "PLEO_ENVIRONMENT": "production",
         "PLEO_MARTS": "off",  # the views and their table of categories are no tables of Pleo
         "PATH": os.environ["PATH"],
@@ -142,46 +141,46 @@ def test_an_empty_warehouse_gets_the_same_tables_with_the_network_cut(synced: Pa
     ended = subprocess.run(command, env=settings, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["missing"] == {}
-    assert_same(synced, tmp_path / "again.duckdb")
-    found = tables_of(synced)
+    assert_same(after_days, tmp_path / "again.duckdb")
+    found = tables_of(after_days)
     assert [row for row in found["accounting_entries"] if "sweep_absent" in row], "the four days hold a deletion"
     assert [row for row in found["employees"] if "Back" in row], "and one that was undone"
     assert [row[1] for row in found["_quarantine"]] == ["receipts"]
 
 
 @pytest.mark.slow
-def test_in_place_every_table_stays_as_it_is(synced: Path, tmp_path: Path) -> None:
-    file = copied(synced, tmp_path)
+def test_in_place_every_table_stays_as_it_is(after_days: Path, tmp_path: Path) -> None:
+    file = copied(after_days, tmp_path)
     report = replay(opened(file), raw=RawPolicy())
     assert report.pages > 0
-    assert_same(synced, file)
+    assert_same(after_days, file)
 
 
 @pytest.mark.slow
-def test_in_place_what_somebody_broke_is_mended(synced: Path, tmp_path: Path) -> None:
-    file = copied(synced, tmp_path)
+def test_in_place_what_somebody_broke_is_mended(after_days: Path, tmp_path: Path) -> None:
+    file = copied(after_days, tmp_path)
     with duckdb.connect(str(file)) as analyst:
         analyst.execute("UPDATE pleo.employees SET last_name = 'Broken', _row_hash = 'x'")
         analyst.execute("UPDATE pleo.accounting_entries SET note = NULL, _row_hash = 'x'")
         analyst.execute("DELETE FROM pleo.accounting_entry_splits")
     replay(opened(file), streams=["employees", "accounting_entries"], raw=RawPolicy())
-    assert_same(synced, file)
+    assert_same(after_days, file)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["postgres", "iceberg"])
-def test_another_warehouse_gets_the_rows_that_duckdb_has_and_gives_them_back(synced: Path, tmp_path: Path, kind: str) -> None:
+def test_another_warehouse_gets_the_rows_that_duckdb_has_and_gives_them_back(after_days: Path, tmp_path: Path, kind: str) -> None:
     other = open_warehouse(new_database() if kind == "postgres" else f"iceberg:///{tmp_path}/lake", "pleo")
-    replay(opened(synced), other, raw=RawPolicy())
-    assert rows_of(other) == rows_of(opened(synced))
+    replay(opened(after_days), other, raw=RawPolicy())
+    assert rows_of(other) == rows_of(opened(after_days))
     replay(other, opened(tmp_path / "again.duckdb"), raw=RawPolicy())
-    assert rows_of(opened(tmp_path / "again.duckdb")) == rows_of(opened(synced))
+    assert rows_of(opened(tmp_path / "again.duckdb")) == rows_of(opened(after_days))
 
 
 @pytest.mark.slow
 def test_days_of_syncs_into_iceberg_are_replayed_too(tmp_path: Path) -> None:
-    with running(SandboxConfig(port=0, requests_per_minute=0)) as pleo:
-        place = Place(pleo, open_warehouse(f"iceberg:///{tmp_path}/lake", "pleo"))
+    with sandbox() as pleo:
+        place = Place(tmp_path, pleo, f"iceberg:///{tmp_path}/lake")
         sync_for_days(place)
     expected = rows_of(place.warehouse)
     assert any("sweep_absent" in row for row in expected["accounting_entries"]), "the four days hold a deletion"
@@ -204,33 +203,30 @@ def rows_of(warehouse: Warehouse) -> dict[str, list[str]]:
 
 
 @pytest.mark.slow
-def test_a_warehouse_with_rows_is_not_replayed_into(synced: Path, tmp_path: Path) -> None:
-    file = copied(synced, tmp_path)
+def test_a_warehouse_with_rows_is_not_replayed_into(after_days: Path, tmp_path: Path) -> None:
+    file = copied(after_days, tmp_path)
     with pytest.raises(ConfigurationError, match="has rows of companies already; name an empty one"):
-        replay(opened(synced), opened(file), raw=RawPolicy())
+        replay(opened(after_days), opened(file), raw=RawPolicy())
 
 
-def test_the_sync_after_a_replay_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
-    with running(SandboxConfig(port=0, requests_per_minute=0)) as pleo:
-        place = Place(pleo, opened(tmp_path / "w.duckdb"))
-        place.run("employees", "accounting_entries")
-        moved = Place(pleo, opened(tmp_path / "moved.duckdb"))
-        replay(place.warehouse, moved.warehouse, ["employees", "accounting_entries"], raw=RawPolicy())
-        reports = [each.run("employees", "accounting_entries", now=NOW + timedelta(hours=1)) for each in (place, moved)]
-        assert [report.written for report in reports] == [0, 0]
-        assert reports[0].requests == reports[1].requests
-        assert reports[1].raw.new == 0, "the pages came with the rows"
+def test_the_sync_after_a_replay_goes_on_where_the_last_one_ended(synced: Place) -> None:
+    moved = synced.beside("moved")
+    replay(synced.warehouse, moved.warehouse, ["employees", "accounting_entries"], raw=RawPolicy())
+    reports = [each.run("employees", "accounting_entries", now=NOW + timedelta(hours=1)) for each in (synced, moved)]
+    assert [report.written for report in reports] == [0, 0]
+    assert reports[0].requests == reports[1].requests
+    assert reports[1].raw.new == 0, "the pages came with the rows"
 
 
 def test_pages_that_were_not_kept_are_missed(place: Place) -> None:
     place.run("employees", raw=RawPolicy(OFF))
-    empty = opened(Path(place.warehouse.location).with_name("again.duckdb"))
+    empty = place.beside("again").warehouse
     with pytest.raises(ConfigurationError, match=r"employees \(\d+ sweeps\)"):
         replay(place.warehouse, empty, ["employees"], raw=RawPolicy())
     assert replay(place.warehouse, empty, ["employees"], raw=RawPolicy(), partial=True).missing.keys() == {"employees"}
-    before = tables_of(Path(place.warehouse.location))["employees"]
+    before = tables_of(place.file)["employees"]
     replay(place.warehouse, streams=["employees"], raw=RawPolicy())
-    assert tables_of(Path(place.warehouse.location))["employees"] == before, "rows without pages stay"
+    assert tables_of(place.file)["employees"] == before, "rows without pages stay"
     place.run("employees")
     edit(place, "employees", 0, lastName="Newer")
     place.run("employees", raw=RawPolicy(OFF))

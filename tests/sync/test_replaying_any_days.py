@@ -12,12 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pleo_connector.sandbox import SandboxConfig, running
 from pleo_connector.sync import Mode, RawPolicy
 from pleo_connector.sync.replay import replay
 from pleo_connector.warehouses import open_warehouse
+from tests.place import NOW, Place, sandbox
 from tests.sync.looking import assert_same
-from tests.sync.places import NOW, Place
 
 CHANGED: dict[str, dict[str, Any]] = {
     "employees": {"lastName": "Changed"},
@@ -36,7 +35,7 @@ days = st.lists(st.tuples(st.sampled_from(Mode), st.lists(happenings, min_size=1
 
 
 def any_days_are_replayed(folder: Path, examples: int) -> None:
-    with running(SandboxConfig(port=0, requests_per_minute=0)) as pleo:
+    with sandbox() as pleo:
 
         @settings(max_examples=examples, suppress_health_check=[HealthCheck.too_slow])
         @given(days)
@@ -44,7 +43,7 @@ def any_days_are_replayed(folder: Path, examples: int) -> None:
             pleo.state.start_over()
             first = {stream: pleo.state.records(stream)[-4:] for stream in CHANGED}
             file, again = (folder / f"{uuid.uuid4().hex}.duckdb" for _ in range(2))
-            place = Place(pleo, open_warehouse(f"duckdb:///{file}", "pleo"))
+            place = Place(folder, pleo, f"duckdb:///{file}")
             for day, (mode, happened) in enumerate(planned):
                 for stream, number, what in happened:
                     record = first[stream][number]

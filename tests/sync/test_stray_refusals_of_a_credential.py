@@ -15,10 +15,10 @@ from pleo_connector.api import Budget, PageRequest, PleoClient, SharedBudget, Tr
 from pleo_connector.auth import ApiKeyAuth, Secret, build_auth
 from pleo_connector.auth.stores.notes import MemoryNotes
 from pleo_connector.errors import ClientRejected, RateLimited, RefreshUnavailable
-from pleo_connector.sandbox import Fault, SandboxConfig, running
+from pleo_connector.sandbox import Fault
 from pleo_connector.warehouses import open_warehouse
 from tests.auth.harness import pleo
-from tests.sync.places import NOW
+from tests.place import NOW, sandbox
 
 API = "http://127.0.0.1:1"
 PAGE = PageRequest("POST", "/v1/vendors:search", "vendors of company c1", params=(("limit", "100"),), body={})
@@ -61,18 +61,18 @@ def synced(url: str, auth: httpx.Auth, folder: Path) -> tuple[sync.SyncReport, i
 
 
 def test_an_api_key_survives_stray_401s_and_every_request_has_a_permit(tmp_path: Path) -> None:
-    with running(SandboxConfig(port=0, requests_per_minute=0)) as sandbox:
-        key = ApiKeyAuth(KEY, [sandbox.url])
-        whole, permits = synced(sandbox.url, key, tmp_path)
-        asked_for = sandbox.counters()["by_path"]
-        assert permits == sandbox.counters()["requests"]
-        sandbox.state.reset_counters()
+    with sandbox() as pleo:
+        key = ApiKeyAuth(KEY, [pleo.url])
+        whole, permits = synced(pleo.url, key, tmp_path)
+        asked_for = pleo.counters()["by_path"]
+        assert permits == pleo.counters()["requests"]
+        pleo.state.reset_counters()
         # One for the first request of each path.
-        sandbox.state.set_faults(*(Fault("status", path=f"{path}$", status=401, times=1) for path in asked_for))
+        pleo.state.set_faults(*(Fault("status", path=f"{path}$", status=401, times=1) for path in asked_for))
         (tmp_path / "again").mkdir()
-        report, more = synced(sandbox.url, key, tmp_path / "again")
-        strays = sandbox.counters()["faults"]["status"]
-        assert strays == len(asked_for) >= 3 and more == permits + strays == sandbox.counters()["requests"]
+        report, more = synced(pleo.url, key, tmp_path / "again")
+        strays = pleo.counters()["faults"]["status"]
+        assert strays == len(asked_for) >= 3 and more == permits + strays == pleo.counters()["requests"]
         assert {name: one.tables for name, one in report.streams.items()} == {name: one.tables for name, one in whole.streams.items()}
 
 
@@ -88,10 +88,10 @@ def test_tokens_that_die_between_requests_cost_a_permit_each(tmp_path: Path) -> 
 
 
 def test_a_key_that_is_wrong_is_told_after_its_second_401(tmp_path: Path) -> None:
-    with running(SandboxConfig(port=0, requests_per_minute=0)) as sandbox:
+    with sandbox() as pleo:
         with pytest.raises(ClientRejected, match="PLEO_API_KEY"):
-            synced(sandbox.url, ApiKeyAuth(Secret("of long ago"), [sandbox.url]), tmp_path)
-        assert sandbox.counters()["by_status"] == {"401": sandbox.counters()["requests"]}
+            synced(pleo.url, ApiKeyAuth(Secret("of long ago"), [pleo.url]), tmp_path)
+        assert pleo.counters()["by_status"] == {"401": pleo.counters()["requests"]}
 
 
 # --- one request -----------------------------------------------------------------------------

@@ -2,69 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
 from pleo_connector import sync
 from pleo_connector.catalogue import CATALOGUE
 from pleo_connector.errors import Forbidden, MassDeleteRefused, UnknownCompany
-from pleo_connector.sandbox import Fault, RunningSandbox, SandboxConfig, running
-from pleo_connector.warehouses import Warehouse, open_warehouse
+from pleo_connector.sandbox import Fault, RunningSandbox
+from pleo_connector.warehouses import open_warehouse
+from tests.place import API_KEY, Place, sandbox
 from tests.postgres_server import new_database
 from tests.sync.looking import ask
 
-API_KEY = httpx.BasicAuth("sandbox-api-key", "")
-NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-"""The sample entries end here; a fixed now keeps the windows the same for ever."""
-
-Rows = Callable[[str], list[tuple[Any, ...]]]
-
-
-@pytest.fixture
-def pleo() -> Iterator[RunningSandbox]:
-    with running(SandboxConfig(port=0, requests_per_minute=0)) as sandbox:
-        yield sandbox
-
-
-everywhere = pytest.mark.parametrize("kind", ["duckdb", "postgres"])
+everywhere = pytest.mark.parametrize("kind", ["duckdb", "postgres"], scope="module")
 """The tests that show most of a warehouse; the others run on DuckDB alone."""
 
 
-@pytest.fixture
-def kind() -> str:
-    return "duckdb"
+@dataclass(frozen=True)
+class First:
+    """A first run of all streams: what came of it, and its warehouse, to be copied and not written to."""
+
+    kind: str
+    pleo: RunningSandbox
+    report: sync.SyncReport
+    url: str
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """A query's rows."""
+        return ask(self.url, query)
+
+    def copied(self, folder: Path) -> str:
+        """A warehouse of its own with the same rows."""
+        if self.kind == "postgres":
+            return new_database(f"TEMPLATE {urlsplit(self.url).path[1:]}")
+        shutil.copy(self.url.removeprefix("duckdb:///"), folder / "w.duckdb")
+        return f"duckdb:///{folder / 'w.duckdb'}"
+
+
+@pytest.fixture(scope="module")
+def first(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[First]:
+    folder = tmp_path_factory.mktemp(kind)
+    with sandbox() as pleo:
+        place = Place(folder, pleo, new_database() if kind == "postgres" else "")
+        yield First(kind, pleo, place.run(), place.url)
 
 
 @pytest.fixture
-def url(kind: str, tmp_path: Path) -> str:
-    return f"duckdb:///{tmp_path / 'w.duckdb'}" if kind == "duckdb" else new_database()
-
-
-@pytest.fixture
-def warehouse(url: str) -> Warehouse:
-    return open_warehouse(url, "pleo")
-
-
-@pytest.fixture
-def rows(url: str) -> Rows:
-    return partial(ask, url)
-
-
-def run(pleo: RunningSandbox, warehouse: Warehouse, *streams: str, **options: Any) -> sync.SyncReport:
-    connection = sync.Connection(pleo.url, API_KEY, requests_per_minute=1_000_000)
-    now = options.pop("now", NOW)
-    return sync.run(sync.SyncPlan(streams, **options), connection, warehouse, now=now)
+def after_first(place: Place, first: First, tmp_path: Path) -> Place:
+    """A place of its own after that run."""
+    return Place(tmp_path, place.pleo, first.copied(tmp_path))
 
 
 @everywhere
-def test_a_first_run_loads_every_record_of_every_stream(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
-    report = run(pleo, warehouse)
+def test_a_first_run_loads_every_record_of_every_stream(first: First) -> None:
+    report, pleo, rows = first.report, first.pleo, first.rows
     assert report.failures == {}
     for stream in CATALOGUE:
         records = pleo.state.records(stream.name)
@@ -84,20 +85,34 @@ def test_a_first_run_loads_every_record_of_every_stream(pleo: RunningSandbox, wa
 
 
 @everywhere
-def test_a_second_run_on_unchanged_data_writes_nothing(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
-    run(pleo, warehouse)
+def test_a_second_run_on_unchanged_data_writes_nothing(after_first: Place) -> None:
+    place, rows = after_first, partial(ask, after_first.url)
     before = rows("SELECT max(_synced_at), count(*) FROM pleo.accounting_entries")
-    report = run(pleo, warehouse, mode=sync.Mode.FULL)
+    report = place.run(mode=sync.Mode.FULL)
     assert report.written == 0
     assert report.streams["accounting_entries"].unchanged == report.streams["accounting_entries"].served > 1000
     assert rows("SELECT max(_synced_at), count(*) FROM pleo.accounting_entries") == before
 
 
-def test_an_incremental_run_reads_less_than_a_full_one(pleo: RunningSandbox, warehouse: Warehouse) -> None:
-    first = run(pleo, warehouse, "accounting_entries")
-    second = run(pleo, warehouse, "accounting_entries")
+def test_an_incremental_run_reads_less_than_a_full_one(place: Place) -> None:
+    mine = (place.pleo.state.records("companies")[0]["id"],)
+    first = place.run("accounting_entries", companies=mine)
+    second = place.run("accounting_entries", companies=mine)
     assert second.streams["accounting_entries"].sweeps < first.streams["accounting_entries"].sweeps
     assert 0 < second.streams["accounting_entries"].served < first.streams["accounting_entries"].served
+
+
+def test_a_run_searches_for_no_module_again_and_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.run("employees")
+    searched: list[str] = []
+
+    class Noting(MetaPathFinder):
+        def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+            searched.append(fullname)
+
+    monkeypatch.setattr(sys, "meta_path", [Noting(), *sys.meta_path])
+    place.run("employees", "tags")
+    assert searched == []
 
 
 def recent_entry(pleo: RunningSandbox, **where: object) -> dict[str, Any]:
@@ -110,15 +125,15 @@ def recent_entry(pleo: RunningSandbox, **where: object) -> dict[str, Any]:
 
 
 @everywhere
-def test_a_changed_an_added_and_a_deleted_record_arrive(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
-    run(pleo, warehouse)
+def test_a_changed_an_added_and_a_deleted_record_arrive(after_first: Place) -> None:
+    place, pleo, rows = after_first, after_first.pleo, partial(ask, after_first.url)
     changed = recent_entry(pleo)
     gone = pleo.state.records("employees")[0]["id"]
     added = changed | {"id": "0b8f6f1e-7c53-4a7e-9d2a-0a5b3f6c1d2e", "note": "added"}
     pleo.state.put("accounting_entries", changed | {"note": "changed \N{PARTY POPPER}", "reviewStatus": "NOT_OK"})
     pleo.state.put("accounting_entries", added)
     pleo.state.remove("employees", gone)
-    report = run(pleo, warehouse)
+    report = place.run("accounting_entries", "employees")
     entries, employees = report.streams["accounting_entries"], report.streams["employees"]
     assert (entries.inserted, entries.updated, entries.deleted) == (1, 1, 0)
     assert (employees.inserted, employees.updated, employees.deleted) == (0, 0, 1)
@@ -130,11 +145,11 @@ def test_a_changed_an_added_and_a_deleted_record_arrive(pleo: RunningSandbox, wa
 
 
 @everywhere
-def test_a_deletion_that_pleo_flags_arrives_with_its_children(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
-    run(pleo, warehouse)
+def test_a_deletion_that_pleo_flags_arrives_with_its_children(after_first: Place) -> None:
+    place, pleo, rows = after_first, after_first.pleo, partial(ask, after_first.url)
     entry = recent_entry(pleo)
     pleo.state.put("accounting_entries", entry | {"deletedAt": "2026-11-20T10:00:00Z"})
-    report = run(pleo, warehouse, "accounting_entries").streams["accounting_entries"]
+    report = place.run("accounting_entries").streams["accounting_entries"]
     assert (report.updated, report.deleted, report.absent) == (1, 1, 0)
     assert rows(f"SELECT _deleted_source, _deleted_at::VARCHAR FROM pleo.accounting_entries WHERE id = '{entry['id']}'") == [
         ("api_flag", "2026-11-20 10:00:00+00")
@@ -146,19 +161,22 @@ def test_a_deletion_that_pleo_flags_arrives_with_its_children(pleo: RunningSandb
 
 
 @everywhere
-def test_a_row_that_is_served_again_lives_again(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
-    run(pleo, warehouse, "employees")
+def test_a_row_that_is_served_again_lives_again(kind: str, place: Place, tmp_path: Path) -> None:
+    place = Place(tmp_path, place.pleo, new_database() if kind == "postgres" else "")
+    pleo, rows = place.pleo, partial(ask, place.url)
+    place.run("employees")
     record = pleo.state.records("employees")[0]
     pleo.state.remove("employees", record["id"])
-    assert run(pleo, warehouse, "employees").streams["employees"].absent == 1
+    assert place.run("employees").streams["employees"].absent == 1
     pleo.state.put("employees", record)
-    again = run(pleo, warehouse, "employees").streams["employees"]
+    again = place.run("employees").streams["employees"]
     assert (again.updated, again.deleted) == (1, 0)
     assert rows(f"SELECT _deleted_at, _deleted_source FROM pleo.employees WHERE id = '{record['id']}'") == [(None, None)]
 
 
-def test_a_mass_deletion_is_refused_until_it_is_meant(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
-    run(pleo, warehouse, "accounts")
+def test_a_mass_deletion_is_refused_until_it_is_meant(place: Place) -> None:
+    pleo, rows = place.pleo, place.rows
+    place.run("accounts")
     company = max(
         (record["companyId"] for record in pleo.state.records("accounts")),
         key=lambda key: sum(record["companyId"] == key for record in pleo.state.records("accounts")),
@@ -167,40 +185,44 @@ def test_a_mass_deletion_is_refused_until_it_is_meant(pleo: RunningSandbox, ware
     assert len(victims) > 10
     for victim in victims:
         pleo.state.remove("accounts", victim)
-    refused = run(pleo, warehouse, "accounts").streams["accounts"]
+    refused = place.run("accounts").streams["accounts"]
     assert isinstance(refused.error, MassDeleteRefused)
     assert "--allow-mass-delete" in str(refused.error)
     assert rows("SELECT count(*) FROM pleo.accounts WHERE _deleted_at IS NOT NULL") == [(0,)]
-    meant = run(pleo, warehouse, "accounts", allow_mass_delete=True).streams["accounts"]
+    meant = place.run("accounts", allow_mass_delete=True).streams["accounts"]
     assert meant.error is None
     assert meant.absent == len(victims)
 
 
-def test_one_refused_stream_does_not_stop_the_others(pleo: RunningSandbox, warehouse: Warehouse) -> None:
+def test_one_refused_stream_does_not_stop_the_others(place: Place) -> None:
+    pleo = place.pleo
     pleo.state.set_faults(Fault("status", status=403, path="/v1/vendors"))
-    report = run(pleo, warehouse)
+    report = place.run("vendors", "employees", "tax_codes")
     assert list(report.failures) == ["vendors"]
     assert isinstance(report.failures["vendors"], Forbidden)
     assert "vendors:read" in str(report.failures["vendors"])
     assert report.streams["employees"].inserted > 0
 
 
-def test_an_unknown_company_is_named_beside_the_known_ones(pleo: RunningSandbox, warehouse: Warehouse) -> None:
+def test_an_unknown_company_is_named_beside_the_known_ones(place: Place) -> None:
+    pleo = place.pleo
     with pytest.raises(UnknownCompany, match="is not covered") as caught:
-        run(pleo, warehouse, companies=("Nobody Ltd",))
+        place.run(companies=("Nobody Ltd",))
     assert pleo.state.records("companies")[0]["id"] in str(caught.value)
 
 
-def test_one_company_is_read_alone(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
+def test_one_company_is_read_alone(place: Place) -> None:
+    pleo, rows = place.pleo, place.rows
     company = pleo.state.records("companies")[1]
-    report = run(pleo, warehouse, companies=(company["name"],))
+    report = place.run("vendors", "accounting_entries", companies=(company["name"],))
     assert report.companies == (company["id"],)
     assert {str(key) for (key,) in rows("SELECT DISTINCT company_id FROM pleo.accounting_entries")} == {company["id"]}
 
 
-def test_a_range_of_dates_reads_just_those_entries(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
+def test_a_range_of_dates_reads_just_those_entries(place: Place) -> None:
+    pleo, rows = place.pleo, place.rows
     start, end = datetime(2026, 3, 10, tzinfo=UTC), datetime(2026, 4, 5, tzinfo=UTC)
-    run(pleo, warehouse, "accounting_entries", start=start, end=end)
+    place.run("accounting_entries", start=start, end=end)
     low, high = rows("SELECT min(performed_at), max(performed_at) FROM pleo.accounting_entries")[0]
     assert start <= low <= high < end
     expected = [r for r in pleo.state.records("accounting_entries") if "2026-03-10" <= r["performedAt"] < "2026-04-05"]
@@ -208,8 +230,8 @@ def test_a_range_of_dates_reads_just_those_entries(pleo: RunningSandbox, warehou
 
 
 @everywhere
-def test_money_is_exact_in_every_currency(pleo: RunningSandbox, warehouse: Warehouse, rows: Rows) -> None:
-    run(pleo, warehouse, "accounting_entries")
+def test_money_is_exact_in_every_currency(first: First) -> None:
+    pleo, rows = first.pleo, first.rows
     exponents = {"JPY": 0, "KWD": 3}
     stored = rows("SELECT id, transaction_value, transaction_value_minors, transaction_value_currency FROM pleo.accounting_entries")
     served = {record["id"]: record["transactionValue"] for record in pleo.state.records("accounting_entries")}
@@ -219,8 +241,7 @@ def test_money_is_exact_in_every_currency(pleo: RunningSandbox, warehouse: Wareh
         assert amount.scaleb(exponents.get(currency, 2)) == minors
 
 
-def test_a_run_ends_with_a_snapshot_where_one_is_wanted(pleo: RunningSandbox, tmp_path: Path) -> None:
-    warehouse = open_warehouse(f"duckdb:///{tmp_path / 'w.duckdb'}", "pleo", snapshot="on")
-    run(pleo, warehouse, "employees")
-    everybody = ask(f"duckdb:///{tmp_path / 'w_snapshot.duckdb'}", "SELECT count(*) FROM pleo.employees")
-    assert everybody == [(len(pleo.state.records("employees")),)]
+def test_a_run_ends_with_a_snapshot_where_one_is_wanted(place: Place) -> None:
+    warehouse = open_warehouse(place.url, "pleo", snapshot="on")
+    sync.run(sync.SyncPlan(("employees",)), sync.Connection(place.pleo.url, API_KEY, requests_per_minute=1_000_000), warehouse)
+    assert place.beside("w_snapshot").rows("SELECT count(*) FROM pleo.employees") == [(len(place.pleo.state.records("employees")),)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pleo_connector import sync
 from pleo_connector.sync.raw_packing import unpacked
-from tests.sync.places import Place
+from tests.place import Place
 
 SECRETS = (b"sample-secret", b"files.pleo-sandbox.example", b"/files/receipts/", b"X-Sandbox-Signature", b"whsec_")
 

@@ -8,7 +8,7 @@ import pytest
 
 from pleo_connector.stream_options import StreamOptions, SweepPolicy
 from pleo_connector.sync import Mode
-from tests.sync.places import Place
+from tests.place import Place
 
 DONE = {"status": "COMPLETED", "reviewStatus": "OK", "exportStatus": "EXPORTED"}
 
@@ -64,13 +64,16 @@ def test_an_open_entry_brings_its_month_back_in_every_run_up_to_an_age(place: Pl
 
 def test_a_run_says_how_many_changes_it_found_in_months_that_are_read_less_often(place: Place) -> None:
     entry = settle(place)["2026-09"]
-    first = place.run("accounting_entries").streams["accounting_entries"]
+    mine = (entry["companyId"],)
+    first = place.run("accounting_entries", companies=mine).streams["accounting_entries"]
     assert first.changed_by_tier == {"first": first.inserted}
     assert first.found_late == {}
     place.pleo.state.put("accounting_entries", entry | {"note": "edited late"})
-    old = next(entry for entry in place.pleo.state.records("accounting_entries") if entry["performedAt"] < "2026-02")
+    old = next(
+        entry for entry in place.pleo.state.records("accounting_entries") if entry["performedAt"] < "2026-02" and entry["companyId"] in mine
+    )
     place.pleo.state.remove("accounting_entries", old["id"])
-    report = place.run("accounting_entries", mode=Mode.FULL).streams["accounting_entries"]
+    report = place.run("accounting_entries", mode=Mode.FULL, companies=mine).streams["accounting_entries"]
     assert (report.updated, report.absent) == (1, 1)
     assert report.found_late == {"warm": 1, "cool": 1}
     assert report.changed_by_tier["hot"] == 0

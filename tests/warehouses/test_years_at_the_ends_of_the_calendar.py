@@ -10,7 +10,7 @@ from pleo_connector.sandbox import RunningSandbox, SandboxConfig, running
 from pleo_connector.sync import Mode, SyncPlan
 from pleo_connector.sync.forecast import forecast
 from pleo_connector.warehouses import open_warehouse
-from tests.sync.places import API_KEY, NOW
+from tests.place import API_KEY, NOW
 
 HELD = (
     "0001-01-01T00:00:00Z",
