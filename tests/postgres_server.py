@@ -176,3 +176,16 @@ def drop_database(url: str) -> None:
     """Let go of a database that `new_database` made, and of whoever is still connected to it."""
     with psycopg.connect(_shared(), autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {urlsplit(url).path[1:]} WITH (FORCE)")
+
+
+def run_sql(url: str, statement: str) -> list[tuple[object, ...]]:
+    """Execute one statement; its rows, or nothing."""
+    with psycopg.connect(url, autocommit=True) as db:
+        done = db.execute(statement)
+        return list(done.fetchall()) if done.description else []
+
+
+def end_locks(url: str) -> int:
+    """End the sessions that hold an advisory lock, as an administrator or a failing network would; how many there were."""
+    holders = "select distinct pid from pg_locks where locktype = 'advisory' and granted and pid <> pg_backend_pid()"
+    return len(run_sql(url, f"select pg_terminate_backend(pid) from ({holders}) as holders"))

@@ -22,7 +22,7 @@ from pleo_connector.auth.connection import binding_of, keys_of
 from pleo_connector.auth.stores import State, open_store
 from pleo_connector.errors import ReauthRequired
 from tests.auth.harness import Pleo, pleo, saw
-from tests.auth.postgres_server import fresh_database
+from tests.postgres_server import new_database
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,7 +42,7 @@ def in_store(kind: str) -> dict[str, str]:
     """The variables of a fresh store: `sqlite` or `postgresql`."""
     if kind == "sqlite":
         return {}
-    return {"PLEO_TOKEN_STORE": fresh_database(), "PLEO_TOKEN_KEYS": Fernet.generate_key().decode()}
+    return {"PLEO_TOKEN_STORE": new_database(), "PLEO_TOKEN_KEYS": Fernet.generate_key().decode()}
 
 
 def start(found: Pleo, *arguments: str, by: tuple[str, ...] = ()) -> subprocess.Popen[str]:

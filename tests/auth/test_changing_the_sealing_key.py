@@ -17,8 +17,8 @@ from pleo_connector.auth.key_sources import GROUP, KeySource, provider_named
 from pleo_connector.auth.stores import State, open_store
 from pleo_connector.errors import ConfigurationError, CredentialError, WrongKey
 from tests.auth.harness import Pleo, in_thread, pleo, visit
-from tests.auth.postgres_server import fresh_database
 from tests.auth.storms import start, wait_for
+from tests.postgres_server import new_database
 
 
 def key_file(tmp_path: Path) -> Path:
@@ -105,7 +105,7 @@ def test_keys_of_the_variable_are_changed_by_whoever_sets_it(unconnected: Pleo) 
 
 
 def test_in_postgresql_too(unconnected: Pleo) -> None:
-    url, old, new = fresh_database(), Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    url, old, new = new_database(), Fernet.generate_key().decode(), Fernet.generate_key().decode()
     unconnected.connect(unconnected.with_(PLEO_TOKEN_STORE=url, PLEO_TOKEN_KEYS=old))
     assert auth.rotate_key(unconnected.with_(PLEO_TOKEN_STORE=url, PLEO_TOKEN_KEYS=f"{new},{old}")).sealed == ("sandbox/sandbox-client",)
     unconnected.manager(unconnected.with_(PLEO_TOKEN_STORE=url, PLEO_TOKEN_KEYS=new)).access_token()

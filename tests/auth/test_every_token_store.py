@@ -13,11 +13,11 @@ import pytest
 from pleo_connector.auth.stores import Intent, PostgresTokenStore, SqliteTokenStore, State, TokenStore
 from pleo_connector.auth.stores.memory import MemoryTokenStore
 from pleo_connector.errors import RefreshUnavailable
-from tests.auth.postgres_server import fresh_database
+from tests.postgres_server import new_database
 
 STORES: dict[str, Callable[[Path], TokenStore]] = {
     "memory": lambda _: MemoryTokenStore(),
-    "postgresql": lambda _: PostgresTokenStore(fresh_database()),
+    "postgresql": lambda _: PostgresTokenStore(new_database()),
     "sqlite": lambda folder: SqliteTokenStore(folder / "private" / "tokens.sqlite"),
 }
 ONE, TWO = "sandbox/one", "sandbox/two"

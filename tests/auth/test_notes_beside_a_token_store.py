@@ -17,11 +17,11 @@ from pleo_connector.auth.stores.notes import MemoryNotes, Notes
 from pleo_connector.auth.stores.postgres_notes import PostgresNotes
 from pleo_connector.auth.stores.sqlite_notes import SqliteNotes
 from pleo_connector.errors import ConfigurationError, TokenStoreCorrupt, TokenStoreUnavailable
-from tests.auth.postgres_server import fresh_database, run
+from tests.postgres_server import new_database, run_sql
 
 KINDS: dict[str, Callable[[Path], Notes]] = {
     "memory": lambda _: MemoryNotes(),
-    "postgresql": lambda _: PostgresNotes(fresh_database()),
+    "postgresql": lambda _: PostgresNotes(new_database()),
     "sqlite": lambda folder: SqliteNotes(folder / "private" / "tokens.sqlite.budget"),
 }
 
@@ -145,24 +145,26 @@ def test_what_was_written_before_a_restart_of_the_system_does_not_count(tmp_path
 
 
 def test_a_lost_connection_is_made_anew() -> None:
-    url = fresh_database()
+    url = new_database()
     notes = PostgresNotes(url)
     for expected in (1, 2, 3):
         assert notes.change("one", add) == expected
-        run(url, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
+        run_sql(
+            url, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+        )
     assert notes.read("one")[0] == "3"
     notes.close()
 
 
 def test_a_connection_lost_half_way_changes_nothing_and_is_done_again() -> None:
-    url = fresh_database()
+    url = new_database()
     notes = PostgresNotes(url)
     notes.change("one", add)
     lost: list[object] = []
 
     def lose_it_once(text: str | None, now: float) -> tuple[str, int]:
         if not lost:
-            lost.extend(run(url, "select pg_terminate_backend(pid) from pg_stat_activity where state = 'idle in transaction'"))
+            lost.extend(run_sql(url, "select pg_terminate_backend(pid) from pg_stat_activity where state = 'idle in transaction'"))
         return add(text, now)
 
     assert notes.change("one", lose_it_once) == 2 and len(lost) == 1
@@ -170,14 +172,14 @@ def test_a_connection_lost_half_way_changes_nothing_and_is_done_again() -> None:
 
 
 def test_a_user_that_may_not_create_the_table_is_told_so() -> None:
-    url = fresh_database()
+    url = new_database()
     role = f"role_{os.getpid()}_{time.monotonic_ns()}"
-    run(url, f"create role {role} login")
+    run_sql(url, f"create role {role} login")
     with pytest.raises(TokenStoreUnavailable, match="permission denied"):
         PostgresNotes(url.replace("postgres@", f"{role}@")).change("one", add)
     PostgresNotes(url).change("one", add)
-    run(url, f"grant usage on schema pleo_connector to {role}")
-    run(url, f"grant select, insert, update on pleo_connector.note to {role}")
+    run_sql(url, f"grant usage on schema pleo_connector to {role}")
+    run_sql(url, f"grant select, insert, update on pleo_connector.note to {role}")
     assert PostgresNotes(url.replace("postgres@", f"{role}@")).change("one", add) == 2
 
 

@@ -30,8 +30,8 @@ from pleo_connector.errors import (
 )
 from pleo_connector.sandbox import Fault
 from tests.auth.harness import Pleo, pleo
-from tests.auth.postgres_server import fresh_database
 from tests.auth.test_asking_the_token_endpoint import JUNK
+from tests.postgres_server import new_database
 
 NO_INTROSPECTION = Fault("status", path="/oauth/token/introspect", status=404)
 
@@ -252,7 +252,7 @@ def test_backoff_honours_retry_after_and_ends(connected: Pleo) -> None:
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_retry_after_counts_for_every_process_and_call(tmp_path: Path, kind: str) -> None:
     """Pleo is asked once; the others, and later calls, wait or say until when."""
-    store = {} if kind == "sqlite" else {"PLEO_TOKEN_STORE": fresh_database(), "PLEO_TOKEN_KEYS": Fernet.generate_key().decode()}
+    store = {} if kind == "sqlite" else {"PLEO_TOKEN_STORE": new_database(), "PLEO_TOKEN_KEYS": Fernet.generate_key().decode()}
     with pleo(tmp_path, store, requests_per_minute=0) as found:
         found.connect()
         found.sandbox.state.reset_counters()

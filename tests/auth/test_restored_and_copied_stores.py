@@ -20,7 +20,7 @@ from pleo_connector.auth.stores import Intent, PostgresTokenStore, SqliteTokenSt
 from pleo_connector.errors import StaleTokenStore
 from tests.auth import refresher_process
 from tests.auth.harness import Pleo
-from tests.auth.postgres_server import fresh_database, run
+from tests.postgres_server import new_database, run_sql
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -52,7 +52,7 @@ class Place:
 
 @pytest.fixture(params=["postgresql", "sqlite"])
 def place(request: pytest.FixtureRequest, unconnected: Pleo, tmp_path: Path) -> Iterator[Place]:
-    url = fresh_database() if request.param == "postgresql" else unconnected.environ["PLEO_TOKEN_STORE"]
+    url = new_database() if request.param == "postgresql" else unconnected.environ["PLEO_TOKEN_STORE"]
     keys = {"PLEO_TOKEN_KEYS": Fernet.generate_key().decode(), "PLEO_HOST_MARKS": str(tmp_path / "host")}
     connected = replace(unconnected, environ={**unconnected.environ, **keys, "PLEO_TOKEN_STORE": url})
     connected.connect()
@@ -61,9 +61,9 @@ def place(request: pytest.FixtureRequest, unconnected: Pleo, tmp_path: Path) -> 
         table = "pleo_connector.connection"
         yield Place(
             connected,
-            back_up=lambda: run(url, f"drop table if exists backup; create table backup as table {table}"),
-            put_back=lambda: run(url, f"begin; delete from {table}; insert into {table} select * from backup; commit"),
-            age=lambda: run(url, f"alter table {table} drop column lineage"),
+            back_up=lambda: run_sql(url, f"drop table if exists backup; create table backup as table {table}"),
+            put_back=lambda: run_sql(url, f"begin; delete from {table}; insert into {table} select * from backup; commit"),
+            age=lambda: run_sql(url, f"alter table {table} drop column lineage"),
         )
     else:
         backup = tmp_path / "backup.sqlite"
@@ -184,7 +184,7 @@ def test_a_store_made_anew_at_the_same_place_is_no_older_copy(place: Place) -> N
     for _ in range(3):
         place.pleo.manager().refresh()
     if place.shared:
-        run(place.store, "drop schema pleo_connector cascade")
+        run_sql(place.store, "drop schema pleo_connector cascade")
     else:
         Path(place.store).unlink()
     place.pleo.connect()
@@ -309,14 +309,14 @@ def test_a_copy_on_another_host_is_warned_about_before_anything_is_sent(
 
 
 def test_a_database_copied_to_another_name_is_warned_about_and_then_told_apart(unconnected: Pleo, tmp_path: Path) -> None:
-    url = fresh_database()
+    url = new_database()
     keys = {"PLEO_TOKEN_KEYS": Fernet.generate_key().decode(), "PLEO_HOST_MARKS": str(tmp_path / "host")}
     first = replace(unconnected, environ={**unconnected.environ, **keys, "PLEO_TOKEN_STORE": url})
     first.connect()
     name = url.rpartition("/")[2]
     server = f"{url.rpartition('/')[0]}/postgres"
-    run(server, f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'")
-    run(server, f"create database {name}_copy template {name}")
+    run_sql(server, f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'")
+    run_sql(server, f"create database {name}_copy template {name}")
     second = replace(first, environ={**first.environ, "PLEO_TOKEN_STORE": f"{url}_copy"})
     told = auth.status(second.settings)
     assert told.installation_fault and name in str(told.installation)
@@ -334,12 +334,12 @@ def test_stores_of_the_first_version_are_read_without_a_change(tmp_path: Path) -
 
 
 def test_a_user_who_may_not_add_a_column_logs_in_all_the_same() -> None:
-    url = fresh_database()
+    url = new_database()
     PostgresTokenStore(url).replace("sandbox/one", b"x")
-    run(url, "alter table pleo_connector.connection drop column lineage")
+    run_sql(url, "alter table pleo_connector.connection drop column lineage")
     role = f"role_{url.rpartition('/')[2]}"
-    run(url, f"create role {role} login; grant usage on schema pleo_connector to {role}")
-    run(url, f"grant select, insert, update on pleo_connector.connection to {role}")
+    run_sql(url, f"create role {role} login; grant usage on schema pleo_connector to {role}")
+    run_sql(url, f"grant select, insert, update on pleo_connector.connection to {role}")
     store = PostgresTokenStore(url.replace("postgres@", f"{role}@"))
     assert store.replace("sandbox/one", b"y") == 2
     found = store.read("sandbox/one")

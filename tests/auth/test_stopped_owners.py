@@ -21,8 +21,8 @@ import pytest
 from pleo_connector.auth.stores import State
 from pleo_connector.sandbox import Fault
 from tests.auth.harness import Pleo, pleo, saw
-from tests.auth.postgres_server import end_locks
 from tests.auth.storms import SCALE, begin, in_store, start, stored_token_lives, wait_for
+from tests.postgres_server import end_locks
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

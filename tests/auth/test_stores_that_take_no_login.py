@@ -18,9 +18,9 @@ from pleo_connector import auth
 from pleo_connector.auth.stores import Intent, SqliteTokenStore, open_store
 from pleo_connector.errors import ConfigurationError, CredentialError
 from tests.auth.harness import Pleo
-from tests.auth.postgres_server import fresh_database, run
 from tests.auth.session_sharing_proxy import sharing_sessions
 from tests.disks import full, full_of_files, mounted_read_only, read_only, small_disk, unprivileged
+from tests.postgres_server import new_database, run_sql
 
 Breaks = Callable[[Path], AbstractContextManager[None]]
 
@@ -89,31 +89,31 @@ def asked(found: Pleo, url: str) -> str:
 
 
 def test_a_user_that_may_not_create_the_schema(unconnected: Pleo) -> None:
-    url = fresh_database()
+    url = new_database()
     role = f"role_{os.getpid()}_{time.monotonic_ns()}"
-    run(url, f"create role {role} login")
+    run_sql(url, f"create role {role} login")
     assert "permission denied" in asked(unconnected, url.replace("postgres@", f"{role}@"))
-    assert run(url, "select to_regnamespace('pleo_connector')") == [(None,)]
+    assert run_sql(url, "select to_regnamespace('pleo_connector')") == [(None,)]
 
 
 def test_a_user_that_may_only_read(unconnected: Pleo) -> None:
-    url = fresh_database()
+    url = new_database()
     open_store(url).store.replace("sandbox/other", b"x")
     role = f"role_{os.getpid()}_{time.monotonic_ns()}"
-    run(url, f"create role {role} login")
-    run(url, f"grant usage on schema pleo_connector to {role}")
-    run(url, f"grant select on pleo_connector.connection to {role}")
+    run_sql(url, f"create role {role} login")
+    run_sql(url, f"grant usage on schema pleo_connector to {role}")
+    run_sql(url, f"grant select on pleo_connector.connection to {role}")
     assert "permission denied for table connection" in asked(unconnected, url.replace("postgres@", f"{role}@"))
 
 
 def test_a_server_that_takes_no_writes(unconnected: Pleo) -> None:
-    url = fresh_database()
+    url = new_database()
     open_store(url).store.replace("sandbox/other", b"x")
-    name = run(url, "select current_database()")[0][0]
-    run(url, f'alter database "{name}" set default_transaction_read_only = on')
+    name = run_sql(url, "select current_database()")[0][0]
+    run_sql(url, f'alter database "{name}" set default_transaction_read_only = on')
     assert "read-only transaction" in asked(unconnected, url)
 
 
 def test_a_pooler_that_shares_sessions(unconnected: Pleo) -> None:
-    with sharing_sessions(fresh_database()) as url:
+    with sharing_sessions(new_database()) as url:
         assert "shares sessions" in asked(unconnected, url)

@@ -19,9 +19,9 @@ from pleo_connector.auth.stores import PostgresTokenStore, State, open_store
 from pleo_connector.errors import ConfigurationError, ReauthRequired, TokenStoreCorrupt, TokenStoreUnavailable, WrongKey
 from pleo_connector.sandbox import Fault
 from tests.auth.harness import Pleo, pleo
-from tests.auth.postgres_server import end_locks, fresh_database, run
 from tests.auth.session_sharing_proxy import sharing_sessions
 from tests.auth.storms import child_of, forker, kill_at_random, scaled, stampede, verdict, wait_for
+from tests.postgres_server import end_locks, new_database, run_sql
 
 ONE = "sandbox/one"
 QUICK = 0.8
@@ -30,7 +30,7 @@ QUICK = 0.8
 
 @pytest.fixture
 def environ() -> dict[str, str]:
-    return {"PLEO_TOKEN_STORE": fresh_database(), "PLEO_TOKEN_KEYS": Fernet.generate_key().decode(), "REFRESHER_DEADLINE": str(QUICK)}
+    return {"PLEO_TOKEN_STORE": new_database(), "PLEO_TOKEN_KEYS": Fernet.generate_key().decode(), "REFRESHER_DEADLINE": str(QUICK)}
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_tokens_that_come_after_their_owner_was_given_up_are_kept(connected: Ple
     wait_for(lambda: connected.counted("refreshes") == 1)
     # Its intent says that it would be done by now.
     url = connected.environ["PLEO_TOKEN_STORE"]
-    run(url, "update pleo_connector.connection set intent_deadline = intent_started + 0.1")
+    run_sql(url, "update pleo_connector.connection set intent_deadline = intent_started + 0.1")
     assert end_locks(url) == 1
     with pytest.raises(ReauthRequired, match="rotation uncertain"):
         connected.manager().refresh()
@@ -172,9 +172,9 @@ def test_lost_sessions_are_made_anew(connected: Pleo) -> None:
     url = connected.environ["PLEO_TOKEN_STORE"]
     manager = connected.manager()
     manager.access_token()
-    run(url, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
+    run_sql(url, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
     assert manager.refresh() == manager.tokens()
-    run(url, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
+    run_sql(url, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
     manager.tokens()
 
 
@@ -199,22 +199,22 @@ def test_reading_creates_nothing_and_a_login_creates_the_schema(environ: dict[st
     url = environ["PLEO_TOKEN_STORE"]
     store = PostgresTokenStore(url)
     assert store.read(ONE) is None
-    assert run(url, "select to_regnamespace('pleo_connector')") == [(None,)]
+    assert run_sql(url, "select to_regnamespace('pleo_connector')") == [(None,)]
     threads = [threading.Thread(target=PostgresTokenStore(url).replace, args=(f"sandbox/{number}", b"x")) for number in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert run(url, "select count(*) from pleo_connector.connection") == [(6,)]
+    assert run_sql(url, "select count(*) from pleo_connector.connection") == [(6,)]
 
 
 def test_a_user_that_may_not_create_anything_can_use_what_is_there(environ: dict[str, str]) -> None:
     url = environ["PLEO_TOKEN_STORE"]
     PostgresTokenStore(url).replace(ONE, b"x")
     role = f"role_{os.getpid()}_{time.monotonic_ns()}"
-    run(url, f"create role {role} login")
-    run(url, f"grant usage on schema pleo_connector to {role}")
-    run(url, f"grant select, insert, update on pleo_connector.connection to {role}")
+    run_sql(url, f"create role {role} login")
+    run_sql(url, f"grant usage on schema pleo_connector to {role}")
+    run_sql(url, f"grant select, insert, update on pleo_connector.connection to {role}")
     assert PostgresTokenStore(url.replace("postgres@", f"{role}@")).replace(ONE, b"y") == 2
 
 
@@ -222,7 +222,7 @@ def test_tables_of_another_version_are_left_alone(environ: dict[str, str]) -> No
     url = environ["PLEO_TOKEN_STORE"]
     store = PostgresTokenStore(url)
     store.replace(ONE, b"x")
-    run(url, "alter table pleo_connector.connection drop column refreshed_at")
+    run_sql(url, "alter table pleo_connector.connection drop column refreshed_at")
     with pytest.raises(TokenStoreCorrupt, match="left as it is"):
         store.replace(ONE, b"y")
     with pytest.raises(TokenStoreCorrupt, match="left as it is"):

@@ -17,11 +17,11 @@ from pleo_connector.auth.stores import OpenedStore, State, open_store
 from pleo_connector.auth.token_persistence import TokenFiles
 from pleo_connector.errors import CredentialError, ReauthRequired, TokenStoreUnavailable, WrongKey
 from tests.auth.harness import Pleo, in_thread, pleo, visit
-from tests.auth.postgres_server import fresh_database
 from tests.auth.storms import stored_token_lives
+from tests.postgres_server import new_database
 
 STORES: dict[str, Callable[[Path], str]] = {
-    "postgresql": lambda _: fresh_database(),
+    "postgresql": lambda _: new_database(),
     "sqlite": lambda folder: str(folder / "state" / "tokens.sqlite"),
 }
 QUICK = {"settle": 0.01, "monotonic": lambda: 100 * time.monotonic(), "sleep": lambda seconds: time.sleep(seconds / 100)}

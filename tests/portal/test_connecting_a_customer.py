@@ -11,8 +11,8 @@ from pleo_connector import auth
 from pleo_connector.auth.stores import SqliteTokenStore
 from pleo_connector.errors import TokenStoreUnavailable
 from pleo_connector.sandbox import Fault
-from tests.auth.postgres_server import fresh_database
 from tests.portal.harness import Hosted, hosted
+from tests.postgres_server import new_database
 
 
 def test_a_link_leads_to_tokens_that_work(portal: Hosted) -> None:
@@ -50,7 +50,7 @@ def test_a_confidential_client_proves_itself(tmp_path: Path, method: str) -> Non
 
 def test_a_store_of_several_hosts(tmp_path: Path) -> None:
     """Nothing is there at first: the portal makes its table, and the token store its own."""
-    change = {"PLEO_TOKEN_STORE": fresh_database(), "PLEO_TOKEN_KEYS": "b8dV3pwjLq8e3N1J8D4rmcoGJqhAbkXkhp7V0p1jbgA="}
+    change = {"PLEO_TOKEN_STORE": new_database(), "PLEO_TOKEN_KEYS": "b8dV3pwjLq8e3N1J8D4rmcoGJqhAbkXkhp7V0p1jbgA="}
     with hosted(tmp_path, change=change) as portal:
         link = portal.link()
         assert "Connected" in portal.browser().connect(link).text

@@ -20,15 +20,15 @@ from pleo_connector.portal.place import place_of
 from pleo_connector.portal.postgres_facts import PostgresFacts
 from pleo_connector.portal.sqlite_facts import SqliteFacts
 from pleo_connector.settings import load
-from tests.auth.postgres_server import fresh_database
 from tests.portal.harness import PASSWORD, SECRET, Hosted, environment, hosted
+from tests.postgres_server import new_database
 
 ENVIRON = environment("http://127.0.0.1:1", "https://connect.example.com/pleo", Path("unused"))
 PLACE = place_of(load(ENVIRON, None))
 
 LEDGERS: dict[str, Callable[[Path, Callable[[], float]], Facts]] = {
     "sqlite": lambda folder, clock: SqliteFacts(folder / "private" / "portal", clock=clock),
-    "postgresql": lambda _folder, _clock: PostgresFacts(fresh_database()),
+    "postgresql": lambda _folder, _clock: PostgresFacts(new_database()),
 }
 
 
@@ -133,7 +133,7 @@ for token in sys.stdin:
 
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 def test_of_two_processes_that_use_a_link_at_once_one_gets_it(tmp_path: Path, store: str) -> None:
-    environ = {**ENVIRON, "PLEO_TOKEN_STORE": fresh_database() if store == "postgresql" else str(tmp_path / "state" / "tokens.sqlite")}
+    environ = {**ENVIRON, "PLEO_TOKEN_STORE": new_database() if store == "postgresql" else str(tmp_path / "state" / "tokens.sqlite")}
     invitations = parts_of(load(environ, None)).invitations
     racers = [
         subprocess.Popen(
