@@ -89,12 +89,6 @@ def open_warehouse(url: str, schema: str, *, wait: float = 60.0, snapshot: str =
                     f"The warehouse plug-in for {scheme}: URLs ({plugin.value}) cannot be imported: {error}."
                 ) from error
             warehouse: Warehouse = build(url.strip(), schema, wait=wait)
-            lacking = sorted({"kind", "location", "has_views", "transaction", "relation"} - set(dir(warehouse)))
-            if lacking:
-                raise ConfigurationError(
-                    f"The warehouse plug-in for {scheme}: URLs ({plugin.value}) made a {type(warehouse).__name__} without {', '.join(lacking)}; "
-                    "pleo_connector/warehouses/protocol.py says what a warehouse has."
-                )
             return warehouse
     raise _unknown(url.strip(), scheme if colon else "", [*builders, *(plugin.name for plugin in entry_points(group=GROUP))])
 
