@@ -81,7 +81,7 @@ def test_the_made_up_warehouse_passes_the_contract(tmp_path: Path) -> None:
     ("left_out", "sentence"),
     [
         ({"module": ""}, "The warehouse plug-in for quack: URLs (pleo_quack:build) cannot be imported: No module named 'pleo_quack'."),
-        ({"entry_point": ""}, "PLEO_WAREHOUSE starts with quack:, which is no warehouse known here"),
+        ({"entry_point": ""}, "PLEO_WAREHOUSE starts with quack:, which is no known warehouse"),
     ],
     ids=["the classes", "the entry point"],
 )
