@@ -105,7 +105,9 @@ def test_the_demo_can_be_stopped(tmp_path: Path, number: signal.Signals) -> None
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1, told + err
-    assert err.splitlines()[-1] == "Error: Stopped. Run it again and it goes on where it stopped."
+    # DuckDB may add that objects of it were still in use, where the stop met a load.
+    said = [line for line in err.splitlines() if not line.startswith(("nanobind: ", " - ", "See https://nanobind"))]
+    assert said[-1] == "Error: Stopped. Run it again and it goes on where it stopped."
     assert "Traceback" not in err
     assert out == ""
 

@@ -96,7 +96,7 @@ def test_a_killed_writer_leaves_nothing_and_blocks_nobody(warehouse: Warehouse, 
 def test_twelve_writers_at_once_all_succeed(warehouse: Warehouse, url: str, start: Start) -> None:
     if url.startswith("iceberg://rest"):
         pytest.skip("without a lock, who loses to another writer's change of the same rows is refused and runs again")
-    out, err = start("fleet", url, 12, 50, 4).communicate(timeout=100)
+    out, err = start("fleet", url, 12, 50, 4).communicate(timeout=400)
     assert out == "12 of 12 done\n", err
     with warehouse.transaction() as work:
         assert (work.count(BILLS), work.count(LINES)) == (600, 1200)
