@@ -25,26 +25,30 @@ CATCH_UP = 1.0
 """Seconds: a process that was busy for so long sends what was due meanwhile, for which a server has kept room."""
 
 
+def interval(per_minute: float) -> float:
+    """Seconds from one request to the next where so many a minute are spread."""
+    return WINDOW / (per_minute * _SPREAD)
+
+
 class Pace:
     """Even spacing of requests, in seconds of any one clock; there is none until `spread` was called."""
 
     def __init__(self) -> None:
-        self.interval = 0.0
-        """Seconds from one request to the next; 0 when they are not spaced."""
+        self._interval = 0.0  # 0 when requests are not spaced
         self._next = -math.inf
 
     def spread(self, per_minute: float, start: float) -> None:
         """Space requests by so many a minute, the next at `start` at the earliest."""
-        self.interval = WINDOW / (per_minute * _SPREAD)
+        self._interval = interval(per_minute)
         self._next = max(self._next, start)
 
     def wait(self, now: float) -> float:
         """Seconds until the next request may be sent."""
-        return self._next - now if self.interval else 0.0
+        return self._next - now if self._interval else 0.0
 
     def sent(self, now: float) -> None:
         """A request is sent. One that is late by less than a second does not move those after it."""
-        self._next = max(self._next, now - CATCH_UP) + self.interval
+        self._next = max(self._next, now - CATCH_UP) + self._interval
 
 
 class RequestBudget(Protocol):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from pleo_connector.api.budget import CATCH_UP, WINDOW, Pace
+from pleo_connector.api.budget import CATCH_UP, WINDOW, interval
 
 LEASE = 5.0
 """Seconds within which a permit is used, or not any more."""
@@ -111,27 +111,25 @@ class Leases:
         self._settle(ask, now)
         paused = max(0.0, self.paused_until - now)
         permits = 0 if paused or not ask.want else self._permits(ask)
-        spreads = now < self.spread_until
-        ahead = max(-CATCH_UP, self.next_slot - now) if spreads else 0.0
-        if permits and spreads:
-            permits = self._slot(ask, permits, now)
+        ahead = max(-CATCH_UP, self.next_slot - now) if now < self.spread_until else None
+        if ahead is not None:
+            permits = self._in_slot(permits, ask.per_minute, now, ahead)
         if permits + ask.under_way:
             self.leases[ask.holder] = (permits + ask.under_way, now + _LOST)
         self._queue(ask, now, waits=ask.want > 0 and not permits)
         if permits or not ask.want:
-            return Drawn(permits, 0.0, paused, now, ahead if spreads else None)
-        if ahead > _SLOT:
+            return Drawn(permits, 0.0, paused, now, ahead)
+        if ahead is not None and ahead > _SLOT:
             return Drawn(0, max(paused, ahead - _SLOT), paused, now)
         return Drawn(0, max(paused, self._frees(ask.holder) - now, _GRAIN), paused, now)
 
-    def _slot(self, ask: Ask, permits: int, now: float) -> int:
-        """How many of the permits fit into the next slot, which they take; 0 when it is too far ahead."""
-        pace = Pace()
-        pace.spread(ask.per_minute, self.next_slot)
-        if pace.wait(now) > _SLOT:
+    def _in_slot(self, permits: int, per_minute: int, now: float, ahead: float) -> int:
+        """How many of the permits fit into the next slot, which begins in `ahead` seconds and which they take; 0 when that is too far."""
+        if not permits or ahead > _SLOT:
             return 0
-        permits = min(permits, max(1, int(_SLOT / pace.interval)))
-        self.next_slot = max(now - CATCH_UP, self.next_slot) + permits * pace.interval
+        apart = interval(per_minute)
+        permits = min(permits, max(1, int(_SLOT / apart)))
+        self.next_slot = now + ahead + permits * apart
         return permits
 
     def _permits(self, ask: Ask) -> int:

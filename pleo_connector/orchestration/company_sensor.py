@@ -75,34 +75,34 @@ def company_sensor(name: str, defaults: DefaultStatus, runs: Sequence[CompanyRun
 
 def evaluate(context: dg.SensorEvaluationContext, pleo: Any, runs: Sequence[CompanyRun]) -> dg.SensorResult | dg.SkipReason:
     """One evaluation: find new companies, and request each of their runs that has not succeeded and is not under way."""
-    from pleo_connector.sync.export_jobs import poll_export_jobs
+    from pleo_connector.sync.export_jobs import poll_companies
 
     try:
-        polled = poll_export_jobs(pleo.connection(), seconds=SECONDS, jobs=False)
+        companies = poll_companies(pleo.connection(), seconds=SECONDS)
     except PleoError as error:
         context.log.warning("%s", error)
         return dg.SkipReason(str(error))
-    if not polled.companies:
+    if not companies:
         return dg.SkipReason("Pleo did not list the companies in time; the next evaluation tries again.")
     memory = _memory(context.cursor)
     if memory.known is None:
-        memory.known = sorted(polled.companies)
+        memory.known = sorted(companies)
         return dg.SensorResult(
-            skip_reason=f"{len(polled.companies)} companies noted; the next evaluation compares with them.", cursor=cursor_of(memory)
+            skip_reason=f"{len(companies)} companies noted; the next evaluation compares with them.", cursor=cursor_of(memory)
         )
-    for company in polled.companies:
+    for company in companies:
         if company not in memory.known:
             memory.waiting[company] = {run.job.name: 0 for run in runs}
-    memory.known = sorted({*polled.companies, *memory.known})
+    memory.known = sorted({*companies, *memory.known})
     requests = [
         request
         for company in memory.waiting
-        if company in polled.companies  # a run for one that has left the grant can only fail
+        if company in companies  # a run for one that has left the grant can only fail
         for request in _requests(context.instance, company, memory.waiting[company], {run.job.name: run for run in runs})
     ]
     memory.waiting = {company: jobs for company, jobs in memory.waiting.items() if jobs}
     status = f"{len(memory.waiting)} wait for their first sync" if memory.waiting else "none is new"
-    reason = None if requests else f"{len(polled.companies)} companies; {status}."
+    reason = None if requests else f"{len(companies)} companies; {status}."
     return dg.SensorResult(run_requests=requests, skip_reason=reason, cursor=cursor_of(memory))
 
 

@@ -39,14 +39,17 @@ class PolledJobs:
         return next((company for company in self.companies if company not in self.listed), None)
 
 
-def poll_export_jobs(
-    connection: Connection, *, seconds: float, jobs: bool = True, first: str | None = None, catalogue: Catalogue = CATALOGUE
-) -> PolledJobs:
-    """List the companies and, with `jobs`, the open export jobs of each, beginning with `first`; blocks for so many seconds at most.
+def poll_companies(connection: Connection, *, seconds: float, catalogue: Catalogue = CATALOGUE) -> tuple[str, ...]:
+    """The ids of the companies; empty where Pleo did not list them within so many seconds. PleoError as in a sync."""
+    return asyncio.run(_poll(connection, seconds, None, catalogue, jobs=False)).companies
+
+
+def poll_export_jobs(connection: Connection, *, seconds: float, first: str | None = None, catalogue: Catalogue = CATALOGUE) -> PolledJobs:
+    """List the companies and the open export jobs of each, beginning with `first`; blocks for so many seconds at most.
 
     PleoError as in a sync; Forbidden only where no company's jobs may be listed. It spends from the connection's request budget, as every run does.
     """
-    return asyncio.run(_poll(connection, seconds, first, catalogue, jobs=jobs))
+    return asyncio.run(_poll(connection, seconds, first, catalogue, jobs=True))
 
 
 async def _poll(connection: Connection, seconds: float, first: str | None, catalogue: Catalogue, *, jobs: bool) -> PolledJobs:

@@ -64,6 +64,7 @@ def compact(connection: duckdb.DuckDBPyConnection, path: Path) -> Compacted:
         if after > before * _WORTH:
             return Compacted(before, before)
         shutil.copystat(path, copy)
+        _same_owner(path, copy)
         with copy.open("rb+") as written:
             os.fsync(written.fileno())
         copy.replace(path)  # before the file is closed: who opens it now gets the new one
@@ -108,6 +109,13 @@ def _contents(connection: duckdb.DuckDBPyConnection, database: str) -> set[tuple
             ((rows,),) = connection.execute(f"SELECT count(*) FROM {relation}").fetchall()
             objects.add(("row count of table", schema, name, str(rows)))
     return objects
+
+
+def _same_owner(path: Path, copy: Path) -> None:
+    """Give the copy the file's owner and group; PermissionError for who may not, since others could then no longer open it."""
+    owner, mine = path.stat(), copy.stat()
+    if (owner.st_uid, owner.st_gid) != (mine.st_uid, mine.st_gid):
+        os.chown(copy, owner.st_uid, owner.st_gid)
 
 
 def _remove(copy: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a warehouse must do. A new warehouse is one file with these two classes.
+"""What a warehouse must do. A new warehouse is one file with these two classes; docs/add-a-warehouse.md is the recipe.
 
 Take the SQL from `merge.MergeSql` with a `Dialect` of your own, the exact types from `staging`, add your URL to
 `tests/warehouses/conftest.py`, and make the contract suite there pass.

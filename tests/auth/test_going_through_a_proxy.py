@@ -17,7 +17,7 @@ from pleo_connector.api import Budget, FileClient, PageRequest, PleoClient, Refu
 from pleo_connector.auth.endpoint import PrivateClient
 from pleo_connector.auth.redaction import REDACTOR
 from pleo_connector.errors import ConfigurationError, PleoUnavailable
-from pleo_connector.sync.export_jobs import poll_export_jobs
+from pleo_connector.sync.export_jobs import poll_companies
 from tests.auth.harness import Pleo, in_thread, visit
 from tests.auth.test_asking_the_token_endpoint import dripping
 from tests.certificates import Authority
@@ -110,7 +110,7 @@ def test_this_machine_is_reached_directly(connected: Pleo, monkeypatch: pytest.M
         for given in (proxy.url, "environment", ""):
             settings = connected.with_(PLEO_PROXY=given, PLEO_REQUESTS_PER_MINUTE="100000")
             connected.manager(settings).refresh()
-            assert poll_export_jobs(sync.connection_from_settings(settings), seconds=10, jobs=False).companies
+            assert poll_companies(sync.connection_from_settings(settings), seconds=10)
         assert proxy.asked == []
 
 

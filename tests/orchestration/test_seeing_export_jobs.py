@@ -12,7 +12,7 @@ import pytest
 
 from pleo_connector.orchestration import build_pleo_definitions, export_sensor
 from pleo_connector.sandbox import Fault, RunningSandbox, SandboxConfig, running
-from pleo_connector.sync.export_jobs import poll_export_jobs
+from pleo_connector.sync.export_jobs import poll_companies
 from tests.orchestration.place import Place, environment
 
 JOBS = "/v3/export-jobs"
@@ -185,7 +185,7 @@ def test_a_company_that_may_not_be_listed_does_not_hide_the_others(world: World)
 def test_a_look_that_runs_out_of_time_goes_on_where_it_stopped(world: World) -> None:
     pleo = world.repository.get_top_level_resources()["pleo"]
     with dg.build_sensor_context(instance=world.instance, resources={"pleo": pleo}) as context:
-        companies = poll_export_jobs(context.resources.pleo.connection(), seconds=9, jobs=False).companies
+        companies = poll_companies(context.resources.pleo.connection(), seconds=9)
         world.sandbox.state.set_faults(Fault("delay_before", path=JOBS, seconds=30, after=1))
         result: Any = export_sensor.evaluate(context, context.resources.pleo, "pleo_export_items", seconds=3)
     assert json.loads(result.cursor)["first"] == companies[1]
